@@ -1,0 +1,1 @@
+//! 부탁하냥: a small board of requests and cheers.

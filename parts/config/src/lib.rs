@@ -1,0 +1,4 @@
+//! `pumasi.toml` to a checked plan; every key documented on its type.
+mod plan;
+
+pub use plan::*;

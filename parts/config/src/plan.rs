@@ -1,0 +1,225 @@
+//! The configuration, resolved and checked: every default filled in, every reference known to exist.
+//!
+//! What was written in the file is `Raw`; this is what the tiers are started with. Everything here is cheap to clone and
+//! compare: a reload compares two plans and changes what differs.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+/// A whole `pumasi.toml`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Where Pumasi keeps what must survive a restart: the console's token, embedded databases, logs.
+    pub state: PathBuf,
+    pub log: LogPlan,
+    pub edge: EdgePlan,
+    pub pools: BTreeMap<String, PoolPlan>,
+    pub sql: BTreeMap<String, SqlPlan>,
+    pub console: Option<ConsolePlan>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogPlan {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or tracing's directive syntax.
+    pub level: String,
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct EdgePlan {
+    pub listen: Vec<SocketAddr>,
+    /// Event loops; one per core unless set.
+    pub threads: usize,
+    pub routes: Vec<RoutePlan>,
+    pub limits: EdgeLimits,
+    pub access_log: AccessLog,
+    pub pages: PagesPlan,
+}
+
+/// Routes are tried in the order of the file's most specific first: exact host before wildcard host before any; longer path first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoutePlan {
+    /// `example.org`, `*.example.org`, or `None` for any.
+    pub host: Option<String>,
+    /// `/api/*` (prefix) or `/health` (exact).
+    pub path: String,
+    pub pool: String,
+    pub pages: PagesMode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PagesMode {
+    Off,
+    /// RFC 9111 only.
+    Standard,
+    /// RFC 9111, and pages that no header allows to store are kept as long as no write changed a row they were made of.
+    Automatic,
+}
+
+/// The page store and what decides about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PagesPlan {
+    /// One budget for bodies, heads and index, in bytes.
+    pub memory_bytes: u64,
+    /// Larger answers stream through and are not stored.
+    pub object_bytes_max: u64,
+    /// Cookies that do not make a page personal (analytics); all others do.
+    pub ignore_cookies: Vec<String>,
+    /// Requests that may wait for one fetch; the next is answered 503.
+    pub waiters_max: usize,
+    /// How long a request waits for another's fetch before it fetches for itself.
+    pub wait_max: Duration,
+}
+
+/// Bounds on what one client may cost. Each has a key of the same name under `[edge.limits]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EdgeLimits {
+    pub connections_max: usize,
+    /// Request line and headers together.
+    pub header_bytes_max: usize,
+    pub headers_max: usize,
+    /// From the first byte of a head to its last.
+    pub header_timeout: Duration,
+    /// A kept-alive connection without a request.
+    pub idle_timeout: Duration,
+    /// No byte of a body, either way, for this long ends the connection.
+    pub body_idle_timeout: Duration,
+    /// Average over a body's lifetime, after the first five seconds. Bytes per second; 0 turns it off.
+    pub body_rate_min: u64,
+    /// 0 is no limit.
+    pub body_bytes_max: u64,
+    pub connect_timeout: Duration,
+    /// From the request's last byte to the answer's first.
+    pub first_byte_timeout: Duration,
+    /// Idle connections kept per upstream and core.
+    pub upstream_idle_max: usize,
+    pub upstream_idle_timeout: Duration,
+    /// How long a drain waits for requests in flight.
+    pub drain_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    Off,
+    Common,
+    Json,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolPlan {
+    pub name: String,
+    pub members: Members,
+    pub policy: BalancePolicy,
+    pub probe: Option<ProbePlan>,
+    /// Consecutive failures that take an upstream out.
+    pub eject_after: u32,
+    /// How long it stays out before it is probed again.
+    pub eject_for: Duration,
+    /// Requests in flight per upstream; more wait in the queue. `None` is no cap.
+    pub concurrency_max: Option<u32>,
+    /// Requests that may wait for a place; the next is answered 503.
+    pub queue_max: usize,
+    pub queue_timeout: Duration,
+}
+
+/// How a pool chooses among its healthy upstreams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BalancePolicy {
+    RoundRobin,
+    LeastInFlight,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Members {
+    /// Pumasi runs them.
+    Workers(WorkersPlan),
+    /// They run elsewhere: `host:port`, resolved by the edge.
+    Upstreams(Vec<UpstreamPlan>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamPlan {
+    pub address: String,
+    pub weight: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkersPlan {
+    /// Run by `/bin/sh -c exec ...` when it is one string; directly when it is a list.
+    pub command: CommandPlan,
+    pub workers: usize,
+    /// Values may hold `${sql.NAME.host}`, `${sql.NAME.port}`, `${worker.number}`, `${env.NAME}`; checked to exist, filled in per worker.
+    pub env: BTreeMap<String, String>,
+    pub directory: Option<PathBuf>,
+    /// From start to the first good probe.
+    pub ready_timeout: Duration,
+    /// From TERM to KILL.
+    pub stop_timeout: Duration,
+    /// Deaths in a row, each sooner than `stable_after`, after which a worker is given up.
+    pub early_deaths_max: u32,
+    pub stable_after: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum CommandPlan {
+    Shell(String),
+    Program(Vec<String>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbePlan {
+    pub path: String,
+    pub every: Duration,
+    pub timeout: Duration,
+    /// Host header of the probe; the upstream's address when not set.
+    pub host: Option<String>,
+    /// Inclusive; 200..=399 unless set.
+    pub status_min: u16,
+    pub status_max: u16,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct SqlPlan {
+    pub name: String,
+    pub listen: SocketAddr,
+    pub engine: EnginePlan,
+    pub results: ResultsMode,
+    /// Budget of the result store.
+    pub results_bytes: u64,
+    pub connections_max: usize,
+    /// Who may log in. Empty: root with an empty password, and only from loopback.
+    pub users: Vec<SqlUser>,
+}
+
+#[derive(Clone, PartialEq)]
+pub struct SqlUser {
+    pub name: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for SqlUser {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqlUser").field("name", &self.name).field("password", &"***").finish()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum EnginePlan {
+    /// `embedded:FILE`, relative to the state directory.
+    Embedded { file: PathBuf },
+    /// `primary = "mysql://..."`, `replicas = [...]`.
+    Servers { primary: String, replicas: Vec<String> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResultsMode {
+    Off,
+    Automatic,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsolePlan {
+    pub listen: SocketAddr,
+}
+
+/// A plan as the running tiers share it.
+pub type SharedPlan = Arc<Plan>;

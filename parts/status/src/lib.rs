@@ -1,0 +1,155 @@
+//! What a running Pumasi says of itself: one picture of every tier, for the console, `/api/status` and `pumasi status`.
+//!
+//! Plain data. Each tier fills its own part from counters; nobody decides anything from these types.
+//! Times are microseconds (`_us`), memory is bytes, rates are per second over the last ten seconds.
+
+use serde::{Deserialize, Serialize};
+
+/// The whole picture at one instant.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Status {
+    /// `CARGO_PKG_VERSION` of the running binary.
+    pub version: String,
+    pub uptime_s: u64,
+    /// CPU time of Pumasi's own process (user + system), in milliseconds since its start.
+    pub cpu_ms: u64,
+    pub memory_bytes: u64,
+    pub edge: Edge,
+    pub pools: Vec<Pool>,
+    pub sql: Vec<Sql>,
+    /// Newest last; bounded by the tier that keeps them.
+    pub events: Vec<Event>,
+}
+
+/// Requests as one place saw them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Traffic {
+    pub requests_total: u64,
+    pub errors_total: u64,
+    pub in_flight: u64,
+    pub rate: f64,
+    /// Share of answers that were not 5xx (edge) or not an error packet (sql), 0..=1; 1 when nothing was asked.
+    pub success: f64,
+    pub latency_us_p50: u64,
+    pub latency_us_p95: u64,
+    pub latency_us_p99: u64,
+    pub latency_us_max: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Edge {
+    pub listeners: Vec<String>,
+    pub connections: u64,
+    pub traffic: Traffic,
+    /// Time requests waited for a place at an upstream before they were sent.
+    pub queue_us_p95: u64,
+    pub status_1xx: u64,
+    pub status_2xx: u64,
+    pub status_3xx: u64,
+    pub status_4xx: u64,
+    pub status_5xx: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub routes: Vec<Route>,
+    pub pages: Option<Store>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Route {
+    /// The route as written in the configuration, `host/path`.
+    pub route: String,
+    pub pool: String,
+    /// `off`, `standard` or `automatic`.
+    pub pages: String,
+    pub traffic: Traffic,
+    pub hits: u64,
+    pub misses: u64,
+    pub stale: u64,
+    /// Why answers were not looked for or not stored, with counts, most frequent first.
+    pub bypasses: Vec<(String, u64)>,
+}
+
+/// One byte budget of stored answers (pages or query results).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Store {
+    pub entries: u64,
+    pub bytes: u64,
+    pub bytes_max: u64,
+    pub hits: u64,
+    pub misses: u64,
+    pub invalidated: u64,
+    pub evicted: u64,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Pool {
+    pub name: String,
+    pub policy: String,
+    pub upstreams: Vec<Upstream>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Upstream {
+    /// `app.1` for a worker, the address for a fixed upstream.
+    pub name: String,
+    pub address: String,
+    /// `up`, `probing`, `ejected`, `draining`.
+    pub health: String,
+    pub traffic: Traffic,
+    /// Only when the upstream is a process that Pumasi runs.
+    pub worker: Option<Worker>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Worker {
+    /// `starting`, `ready`, `draining`, `stopping`, `backing off`, `given up`.
+    pub state: String,
+    pub pid: Option<u32>,
+    pub memory_bytes: u64,
+    pub cpu_ms: u64,
+    pub restarts: u64,
+    pub ready_after_ms: Option<u64>,
+    /// How it ended the last time, with the last lines of its output.
+    pub last_exit: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Sql {
+    pub name: String,
+    /// `embedded:FILE` or the primary's address, never a password.
+    pub engine: String,
+    pub address: String,
+    pub connections: u64,
+    pub connections_max: u64,
+    pub traffic: Traffic,
+    pub reads_total: u64,
+    pub writes_total: u64,
+    pub results: Option<Store>,
+    /// Slowest by total time first, at most 50.
+    pub digests: Vec<Digest>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Digest {
+    /// The statement with literals replaced by `?`.
+    pub text: String,
+    pub count: u64,
+    pub errors: u64,
+    pub total_us: u64,
+    pub max_us: u64,
+    pub rows: u64,
+    pub hits: u64,
+    /// Why its results are not stored, if they are not.
+    pub bypass: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Event {
+    /// Milliseconds since the Unix epoch.
+    pub at_unix_ms: u64,
+    /// `info`, `warn` or `error`.
+    pub level: String,
+    /// Where it happened: `worker app.1`, `edge`, `configuration`.
+    pub subject: String,
+    pub message: String,
+}

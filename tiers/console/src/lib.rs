@@ -1,0 +1,1 @@
+//! The web page and API that show and steer a running Pumasi.

@@ -1,0 +1,1 @@
+//! HTTP in: listeners, routes, balancing, pages.

@@ -1,0 +1,2 @@
+//! A MySQL server in front of the embedded engine, and a proxy in front of real ones.
+pub mod engine;

@@ -1,0 +1,1 @@
+//! Runs the application's worker processes: start, probe, replace, stop.
