@@ -3,15 +3,35 @@
 //! The front knows packets and nothing of SQLite; an engine knows SQL and nothing of packets. Calls block: a client connection
 //! of the embedded engine has a thread of its own, as in MySQL itself.
 
+use std::sync::Arc;
+
+use pumasi_freshness::Witness;
 use pumasi_mysqlwire::{Column, SqlError, Value, ValueRef};
 
 /// One database that sessions can be opened on.
 pub trait Engine: Send + Sync + 'static {
     type Session: EngineSession;
 
-    /// Opens a session on `database` (error 1049 if it does not exist). `connection_id` is what CONNECTION_ID() answers.
-    fn open(&self, user: &str, database: Option<&str>, connection_id: u32) -> Result<Self::Session, SqlError>;
+    /// Opens a session for a client that has proven who it is. Error 1049 if there is no such database.
+    fn open(&self, client: Client<'_>) -> Result<Self::Session, SqlError>;
 }
+
+/// Who a session is opened for.
+#[derive(Clone, Debug)]
+pub struct Client<'a> {
+    pub user: &'a str,
+    /// The address it came from, without the port: the second half of USER() and CURRENT_USER().
+    pub host: &'a str,
+    pub database: Option<&'a str>,
+    /// What CONNECTION_ID() answers; unique while the connection lives.
+    pub connection_id: u32,
+    /// The worker whose requests this session's statements belong to; `None` when nobody joins them with requests.
+    pub witness: Option<Arc<Witness>>,
+}
+
+/// Stops what a session is executing at this moment, if anything: that statement then fails with error 1317. Callable from any
+/// thread, also when the session is gone (then it does nothing).
+pub type Interrupter = Arc<dyn Fn() + Send + Sync>;
 
 /// One client's state: its transaction, its variables, its prepared statements. Dropping it rolls an open transaction back.
 pub trait EngineSession: Send {
@@ -36,6 +56,12 @@ pub trait EngineSession: Send {
 
     /// COM_RESET_CONNECTION: rolls back, forgets variables, temporary tables and prepared statements.
     fn reset(&mut self) -> Result<(), SqlError>;
+
+    /// For KILL, for a client that hung up, and for a shutdown whose deadline has passed. Taken once, when the session opens.
+    fn interrupter(&self) -> Interrupter;
+
+    /// The database in use, as DATABASE() answers; changes by `use_database` and by a USE statement.
+    fn database(&self) -> Option<&str>;
 
     /// For the status flags of OK and EOF packets.
     fn in_transaction(&self) -> bool;
