@@ -1,1 +1,4 @@
-//! End to end.
+//! End to end: the built binary with real databases, real clients and a real browser.
+//!
+//! `cargo xtask test` installs what these tests need and builds the binary first; a test that misses something fails and names it.
+mod browser;

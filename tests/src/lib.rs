@@ -1,1 +1,1 @@
-//! Nothing here: the tests are in it/.
+//! The end-to-end tests are in `it/`; this crate has no code of its own.

@@ -1,1 +1,46 @@
-fn main() {}
+//! What a developer runs: `cargo xtask test`, `cargo xtask bench`, `cargo xtask soak`.
+mod install;
+mod run;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Build, test and measure Pumasi", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Install what the tests need and is missing, then run all of them.
+    Test {
+        /// Passed on to the test runner: a filter, `--no-capture` and the like.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        runner: Vec<String>,
+    },
+    /// Measure beside the peers and write the table under bench/runs.
+    Bench {
+        /// `edge`, `sql-embedded`, `cache-tests`, ...: the rooms of bench/peers. None lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        what: Vec<String>,
+    },
+    /// Hours of mixed traffic with reloads and kills; not part of `test`.
+    Soak {
+        /// Minutes to run.
+        #[arg(long, default_value_t = 30)]
+        minutes: u32,
+    },
+    /// Install what the tests need and is missing, and stop there.
+    Install,
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().verb {
+        Verb::Test { runner } => run::test(&runner),
+        Verb::Bench { what } => run::bench(&what),
+        Verb::Soak { minutes } => run::soak(minutes),
+        Verb::Install => install::for_tests(),
+    }
+}
