@@ -25,6 +25,8 @@ pub struct Client<'a> {
     pub database: Option<&'a str>,
     /// What CONNECTION_ID() answers; unique while the connection lives.
     pub connection_id: u32,
+    /// CLIENT_FOUND_ROWS: an UPDATE answers the rows it matched, not the rows it changed.
+    pub found_rows: bool,
     /// The worker whose requests this session's statements belong to; `None` when nobody joins them with requests.
     pub witness: Option<Arc<Witness>>,
 }
@@ -66,6 +68,129 @@ pub trait EngineSession: Send {
     /// For the status flags of OK and EOF packets.
     fn in_transaction(&self) -> bool;
     fn autocommit(&self) -> bool;
+
+    /// What the latest `query` or `execute` was and read: valid once it returned, also with an error.
+    fn report(&self) -> &StatementReport;
+}
+
+/// A table as the catalogue knows it: database and name in their stored spelling.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableName {
+    pub database: Arc<str>,
+    pub name: Arc<str>,
+}
+
+/// What one statement was, for whoever stores results and pages. The default is the careful answer: nothing may be stored.
+#[derive(Clone, Debug)]
+pub struct StatementReport {
+    pub kind: StatementKind,
+    /// Base tables read, views expanded and subqueries included; sorted, each once. Empty for a SELECT without tables.
+    pub tables: Arc<[TableName]>,
+    /// `Ok` if the rows are a function of the tables' rows, the text, the parameters and the session's settings alone;
+    /// else why not (`NOW()`, a user variable, a temporary table ...), a constant fit for a counter's label.
+    pub pure: Result<(), &'static str>,
+    pub snapshot: Option<SnapshotReport>,
+}
+
+impl Default for StatementReport {
+    fn default() -> Self {
+        StatementReport { kind: StatementKind::Control, tables: Arc::from([]), pure: Err("not a SELECT"), snapshot: None }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatementKind {
+    /// SELECT without locking clause: changed nothing.
+    Read,
+    /// Changed rows or the schema, or may have (locking reads are here: they are never stored).
+    Write,
+    /// SET, SHOW, BEGIN, COMMIT and the like.
+    Control,
+}
+
+/// The snapshot a read saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotReport {
+    /// Taken from the observer before the snapshot began: every write whose `commit_ended` came before it is in the snapshot.
+    pub stamp: Stamp,
+    pub age: SnapshotAge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotAge {
+    /// The snapshot began with this statement.
+    ThisStatement,
+    /// An earlier statement of the same transaction began it; it may hold the session's own uncommitted rows only if `own_writes`.
+    Earlier { own_writes: bool },
+}
+
+/// A position in the order of writes, as the observer counts them; the engine only carries it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(pub u64);
+
+/// Stands around every commit and before every snapshot of an engine, so that stored answers can be proven fresh.
+///
+/// Order, per commit: `commit_begins` (rows are not visible to anybody) - the engine commits - `commit_ended` - only then is the client
+/// told. Commits are serial. Calls come on the session's thread and must not block for long: the writer's lock is held.
+pub trait WriteObserver: Send + Sync + 'static {
+    /// Called before a snapshot is taken.
+    fn stamp(&self) -> Stamp;
+
+    /// What is about to become visible. The answer comes back in `commit_ended`.
+    fn commit_begins(&self, changes: &ChangeSet) -> Fence;
+
+    /// `Visible`: later snapshots see the rows. `RolledBack`: nobody ever will. Called exactly once per `commit_begins`.
+    fn commit_ended(&self, fence: Fence, changes: &ChangeSet, outcome: CommitOutcome);
+}
+
+/// Names one `commit_begins`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence(pub u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitOutcome {
+    Visible,
+    RolledBack,
+}
+
+/// Everything one transaction changed, cascades included. A superset: rows undone by ROLLBACK TO SAVEPOINT stay in it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChangeSet {
+    pub tables: Vec<TableChange>,
+    /// A table was created, altered, renamed or dropped: everything known about tables is void.
+    pub schema: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableChange {
+    pub table: TableName,
+    /// The columns in the order of the images.
+    pub columns: Arc<[String]>,
+    pub rows: ChangedRows,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum ChangedRows {
+    Images(Vec<RowChange>),
+    /// More rows changed than a transaction keeps images for, or TRUNCATE: any row may have.
+    Unknown,
+}
+
+/// `old` is `None` for an INSERT, `new` for a DELETE.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowChange {
+    pub old: Option<Vec<RowValue>>,
+    pub new: Option<Vec<RowValue>>,
+}
+
+/// A column's value as it is stored: DECIMAL, temporal types and JSON are canonical text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RowValue {
+    Null,
+    Int(i64),
+    Double(f64),
+    Text(String),
+    Blob(Vec<u8>),
 }
 
 /// Takes one result. Either `finish` alone (a statement without rows), or `columns`, any number of `row`, then `finish`.
