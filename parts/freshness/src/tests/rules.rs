@@ -1,0 +1,256 @@
+//! What each type promises, one process at a time.
+use std::sync::Arc;
+
+use crate::*;
+
+fn table(name: &str) -> Table {
+    Table::named("db", name)
+}
+
+fn whole(name: &str) -> Deps {
+    let mut deps = Deps::new();
+    deps.add_table(table(name));
+    deps
+}
+
+fn row(name: &str, value: &str) -> Deps {
+    let mut deps = Deps::new();
+    deps.add_rows(table(name), "id", [value.as_bytes()]);
+    deps
+}
+
+fn changed(name: &str, values: &[&str]) -> Changes {
+    let mut changes = Changes::new();
+    changes.exact(table(name));
+    for value in values {
+        changes.row(table(name), "id", value.as_bytes());
+    }
+    changes
+}
+
+fn entry(freshness: &Freshness, deps: Deps) -> Entry {
+    Entry::new(freshness.stamp(), deps)
+}
+
+fn write(freshness: &Arc<Freshness>, name: &str, changes: &Changes) {
+    freshness.fence(Tables::of([table(name)])).commit(changes);
+}
+
+#[test]
+fn an_answer_is_used_until_a_row_it_was_made_of_changes() {
+    let freshness = Arc::new(Freshness::new());
+    let (all, seven, eight, other) = (
+        entry(&freshness, whole("ask")),
+        entry(&freshness, row("ask", "7")),
+        entry(&freshness, row("ask", "8")),
+        entry(&freshness, whole("cheer")),
+    );
+    write(&freshness, "ask", &changed("ask", &["7"]));
+    let usable = [&all, &seven, &eight, &other].map(|entry| entry.usable(&freshness));
+    assert_eq!(usable, [false, false, true, true]);
+    assert!(all.dead(&freshness) && !eight.dead(&freshness));
+    write(&freshness, "ask", &Changes::new());
+    assert!(!eight.usable(&freshness), "unknown rows may be this one");
+    assert!(other.usable(&freshness));
+}
+
+#[test]
+fn nothing_is_used_while_its_table_is_fenced_and_everything_after_a_release() {
+    let freshness = Arc::new(Freshness::new());
+    let (seven, other) = (entry(&freshness, row("ask", "7")), entry(&freshness, whole("cheer")));
+    assert!(seven.usable(&freshness) && other.usable(&freshness));
+    let fence = freshness.fence(Tables::of([table("ask")]));
+    assert!(!seven.usable(&freshness) && other.usable(&freshness));
+    assert!(freshness.fenced(&row("ask", "9")) && !freshness.fenced(&whole("cheer")));
+    assert!(!seven.dead(&freshness), "it may be used again");
+    fence.release();
+    assert!(seven.usable(&freshness) && freshness.fences() == 0);
+}
+
+#[test]
+fn a_commit_that_changed_no_row_keeps_all_answers() {
+    let freshness = Arc::new(Freshness::new());
+    let all = entry(&freshness, whole("ask"));
+    write(&freshness, "ask", &changed("ask", &[]));
+    assert!(all.usable(&freshness));
+}
+
+#[test]
+fn a_fence_dropped_without_a_word_forgets_everything() {
+    let freshness = Arc::new(Freshness::new());
+    let other = entry(&freshness, whole("cheer"));
+    drop(freshness.fence(Tables::of([table("ask")])));
+    assert!(!other.usable(&freshness) && other.dead(&freshness) && freshness.fences() == 0);
+    assert!(entry(&freshness, whole("cheer")).usable(&freshness));
+}
+
+#[test]
+fn a_fence_of_all_refuses_and_forgets_everything() {
+    let freshness = Arc::new(Freshness::new());
+    let other = entry(&freshness, whole("cheer"));
+    assert!(other.usable(&freshness));
+    let fence = freshness.fence(Tables::All);
+    assert!(!other.usable(&freshness));
+    fence.commit(&Changes::new());
+    assert!(!other.usable(&freshness));
+}
+
+#[test]
+fn names_of_tables_differ_by_letters_and_not_by_case() {
+    assert_eq!(Table::named("DB", "Ask"), Table::named("db", "aSK"));
+    assert_eq!(Table::named("db", "ÄRGER"), Table::named("db", "ärger"));
+    assert_ne!(Table::named("ab", "c"), Table::named("a", "bc"));
+    assert_ne!(table("ask").row("id", b"1"), table("ask").row("id", b"2"));
+    assert_ne!(table("ask").row("id", b"1"), table("ask").row("no", b"1"));
+    assert_ne!(table("ask").row("id", b"1"), table("cheer").row("id", b"1"));
+}
+
+#[test]
+fn too_many_rows_fall_back_to_the_table_and_too_many_tables_to_everything() {
+    let freshness = Arc::new(Freshness::new());
+    let mut deps = whole("user");
+    for id in 0..DEPS_MAX {
+        deps.unite(&row("ask", &id.to_string()));
+    }
+    assert!(deps.holds_whole(table("ask")) && deps.len() == 2, "{deps:?}");
+    let degraded = entry(&freshness, deps.clone());
+    write(&freshness, "ask", &changed("ask", &["another"]));
+    assert!(!degraded.usable(&freshness));
+
+    for number in 0..DEPS_MAX {
+        deps.unite(&whole(&format!("t{number}")));
+    }
+    assert!(deps.depends_on_everything());
+    let everything = entry(&freshness, deps);
+    assert!(everything.usable(&freshness));
+    write(&freshness, "elsewhere", &Changes::new());
+    assert!(!everything.usable(&freshness) && everything.dead(&freshness));
+}
+
+#[test]
+fn a_set_holds_a_whole_table_once() {
+    let mut deps = row("ask", "7");
+    deps.unite(&whole("ask"));
+    deps.unite(&row("ask", "8"));
+    assert_eq!(deps, whole("ask"));
+    assert_eq!(deps.tables().collect::<Vec<_>>(), [table("ask")]);
+}
+
+#[test]
+fn too_many_changed_rows_become_unknown_rows() {
+    let freshness = Arc::new(Freshness::new());
+    let seven = entry(&freshness, row("ask", "7"));
+    let mut changes = Changes::new();
+    for id in 100..100 + CHANGED_ROWS_MAX {
+        changes.row(table("ask"), "id", id.to_string().as_bytes());
+    }
+    write(&freshness, "ask", &changes);
+    changes.row(table("ask"), "id", b"5");
+    assert!(seven.usable(&freshness), "16,384 rows, none of them this one (seven's slots are known not to collide)");
+    write(&freshness, "ask", &changes);
+    assert!(!seven.usable(&freshness));
+}
+
+#[test]
+fn the_closure_follows_chains_and_gives_up_where_it_cannot_see() {
+    let reach = |table: &&str| match *table {
+        "user" => Some(vec!["ask", "user"]),
+        "ask" => Some(vec!["cheer"]),
+        "audited" => None,
+        _ => Some(vec![]),
+    };
+    let closed = |table| Tables::closed([table], reach, |name| super::rules::table(name));
+    assert_eq!(closed("user"), Tables::of(["user", "ask", "cheer"].map(table)));
+    assert_eq!(closed("cheer"), Tables::of([table("cheer")]));
+    assert_eq!(closed("audited"), Tables::All);
+    assert_eq!(Tables::of((0..=FENCE_TABLES_MAX).map(|n| table(&n.to_string()))), Tables::All);
+}
+
+// === windows ===
+
+fn read(freshness: &Freshness, deps: Deps) -> Observed {
+    Observed::Read { deps: deps.into(), stamp: freshness.stamp() }
+}
+
+#[test]
+fn a_statement_counts_for_every_open_window() {
+    let (freshness, witness) = (Arc::new(Freshness::new()), Witness::new());
+    let first = witness.open(&freshness);
+    drop(witness.statement(read(&freshness, whole("ask"))));
+    let second = witness.open(&freshness);
+    drop(witness.statement(read(&freshness, whole("cheer"))));
+    let (_, deps) = first.close().unwrap();
+    assert_eq!(deps.tables().count(), 2);
+    assert_eq!(second.close().unwrap().1, whole("cheer"));
+    assert_eq!(witness.open_windows(), 0);
+}
+
+#[test]
+fn a_window_takes_the_oldest_stamp_of_what_it_read() {
+    let (freshness, witness) = (Arc::new(Freshness::new()), Witness::new());
+    let old = freshness.stamp();
+    write(&freshness, "ask", &Changes::new());
+    let window = witness.open(&freshness);
+    drop(witness.statement(Observed::Read { deps: whole("ask").into(), stamp: old }));
+    let (stamp, deps) = window.close().unwrap();
+    assert_eq!(stamp, old);
+    assert!(!Entry::new(stamp, deps).usable(&freshness));
+}
+
+#[test]
+fn a_window_inherits_what_is_being_read_but_not_another_requests_write() {
+    let (freshness, witness) = (Arc::new(Freshness::new()), Witness::new());
+    let reading = witness.statement(read(&freshness, whole("ask")));
+    let writing = witness.statement(Observed::Wrote);
+    let window = witness.open(&freshness);
+    drop((reading, writing));
+    assert_eq!(window.close().unwrap().1, whole("ask"));
+    let window = witness.open(&freshness);
+    assert_eq!(window.close(), Err(Refusal::NothingRead), "both are over");
+}
+
+#[test]
+fn what_refuses_storage_is_named() {
+    let (freshness, witness) = (Arc::new(Freshness::new()), Witness::new());
+    let verdict = |statements: &[Observed]| {
+        let window = witness.open(&freshness);
+        statements.iter().for_each(|statement| drop(witness.statement(statement.clone())));
+        window.close().map(drop).map_err(Refusal::label)
+    };
+    let reading = read(&freshness, whole("ask"));
+    assert_eq!(verdict(&[]), Err("nothing-read"));
+    assert_eq!(verdict(std::slice::from_ref(&reading)), Ok(()));
+    assert_eq!(verdict(&[reading.clone(), Observed::Refused("clock")]), Err("clock"));
+    assert_eq!(verdict(&[Observed::Refused("clock"), Observed::Wrote, Observed::Refused("random")]), Err("wrote"));
+    freshness.new_epoch();
+    assert_eq!(verdict(&[reading]), Err("other-epoch"));
+}
+
+#[test]
+fn more_windows_than_can_be_told_apart_are_refused_and_counted() {
+    let (freshness, witness) = (Arc::new(Freshness::new()), Witness::new());
+    let windows: Vec<Window> = (0..WINDOWS_MAX).map(|_| witness.open(&freshness)).collect();
+    let beyond = witness.open(&freshness);
+    assert_eq!(witness.open_windows(), WINDOWS_MAX + 1);
+    let moment = witness.moment();
+    drop(windows);
+    assert!(!witness.requests_ended_since(moment), "one that is not recorded is still in flight");
+    assert_eq!(beyond.close(), Err(Refusal::TooMany));
+    assert!(witness.requests_ended_since(moment));
+}
+
+#[test]
+fn a_request_has_ended_when_all_that_were_in_flight_have() {
+    let (freshness, witness) = (Arc::new(Freshness::new()), Witness::new());
+    let outside = witness.moment();
+    assert!(!witness.requests_ended_since(outside), "a background job has no request that could end");
+    let (first, second) = (witness.open(&freshness), witness.open(&freshness));
+    let moment = witness.moment();
+    let third = witness.open(&freshness);
+    drop(first);
+    assert!(!witness.requests_ended_since(moment));
+    drop(second);
+    assert!(witness.requests_ended_since(moment), "the third came later");
+    drop(third);
+    assert!(witness.requests_ended_since(moment) && !witness.requests_ended_since(outside));
+}
