@@ -30,9 +30,10 @@ use arc_swap::ArcSwap;
 pub use health::Health;
 use health::{Event, Rules};
 pub use lease::{Lease, Outcome};
+use policy::KeyTable;
 pub use queue::{Queue, QueueFull, Ticket, Turn};
 use retry::RetryBudget;
-pub use settings::{Policy, RetryShare, Settings};
+pub use settings::{Bounded, Policy, RetryShare, Settings, Table};
 pub use upstream::{Upstream, UpstreamId};
 
 /// Upstreams with one role. Shared by every core; members and settings change while requests are being served.
@@ -57,6 +58,13 @@ pub struct Pool {
 struct State {
     upstreams: Arc<Vec<Arc<Upstream>>>,
     settings: Settings,
+    keys: KeyTable,
+}
+
+impl State {
+    fn new(upstreams: Arc<Vec<Arc<Upstream>>>, settings: Settings) -> State {
+        State { keys: KeyTable::of(&upstreams, settings.policy), upstreams, settings }
+    }
 }
 
 /// Who takes the request, or why nobody does.
@@ -95,7 +103,7 @@ impl Pool {
         Pool {
             name: name.into(),
             queue: Queue::new(settings.queue_max),
-            state: ArcSwap::from_pointee(State { upstreams: Arc::default(), settings }),
+            state: ArcSwap::from_pointee(State::new(Arc::default(), settings)),
             changing: Mutex::new(()),
             epoch: OnceLock::new(),
             turns: AtomicU64::new(0),
@@ -105,11 +113,11 @@ impl Pool {
         }
     }
 
-    /// Adds an upstream; it gets requests from the next choice on, few at first if the pool has a slow start.
+    /// Adds an upstream; its name is what hash policies know it by, so a worker started anew keeps the keys it had. It gets requests from the next choice on, few at first if the pool has a slow start.
     pub fn join(&self, upstream: Arc<Upstream>) {
         self.change(|state| {
             let members = state.upstreams.iter().cloned().chain([upstream.clone()]).collect();
-            State { upstreams: Arc::new(members), settings: state.settings }
+            State::new(Arc::new(members), state.settings)
         });
         self.queue.wake_all();
     }
@@ -118,13 +126,13 @@ impl Pool {
     pub fn leave(&self, upstream: &Arc<Upstream>) {
         self.change(|state| {
             let members = state.upstreams.iter().filter(|u| !Arc::ptr_eq(u, upstream)).cloned().collect();
-            State { upstreams: Arc::new(members), settings: state.settings }
+            State::new(Arc::new(members), state.settings)
         });
     }
 
     /// Replaces the settings, as a reload does. Health, load and counters of the members stay.
     pub fn set_settings(&self, settings: Settings) {
-        self.change(|state| State { upstreams: state.upstreams.clone(), settings });
+        self.change(|state| State::new(state.upstreams.clone(), settings));
         // Probes may have been switched off: whoever waited for one gets a request as its trial instead.
         for upstream in self.upstreams().iter() {
             self.happened(upstream, Event::TrialAbandoned, 0);
@@ -209,7 +217,7 @@ impl Pool {
     pub fn set_weight(&self, upstream: &Arc<Upstream>, weight: u32) {
         self.change(|state| {
             upstream.store_weight(weight);
-            State { upstreams: state.upstreams.clone(), settings: state.settings }
+            State::new(state.upstreams.clone(), state.settings)
         });
     }
 

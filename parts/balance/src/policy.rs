@@ -4,13 +4,45 @@
 //! the next choice evens it out.
 use std::sync::{Arc, atomic::Ordering};
 
-use crate::{Policy, Pool, State, Upstream};
+use pumasi_ring::{Bound, Maglev, Member, Rendezvous, Ring};
+
+use crate::{Bounded, Policy, Pool, State, Table, Upstream};
+
+/// What a hash policy looks keys up in; built when members, weights or the policy change.
+pub(crate) enum KeyTable {
+    None,
+    Ring(Ring),
+    Maglev(Maglev),
+    Rendezvous(Rendezvous),
+}
+
+impl KeyTable {
+    pub fn of(upstreams: &[Arc<Upstream>], policy: Policy) -> KeyTable {
+        let Policy::Hash { by, .. } = policy else { return KeyTable::None };
+        let member = |u: &Arc<Upstream>| Member { id: pumasi_ring::hash(u.name.as_bytes()), weight: u.weight() };
+        let members: Vec<Member> = upstreams.iter().map(member).collect();
+        match by {
+            Table::Ring => KeyTable::Ring(Ring::new(&members)),
+            Table::Maglev => KeyTable::Maglev(Maglev::new(&members)),
+            Table::Rendezvous => KeyTable::Rendezvous(Rendezvous::new(&members)),
+        }
+    }
+
+    fn pick(&self, key: u64, may: impl FnMut(usize) -> bool) -> Option<usize> {
+        match self {
+            KeyTable::None => None,
+            KeyTable::Ring(table) => table.pick(key, may),
+            KeyTable::Maglev(table) => table.pick(key, may),
+            KeyTable::Rendezvous(table) => table.pick(key, may),
+        }
+    }
+}
 
 /// The upstream `state`'s policy chooses among those `may` accepts; `None` if it accepts none.
 pub(crate) fn pick<'s>(
     pool: &Pool,
     state: &'s State,
-    _key: Option<u64>,
+    key: Option<u64>,
     now_us: u64,
     may: &impl Fn(&Upstream) -> bool,
 ) -> Option<&'s Arc<Upstream>> {
@@ -19,6 +51,8 @@ pub(crate) fn pick<'s>(
         Policy::RoundRobin => weighted_round_robin(pool, state, now_us, may),
         Policy::LeastInFlight => least_in_flight(state, turn, now_us, may),
         Policy::PowerOfTwo => power_of_two(state, mixed(turn), now_us, may),
+        // A request without a key (its cookie is not set yet) goes anywhere.
+        Policy::Hash { bound, .. } => by_key(state, key.unwrap_or(mixed(turn)), bound, may),
     }
 }
 
@@ -71,6 +105,25 @@ fn power_of_two<'s>(state: &'s State, dice: u64, now_us: u64, may: &impl Fn(&Ups
     let second = candidates().nth(other as usize).unwrap_or(first);
     let cost = |u: &Upstream| u.latency.cost(u.in_flight(), now_us) / u.share(&state.settings, now_us) as f64;
     Some(if cost(second) < cost(first) { second } else { first })
+}
+
+/// The key's owner; while that is out or over its bound, the key's next preference.
+fn by_key<'s>(state: &'s State, key: u64, bound: Bounded, may: &impl Fn(&Upstream) -> bool) -> Option<&'s Arc<Upstream>> {
+    let members = &state.upstreams;
+    let index = match bound {
+        Bounded::Unbounded => state.keys.pick(key, |index| may(&members[index])),
+        Bounded::Percent(percent) => {
+            // Only members that can take requests count: what the others would carry has to fit as well.
+            let counted = || members.iter().filter(|u| may(u));
+            let load = counted().map(|u| u64::from(u.in_flight())).sum();
+            let bound = Bound::new(percent.into(), load, counted().map(|u| u64::from(u.weight())).sum());
+            let has_room = |u: &Upstream| bound.allows(u.in_flight().into(), u.weight().into());
+            // The numbers move under us; when they leave room for nobody, the owner it is.
+            let within = state.keys.pick(key, |index| may(&members[index]) && has_room(&members[index]));
+            within.or_else(|| state.keys.pick(key, |index| may(&members[index])))
+        }
+    };
+    index.map(|index| &members[index])
 }
 
 // === helpers ===

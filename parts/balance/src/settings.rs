@@ -31,6 +31,28 @@ pub enum Policy {
     LeastInFlight,
     /// Two at random, then the one with the lower peak EWMA of its latency times its load.
     PowerOfTwo,
+    /// By the request's key, so that the same key meets the same member's cache or memory; few keys move when members come and go.
+    Hash { by: Table, bound: Bounded },
+}
+
+/// Which structure of `pumasi_ring` maps keys to members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// The ketama ring: the one to choose unless there is a reason.
+    Ring,
+    /// Nearly equal shares and the fastest look-up; a few more keys move.
+    Maglev,
+    /// Exact shares; cost grows with the members.
+    Rendezvous,
+}
+
+/// Whether a member may be given more than its share because it owns a hot key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bounded {
+    /// A key stays with its owner whatever the load.
+    Unbounded,
+    /// At most this many per cent of the fair share of requests in flight; 125 to 200 are usual.
+    Percent(u16),
 }
 
 /// How many retries there may be. See [`crate::Pool::may_retry`].

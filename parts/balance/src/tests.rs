@@ -89,6 +89,36 @@ fn power_of_two_leaves_the_slow_to_the_few() {
 }
 
 #[test]
+fn a_key_stays_with_its_member_while_that_is_up() {
+    for by in [Table::Ring, Table::Maglev, Table::Rendezvous] {
+        let (pool, now) = (pool(Policy::Hash { by, bound: Bounded::Unbounded }, &[1; 4]), Instant::now());
+        let owners = |pool: &Arc<Pool>| -> Vec<String> { (0..2000).map(|n| use_key(pool, key_of(n), now)).collect() };
+        let before = owners(&pool);
+        for name in ["u0", "u1", "u2", "u3"] {
+            let count = before.iter().filter(|owner| *owner == name).count();
+            assert!((300..=700).contains(&count), "{by:?}: {name} owns {count} of 2000");
+        }
+        let sick = eject(&pool, "u2", now);
+        let during = owners(&pool);
+        assert!(before.iter().zip(&during).all(|(a, b)| a == b || a == "u2"), "{by:?}: only the keys of u2 move");
+        assert!(!during.contains(&"u2".into()));
+        pool.drain(&sick, now);
+        pool.undrain(&sick, now);
+        assert_eq!(owners(&pool), before, "{by:?}: they come back");
+    }
+}
+
+#[test]
+fn a_hot_key_fills_its_owner_to_the_bound_and_then_the_others() {
+    let policy = Policy::Hash { by: Table::Ring, bound: Bounded::Percent(150) };
+    let (pool, now) = (pool(policy, &[1; 4]), Instant::now());
+    let leases: Vec<Choice> = (0..400).map(|_| pool.choose(Some(7), &[], now)).collect();
+    let mut load: Vec<u32> = pool.upstreams().iter().map(|u| u.in_flight()).collect();
+    load.sort();
+    assert_eq!((load, leases.len()), (vec![0, 100, 150, 150], 400), "one and a half fair shares each, as far as they go");
+}
+
+#[test]
 fn a_retry_goes_elsewhere_until_all_were_tried() {
     let (pool, now) = (pool(Policy::RoundRobin, &[1, 1]), Instant::now());
     let first = lease(&pool, now).upstream().id();
@@ -323,6 +353,17 @@ fn use_one(pool: &Arc<Pool>, now: Instant) -> String {
     let name = lease.upstream().name.clone();
     lease.end(ok(), now);
     name
+}
+
+fn use_key(pool: &Arc<Pool>, key: u64, now: Instant) -> String {
+    match pool.choose(Some(key), &[], now) {
+        Choice::Use(lease) => lease.upstream().name.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn key_of(n: usize) -> u64 {
+    pumasi_ring::hash(format!("/page/{n}").as_bytes())
 }
 
 fn abandon_one(pool: &Arc<Pool>, now: Instant) -> String {
