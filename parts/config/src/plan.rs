@@ -5,12 +5,15 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use crate::template::Template;
+
 /// A whole `pumasi.toml`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Where Pumasi keeps what must survive a restart: the console's token, embedded databases, logs.
     pub state: PathBuf,
     pub log: LogPlan,
+    /// `listen` is empty when there is no pool at all: a database needs no edge.
     pub edge: EdgePlan,
     pub pools: BTreeMap<String, PoolPlan>,
     pub sql: BTreeMap<String, SqlPlan>,
@@ -147,9 +150,9 @@ pub struct WorkersPlan {
     /// Run by `/bin/sh -c exec ...` when it is one string; directly when it is a list.
     pub command: CommandPlan,
     pub workers: usize,
-    /// Values may hold `${sql.NAME.host}`, `${sql.NAME.port}`, `${worker.number}`, `${env.NAME}`; checked to exist, filled in per worker.
-    pub env: BTreeMap<String, String>,
-    pub directory: Option<PathBuf>,
+    /// What the holes name was checked to exist; they are filled in per worker.
+    pub env: BTreeMap<String, Template>,
+    pub directory: PathBuf,
     /// From start to the first good probe.
     pub ready_timeout: Duration,
     /// From TERM to KILL.
@@ -162,7 +165,7 @@ pub struct WorkersPlan {
 #[derive(Clone, Debug, PartialEq)]
 pub enum CommandPlan {
     Shell(String),
-    Program(Vec<String>),
+    Program(Vec<Template>),
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,245 @@
+//! Every key of `pumasi.toml`. The doc comments are the manual: `pumasi config reference` and `docs/configuration.md` print them.
+
+use crate::{
+    declare::{
+        Given::{Default, Required, Table, Unset},
+        section,
+    },
+    plan::{AccessLog, BalancePolicy, PagesMode, ResultsMode},
+    value::{
+        Address, AddressOrOff, ByteRate, Bytes, Command, Count, EngineName, HostPattern, List, LogLevel, Named, OneOrMany, Path,
+        PathPattern, Secret, ServerUrl, Span, UpstreamSpec, Variables,
+    },
+};
+
+section! {
+    /// The whole file.
+    pub(crate) struct File {
+        /// Directory for what must survive a restart: embedded databases and the console's token.
+        ///
+        /// A relative path starts at the directory of this file. One running Pumasi per directory.
+        state: Path = Default("\".pumasi\""),
+        /// What Pumasi tells about itself, on standard error.
+        log: Log = Table,
+        /// HTTP in: where requests arrive, which pool they go to, and what one client may cost.
+        edge: Edge = Table,
+        /// Upstreams with one role: the processes of your application, or addresses of servers that run elsewhere.
+        pool: Named<Pool> = Unset { means: "no pool", example: "{}" },
+        /// Databases behind the MySQL protocol.
+        sql: Named<Sql> = Unset { means: "no database", example: "{}" },
+        /// The page and the API that show and steer a running Pumasi.
+        console: Console = Table,
+    }
+}
+
+section! {
+    /// What Pumasi tells about itself, on standard error.
+    pub(crate) struct Log {
+        /// The least important messages that are still written: `error`, `warn`, `info`, `debug`, `trace` or `off`.
+        ///
+        /// Single parts may differ: `"info,pumasi_edge=debug"`. Raise it to `debug` to see why a decision was made.
+        level: LogLevel = Default("\"info\""),
+        /// One JSON object per line instead of text. Turn it on when a program reads the log.
+        json: bool = Default("false"),
+        /// One line per request on standard error: `off`, `common` (the Common Log Format with time taken and upstream) or `json`.
+        access: AccessLog = Default("\"off\""),
+    }
+}
+
+section! {
+    /// HTTP in.
+    pub(crate) struct Edge {
+        /// Where requests arrive: one address or a list. Port 0 takes any free port and prints it.
+        ///
+        /// `0.0.0.0:8080` listens on every IPv4 interface, `[::]:8080` on every interface.
+        listen: OneOrMany<Address> = Default("\"127.0.0.1:8080\""),
+        /// Event loops; each has a thread, a listener and connections of its own.
+        ///
+        /// Fewer leave cores to the application. From 1 to 1024.
+        threads: Option<Count<1, 1024>> = Unset { means: "one per core", example: "4" },
+        /// Which request goes to which pool. Without any, everything goes to the only pool.
+        ///
+        /// An exact host wins over a wildcard, a wildcard over none; then the longer path wins.
+        route: List<Route> = Unset { means: "everything to the only pool", example: "[]" },
+        /// What one client may cost. Past a bound the answer is quick and clear, and memory stays flat.
+        limits: Limits = Table,
+        /// The store of pages.
+        pages: Pages = Table,
+    }
+}
+
+section! {
+    /// Which request goes to which pool.
+    pub(crate) struct Route {
+        /// The host asked for, without port: `"example.org"`, or `"*.example.org"` for every name below it.
+        host: Option<HostPattern> = Unset { means: "any host", example: "\"example.org\"" },
+        /// The path: `"/api/*"` for everything below `/api`, `"/health"` for exactly that one.
+        path: PathPattern = Default("\"/*\""),
+        /// The pool that answers: the NAME of a `[pool.NAME]`.
+        pool: String = Required { example: "\"app\"" },
+        /// Which answers are kept and given again: `off`, `standard` (what the application's headers allow, RFC 9111) or
+        /// `automatic` (also pages without such headers, until a write changes a row they were made of).
+        pages: PagesMode = Default("\"off\""),
+    }
+}
+
+section! {
+    /// What one client may cost.
+    pub(crate) struct Limits {
+        /// Connections of clients, all listeners together. The next one waits in the kernel's queue.
+        ///
+        /// Each idle one costs a few KiB and a file descriptor. From 1 to 1,000,000.
+        connections_max: Count<1, 1_000_000> = Default("10000"),
+        /// Request line and headers together; 431 past it. Size. Raise it for applications with very large cookies.
+        header_bytes_max: Bytes = Default("\"32KiB\""),
+        /// Header lines of a request; 431 past it. From 8 to 1000.
+        headers_max: Count<8, 1000> = Default("100"),
+        /// From the first byte of a request's head to its last; 408 past it. Duration.
+        header_timeout: Span = Default("\"10s\""),
+        /// How long a connection is kept without a request. Duration. Lower it when idle clients hold too many connections.
+        idle_timeout: Span = Default("\"60s\""),
+        /// A body that does not move for this long, either way, ends its connection. Duration.
+        body_idle_timeout: Span = Default("\"30s\""),
+        /// The least average speed of a request's body after its first five seconds; 408 below it. Rate; `0` for no such bound.
+        body_rate_min: ByteRate = Default("\"128B/s\""),
+        /// The largest request body; 413 past it. Size; `0` for no bound: bodies are streamed and cost no memory.
+        body_bytes_max: Bytes = Default("0"),
+        /// For the connection to an upstream; then the next upstream is tried. Duration.
+        connect_timeout: Span = Default("\"3s\""),
+        /// From the request's last byte to the answer's first; 504 past it. Duration. Raise it when some pages take longer to make.
+        first_byte_timeout: Span = Default("\"60s\""),
+        /// Idle connections kept for each upstream and event loop. From 0 to 10,000.
+        upstream_idle_max: Count<0, 10_000> = Default("64"),
+        /// How long such a connection is kept. Duration.
+        ///
+        /// Shorter than the application's own keep-alive time (Node's is 5 s), so that it is never the application that closes first.
+        upstream_idle_timeout: Span = Default("\"4s\""),
+        /// How long a stopping Pumasi, or a worker that is being replaced, waits for its requests in flight. Duration.
+        drain_timeout: Span = Default("\"30s\""),
+    }
+}
+
+section! {
+    /// The store of pages. Each route says with `pages` what is kept.
+    pub(crate) struct Pages {
+        /// The whole store: bodies, headers and index. Size.
+        memory: Bytes = Default("\"128MiB\""),
+        /// The largest answer kept. Larger ones stream through. Size.
+        object_max: Bytes = Default("\"8MiB\""),
+        /// Cookies that do not make a page personal, such as those of analytics; a `*` at the end stands for any rest.
+        ///
+        /// With `pages = "automatic"` every other cookie makes the page personal, so it is not shared.
+        ignore_cookies: List<String> = Default("[\"_ga*\", \"_gid\", \"_fbp\"]"),
+        /// Requests that may wait for one fetch of the same page; the next is answered 503. From 1 to 100,000.
+        waiters_max: Count<1, 100_000> = Default("1000"),
+        /// How long a request waits for another's fetch before it fetches for itself. Duration.
+        wait_max: Span = Default("\"5s\""),
+    }
+}
+
+section! {
+    /// Upstreams with one role. Either `command` or `upstreams`.
+    pub(crate) struct Pool {
+        /// Starts one worker: a string for `/bin/sh`, or a list of arguments that is run as it is.
+        ///
+        /// It must serve HTTP on 127.0.0.1, on the port in `$PORT`. In a list `${port}` and the other `${...}` of `env` are filled in.
+        command: Option<Command> = Unset { means: "not run by Pumasi", example: "\"gunicorn -b 127.0.0.1:$PORT main:app\"" },
+        /// Addresses of servers that Pumasi does not run: `"host:port"`, or `{ address = "host:port", weight = 2 }`.
+        upstreams: List<UpstreamSpec> = Unset { means: "none", example: "[\"10.0.0.5:8000\", \"10.0.0.6:8000\"]" },
+        /// Workers that are kept running. From 1 to 256. More help while there are idle cores, or while each waits for something else.
+        workers: Option<Count<1, 256>> = Unset { means: "2", example: "3" },
+        /// Variables added to the worker's environment. Values may hold `${sql.NAME.host}`, `${sql.NAME.port}`, `${port}`,
+        /// `${worker.number}` and `${env.NAME}`.
+        ///
+        /// Each worker has a port of its own at each database: that is how its statements are known to be its own.
+        env: Variables = Unset { means: "none", example: "{ DATABASE_HOST = \"${sql.main.host}\", DATABASE_PORT = \"${sql.main.port}\" }" },
+        /// Where the command runs. A relative path starts at the directory of this file.
+        directory: Option<Path> = Unset { means: "the directory of this file", example: "\"app\"" },
+        /// From a worker's start until it answers; past it, the worker is stopped and tried again. Duration. Raise it for slow starters.
+        ready_timeout: Option<Span> = Unset { means: "\"30s\"", example: "\"30s\"" },
+        /// From the polite end (SIGTERM) to the hard one (SIGKILL). Duration.
+        stop_timeout: Option<Span> = Unset { means: "\"10s\"", example: "\"10s\"" },
+        /// Early deaths in a row after which a worker is given up until the next reload. From 1 to 1000.
+        early_deaths_max: Option<Count<1, 1000>> = Unset { means: "5", example: "5" },
+        /// A death before this age is an early one. Duration.
+        stable_after: Option<Span> = Unset { means: "\"10s\"", example: "\"10s\"" },
+        /// How the upstream for a request is chosen: `least-in-flight` or `round-robin`.
+        policy: BalancePolicy = Default("\"least-in-flight\""),
+        /// A request that Pumasi sends by itself to learn whether an upstream is well.
+        ///
+        /// Without it a worker is ready as soon as it accepts connections, and only requests that fail show that an upstream is not well.
+        probe: Option<Probe> = Unset { means: "no probe", example: "{ path = \"/\", every = \"2s\" }" },
+        /// Failures in a row that take an upstream out. From 1 to 1000.
+        eject_after: Count<1, 1000> = Default("3"),
+        /// How long it stays out before it is tried again. Duration.
+        eject_for: Span = Default("\"10s\""),
+        /// Requests in flight per upstream; more wait. From 1 to 100,000.
+        ///
+        /// Set it to what one worker can really do at once: waiting here is fairer than in the worker's own queue.
+        concurrency_max: Option<Count<1, 100_000>> = Unset { means: "no bound", example: "32" },
+        /// Requests that may wait for a place; the next is answered 503. From 0 to 1,000,000.
+        queue_max: Count<0, 1_000_000> = Default("1000"),
+        /// How long a request waits for a place; 503 past it. Duration.
+        queue_timeout: Span = Default("\"10s\""),
+    }
+}
+
+section! {
+    /// A request that Pumasi sends by itself.
+    pub(crate) struct Probe {
+        /// What is asked for. Choose a page that is cheap to make.
+        path: PathPattern = Default("\"/\""),
+        /// Time between two probes of one upstream. Duration.
+        every: Span = Default("\"2s\""),
+        /// An answer that takes longer is a failure. Duration.
+        timeout: Span = Default("\"2s\""),
+        /// The Host header, for applications that answer only their own name.
+        host: Option<HostPattern> = Unset { means: "the upstream's address", example: "\"example.org\"" },
+        /// The least status that is a success. From 100 to 599.
+        status_min: Count<100, 599> = Default("200"),
+        /// The greatest status that is a success. From 100 to 599.
+        status_max: Count<100, 599> = Default("399"),
+    }
+}
+
+section! {
+    /// A database behind the MySQL protocol. Either `engine` or `primary`.
+    pub(crate) struct Sql {
+        /// Where clients other than the workers connect.
+        listen: Address = Default("\"127.0.0.1:3306\""),
+        /// The embedded engine and its file, relative to the state directory: `"embedded:FILE"`.
+        engine: Option<EngineName> = Unset { means: "not embedded", example: "\"embedded:shop.db\"" },
+        /// A real server: `"mysql://USER:PASSWORD@HOST:PORT/DATABASE"`.
+        primary: Option<ServerUrl> = Unset { means: "none", example: "\"mysql://app@10.0.0.9/shop\"" },
+        /// Servers that follow the primary, written like it.
+        replicas: List<ServerUrl> = Unset { means: "none", example: "[\"mysql://app@10.0.0.10/shop\"]" },
+        /// Which query results are kept and given again: `off`, or `automatic` (until a write changes what they were made of).
+        results: ResultsMode = Default("\"off\""),
+        /// The whole store of results. Size.
+        results_memory: Bytes = Default("\"64MiB\""),
+        /// Connections of clients, workers included; the next is refused with error 1040. From 1 to 100,000.
+        connections_max: Count<1, 100_000> = Default("1000"),
+        /// Who may log in: `{ name = "app", password = "..." }`. Without any: root with an empty password, from this machine only.
+        users: List<User> = Unset { means: "root, from this machine only", example: "[{ name = \"app\", password = \"secret\" }]" },
+    }
+}
+
+section! {
+    /// Who may log in to a database.
+    pub(crate) struct User {
+        /// The login name.
+        name: String = Required { example: "\"app\"" },
+        /// The password. Better set by an environment variable than written here: `PUMASI__SQL__MAIN__USERS__0__PASSWORD`.
+        password: Secret = Required { example: "\"secret\"" },
+    }
+}
+
+section! {
+    /// The page and the API that show and steer a running Pumasi.
+    pub(crate) struct Console {
+        /// Where it listens, or `"off"`. `pumasi status` and `pumasi reload` need it.
+        ///
+        /// Whatever changes something needs the token in the state directory; whoever can connect can look.
+        listen: AddressOrOff = Default("\"127.0.0.1:8090\""),
+    }
+}

@@ -1,0 +1,462 @@
+//! From what was written to what the tiers are started with: defaults that depend on others, references, contradictions.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::{Path as StdPath, PathBuf},
+};
+
+use crate::{
+    Surroundings,
+    declare::{Reader, Set},
+    keys::{Console, Edge, File, Limits, Log, Pages, Pool, Probe, Route, Sql},
+    nearest::nearest,
+    plan::*,
+    problem::Origin,
+    template::{Hole, Template},
+    value::{AddressOrOff, Command, Span},
+};
+
+/// `None` after a problem was reported.
+pub(crate) fn resolve(file: &File, directory: &StdPath, surroundings: &Surroundings, reader: &mut Reader) -> Option<Plan> {
+    let state = directory.join(&file.state.value.0);
+    let pools: BTreeMap<String, PoolPlan> = file
+        .pool
+        .value
+        .0
+        .iter()
+        .filter_map(|(name, pool)| Some((name.clone(), resolve_pool(name, pool.as_ref()?, file, directory, surroundings, reader)?)))
+        .collect();
+    let sql: BTreeMap<String, SqlPlan> =
+        file.sql.value.0.iter().filter_map(|(name, sql)| Some((name.clone(), resolve_sql(name, sql.as_ref()?, reader)?))).collect();
+    let edge = resolve_edge(&file.edge, &file.log.value, file, surroundings, reader);
+    check_listeners(file, reader);
+    check_engines(file, reader);
+    Some(Plan { state, log: resolve_log(&file.log.value), edge, pools, sql, console: resolve_console(&file.console.value) })
+}
+
+fn resolve_log(log: &Log) -> LogPlan {
+    LogPlan { level: log.level.value.0.clone(), json: log.json.value }
+}
+
+fn resolve_console(console: &Console) -> Option<ConsolePlan> {
+    match console.listen.value {
+        AddressOrOff::Off => None,
+        AddressOrOff::Address(listen) => Some(ConsolePlan { listen }),
+    }
+}
+
+// === Edge ===
+
+fn resolve_edge(edge: &Set<Edge>, log: &Log, file: &File, surroundings: &Surroundings, reader: &mut Reader) -> EdgePlan {
+    let pools = &file.pool.value.0;
+    let only_sql = pools.is_empty() && !file.sql.value.0.is_empty() && !edge.written();
+    if pools.is_empty() && !only_sql {
+        let remedy = "Add [pool.app] with a command or with upstreams, or start one with `pumasi run -- COMMAND`.";
+        reader.problem(&edge.origin, "pool", "there is no [pool.NAME], so nothing could answer a request", remedy);
+    }
+    let threads = edge.value.threads.value.map_or(surroundings.cores.max(1), |count| count.0 as usize);
+    EdgePlan {
+        listen: if only_sql { vec![] } else { edge.value.listen.value.0.iter().map(|address| address.value.0).collect() },
+        threads,
+        routes: resolve_routes(&edge.value, file, reader),
+        limits: resolve_limits(&edge.value.limits.value, reader),
+        access_log: log.access.value,
+        pages: resolve_pages(&edge.value.pages.value, reader),
+    }
+}
+
+fn resolve_routes(edge: &Edge, file: &File, reader: &mut Reader) -> Vec<RoutePlan> {
+    let pools = &file.pool.value.0;
+    let routes = &edge.route.value.0;
+    if routes.is_empty() {
+        return match pools.keys().collect::<Vec<_>>()[..] {
+            [] => vec![],
+            [only] => vec![RoutePlan { host: None, path: "/*".into(), pool: only.clone(), pages: PagesMode::Off }],
+            [..] => {
+                let names = pools.keys().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+                let remedy = "Add an [[edge.route]] with path and pool for each.";
+                reader.problem(&file.edge.origin, "edge.route", format!("there are several pools ({names}) and no route"), remedy);
+                vec![]
+            }
+        };
+    }
+    for (i, route) in routes.iter().enumerate() {
+        check_route_pool(&route.value, pools.keys(), reader);
+        let same = |other: &&Set<Route>| route_of(&other.value) == route_of(&route.value);
+        if let Some(first) = routes[..i].iter().find(same) {
+            let what = format!("the same host and path as {}", first.path);
+            reader.problem(&route.value.path.origin_or(&route.origin), &route.path, what, "Remove one of them: only one can answer.");
+        }
+    }
+    for (name, pool) in pools {
+        if let Some(pool) = pool
+            && !routes.iter().any(|route| route.value.pool.value == *name)
+        {
+            let remedy = format!("Add an [[edge.route]] with pool = {name:?}, or remove the pool.");
+            reader.problem(&pool.origin, &pool.path, "no route leads to this pool", remedy);
+        }
+    }
+    routes.iter().map(|route| resolve_route(&route.value)).collect()
+}
+
+impl<T> Set<T> {
+    /// Where the value was written, or else where its table was.
+    fn origin_or(&self, table: &Origin) -> Origin {
+        if self.written() { self.origin.clone() } else { table.clone() }
+    }
+}
+
+fn route_of(route: &Route) -> (Option<&str>, &str) {
+    (route.host.value.as_ref().map(|host| host.0.as_str()), &route.path.value.0)
+}
+
+fn check_route_pool<'a>(route: &Route, pools: impl Iterator<Item = &'a String> + Clone, reader: &mut Reader) {
+    let name = &route.pool.value;
+    if pools.clone().any(|pool| pool == name) {
+        return;
+    }
+    let remedy = match nearest(name, pools.clone().map(String::as_str)) {
+        Some(near) => format!("Did you mean {near:?}?"),
+        None => format!("Add [pool.{name}], or name one of: {}.", list(pools)),
+    };
+    reader.problem(&route.pool.origin, &route.pool.path, format!("{name:?}: there is no [pool.{name}]"), remedy);
+}
+
+fn resolve_route(route: &Route) -> RoutePlan {
+    RoutePlan {
+        host: route.host.value.as_ref().map(|host| host.0.clone()),
+        path: route.path.value.0.clone(),
+        pool: route.pool.value.clone(),
+        pages: route.pages.value,
+    }
+}
+
+fn resolve_limits(limits: &Limits, reader: &mut Reader) -> EdgeLimits {
+    for timeout in
+        [&limits.header_timeout, &limits.idle_timeout, &limits.body_idle_timeout, &limits.connect_timeout, &limits.first_byte_timeout]
+    {
+        check_not_zero(timeout, reader);
+    }
+    /// A head must fit at least an ordinary browser's request; and it is held in memory for each connection.
+    const HEADER_BYTES: std::ops::RangeInclusive<u64> = 1024..=1 << 20;
+    let header_bytes = limits.header_bytes_max.value.0;
+    if !HEADER_BYTES.contains(&header_bytes) {
+        let what = format!("{header_bytes} bytes is out of range");
+        reader.problem(&limits.header_bytes_max.origin, &limits.header_bytes_max.path, what, "Choose a size from 1KiB to 1MiB.");
+    }
+    EdgeLimits {
+        connections_max: limits.connections_max.value.0 as usize,
+        header_bytes_max: header_bytes as usize,
+        headers_max: limits.headers_max.value.0 as usize,
+        header_timeout: limits.header_timeout.value.0,
+        idle_timeout: limits.idle_timeout.value.0,
+        body_idle_timeout: limits.body_idle_timeout.value.0,
+        body_rate_min: limits.body_rate_min.value.0,
+        body_bytes_max: limits.body_bytes_max.value.0,
+        connect_timeout: limits.connect_timeout.value.0,
+        first_byte_timeout: limits.first_byte_timeout.value.0,
+        upstream_idle_max: limits.upstream_idle_max.value.0 as usize,
+        upstream_idle_timeout: limits.upstream_idle_timeout.value.0,
+        drain_timeout: limits.drain_timeout.value.0,
+    }
+}
+
+fn check_not_zero(timeout: &Set<Span>, reader: &mut Reader) {
+    if timeout.value.0.is_zero() {
+        reader.problem(&timeout.origin, &timeout.path, "is no time at all", "Choose a duration above zero, such as \"10s\".");
+    }
+}
+
+fn resolve_pages(pages: &Pages, reader: &mut Reader) -> PagesPlan {
+    if pages.object_max.value.0 > pages.memory.value.0 {
+        let what = format!("{} bytes is more than the whole store ({} bytes)", pages.object_max.value.0, pages.memory.value.0);
+        let origin = pages.object_max.origin_or(&pages.memory.origin);
+        reader.problem(&origin, &pages.object_max.path, what, "Raise edge.pages.memory, or lower this.");
+    }
+    PagesPlan {
+        memory_bytes: pages.memory.value.0,
+        object_bytes_max: pages.object_max.value.0,
+        ignore_cookies: pages.ignore_cookies.value.0.iter().map(|cookie| cookie.value.clone()).collect(),
+        waiters_max: pages.waiters_max.value.0 as usize,
+        wait_max: pages.wait_max.value.0,
+    }
+}
+
+// === Pools ===
+
+fn resolve_pool(
+    name: &str,
+    pool: &Set<Pool>,
+    file: &File,
+    directory: &StdPath,
+    surroundings: &Surroundings,
+    reader: &mut Reader,
+) -> Option<PoolPlan> {
+    let keys = &pool.value;
+    let members = match (&keys.command.value, &keys.upstreams.value.0[..]) {
+        (Some(_), [_, ..]) => {
+            let remedy = "Keep command if Pumasi shall run the processes, upstreams if they run elsewhere.";
+            reader.problem(&keys.upstreams.origin, &pool.path, "has both command and upstreams", remedy);
+            return None;
+        }
+        (None, []) => {
+            let remedy = "Write command = \"...\" to let Pumasi run your application, or upstreams = [\"host:port\"].";
+            reader.problem(&pool.origin, &pool.path, "has neither command nor upstreams", remedy);
+            return None;
+        }
+        (None, upstreams) => {
+            check_no_worker_keys(keys, reader);
+            check_upstreams_differ(keys, reader);
+            let plan = |upstream: &Set<crate::value::UpstreamSpec>| UpstreamPlan {
+                address: upstream.value.address.clone(),
+                weight: upstream.value.weight,
+            };
+            Members::Upstreams(upstreams.iter().map(plan).collect())
+        }
+        (Some(command), []) => Members::Workers(resolve_workers(keys, command, file, directory, surroundings, reader)),
+    };
+    Some(PoolPlan {
+        name: name.to_owned(),
+        members,
+        policy: keys.policy.value,
+        probe: keys.probe.value.as_ref().map(|probe| resolve_probe(probe, reader)),
+        eject_after: keys.eject_after.value.0,
+        eject_for: keys.eject_for.value.0,
+        concurrency_max: keys.concurrency_max.value.map(|count| count.0),
+        queue_max: keys.queue_max.value.0 as usize,
+        queue_timeout: keys.queue_timeout.value.0,
+    })
+}
+
+/// Keys that would be accepted and ignored are refused.
+fn check_no_worker_keys(pool: &Pool, reader: &mut Reader) {
+    let written: [(&Origin, &str); 7] = [
+        (&pool.workers.origin, &pool.workers.path),
+        (&pool.env.origin, &pool.env.path),
+        (&pool.directory.origin, &pool.directory.path),
+        (&pool.ready_timeout.origin, &pool.ready_timeout.path),
+        (&pool.stop_timeout.origin, &pool.stop_timeout.path),
+        (&pool.early_deaths_max.origin, &pool.early_deaths_max.path),
+        (&pool.stable_after.origin, &pool.stable_after.path),
+    ];
+    for (origin, path) in written.into_iter().filter(|(origin, _)| **origin != Origin::Default) {
+        reader.problem(
+            origin,
+            path,
+            "is about processes that Pumasi runs, and this pool has upstreams",
+            "Remove it, or write command instead of upstreams.",
+        );
+    }
+}
+
+fn check_upstreams_differ(pool: &Pool, reader: &mut Reader) {
+    let upstreams = &pool.upstreams.value.0;
+    for (i, upstream) in upstreams.iter().enumerate() {
+        if upstreams[..i].iter().any(|other| other.value.address == upstream.value.address) {
+            let remedy = "Remove one, or give it a weight: { address = \"...\", weight = 2 }.";
+            reader.problem(&upstream.origin, &upstream.path, format!("{:?} is listed twice", upstream.value.address), remedy);
+        }
+    }
+}
+
+fn resolve_workers(
+    pool: &Pool,
+    command: &Command,
+    file: &File,
+    directory: &StdPath,
+    surroundings: &Surroundings,
+    reader: &mut Reader,
+) -> WorkersPlan {
+    let command = match command {
+        Command::Shell(text) => CommandPlan::Shell(text.clone()),
+        Command::Program(arguments) => {
+            for argument in arguments {
+                check_holes(argument, &pool.command.origin, &pool.command.path, file, surroundings, reader);
+            }
+            CommandPlan::Program(arguments.clone())
+        }
+    };
+    for variable in pool.env.value.0.values() {
+        check_holes(&variable.value, &variable.origin, &variable.path, file, surroundings, reader);
+    }
+    let span = |key: &Set<Option<Span>>, default: u64| key.value.map_or(std::time::Duration::from_secs(default), |span| span.0);
+    WorkersPlan {
+        command,
+        workers: pool.workers.value.map_or(2, |count| count.0 as usize),
+        env: pool.env.value.0.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
+        directory: match &pool.directory.value {
+            Some(path) => directory.join(&path.0),
+            None => directory.to_path_buf(),
+        },
+        ready_timeout: span(&pool.ready_timeout, 30),
+        stop_timeout: span(&pool.stop_timeout, 10),
+        early_deaths_max: pool.early_deaths_max.value.map_or(5, |count| count.0),
+        stable_after: span(&pool.stable_after, 10),
+    }
+}
+
+fn check_holes(text: &Template, origin: &Origin, path: &str, file: &File, surroundings: &Surroundings, reader: &mut Reader) {
+    let databases = &file.sql.value.0;
+    for hole in text.holes() {
+        match hole {
+            Hole::SqlHost(name) | Hole::SqlPort(name) if !databases.contains_key(name) => {
+                let remedy = match nearest(name, databases.keys().map(String::as_str)) {
+                    Some(near) => format!("Did you mean {}?", hole.to_string().replacen(&format!(".{name}."), &format!(".{near}."), 1)),
+                    None => format!("Add [sql.{name}] with an engine."),
+                };
+                reader.problem(origin, path, format!("{hole}: there is no [sql.{name}]"), remedy);
+            }
+            Hole::Env(name) if !surroundings.environment.contains_key(name) => {
+                let remedy = format!("Set {name} before starting Pumasi, or write the value here.");
+                reader.problem(origin, path, format!("{hole}: the environment has no {name}"), remedy);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn resolve_probe(probe: &Probe, reader: &mut Reader) -> ProbePlan {
+    check_not_zero(&probe.every, reader);
+    check_not_zero(&probe.timeout, reader);
+    if probe.path.value.0.ends_with("/*") {
+        let what = format!("{:?} is a pattern", probe.path.value.0);
+        reader.problem(&probe.path.origin, &probe.path.path, what, "Write one path, such as \"/health\".");
+    }
+    if probe.status_min.value.0 > probe.status_max.value.0 {
+        let what = format!("{} is more than status_max ({})", probe.status_min.value.0, probe.status_max.value.0);
+        let origin = probe.status_min.origin_or(&probe.status_max.origin);
+        reader.problem(&origin, &probe.status_min.path, what, "No status could be a success: lower it or raise status_max.");
+    }
+    ProbePlan {
+        path: probe.path.value.0.clone(),
+        every: probe.every.value.0,
+        timeout: probe.timeout.value.0,
+        host: probe.host.value.as_ref().map(|host| host.0.clone()),
+        status_min: probe.status_min.value.0 as u16,
+        status_max: probe.status_max.value.0 as u16,
+    }
+}
+
+// === SQL ===
+
+fn resolve_sql(name: &str, sql: &Set<Sql>, reader: &mut Reader) -> Option<SqlPlan> {
+    let keys = &sql.value;
+    let engine = match (&keys.engine.value, &keys.primary.value) {
+        (Some(_), Some(_)) => {
+            reader.problem(&keys.primary.origin, &sql.path, "has both engine and primary", "Keep the one that shall hold the data.");
+            return None;
+        }
+        (None, None) => {
+            let remedy = format!("Write engine = \"embedded:{name}.db\", or primary = \"mysql://USER@HOST/DATABASE\".");
+            reader.problem(&sql.origin, &sql.path, "has neither engine nor primary", remedy);
+            return None;
+        }
+        (Some(engine), None) => {
+            if keys.replicas.written() {
+                let remedy = "Remove it, or write primary instead of engine.";
+                reader.problem(&keys.replicas.origin, &keys.replicas.path, "the embedded engine has no replicas", remedy);
+            }
+            EnginePlan::Embedded { file: engine.file.clone() }
+        }
+        (None, Some(primary)) => EnginePlan::Servers {
+            primary: primary.0.clone(),
+            replicas: keys.replicas.value.0.iter().map(|replica| replica.value.0.clone()).collect(),
+        },
+    };
+    let users = &keys.users.value.0;
+    for (i, user) in users.iter().enumerate() {
+        let name = &user.value.name;
+        if users[..i].iter().any(|other| other.value.name.value == name.value) {
+            reader.problem(&name.origin, &name.path, format!("{:?} is listed twice", name.value), "Remove one of them.");
+        }
+    }
+    let listen = keys.listen.value.0;
+    if users.is_empty() && !listen.ip().is_loopback() && matches!(engine, EnginePlan::Embedded { .. }) {
+        let remedy = format!("Add users = [{{ name = \"app\", password = \"...\" }}], or listen on 127.0.0.1:{}.", listen.port());
+        reader.problem(
+            &keys.listen.origin,
+            &keys.listen.path,
+            format!("\"{listen}\" can be reached from other machines, but there are no users who could log in from there"),
+            remedy,
+        );
+    }
+    Some(SqlPlan {
+        name: name.to_owned(),
+        listen,
+        engine,
+        results: keys.results.value,
+        results_bytes: keys.results_memory.value.0,
+        connections_max: keys.connections_max.value.0 as usize,
+        users: users
+            .iter()
+            .map(|user| SqlUser { name: user.value.name.value.clone(), password: user.value.password.value.0.clone() })
+            .collect(),
+    })
+}
+
+/// Two engines on one file would each believe that they alone write it.
+fn check_engines(file: &File, reader: &mut Reader) {
+    let mut seen: Vec<(PathBuf, &str)> = vec![];
+    for sql in file.sql.value.0.values().flatten() {
+        let Some(engine) = &sql.value.engine.value else { continue };
+        if let Some((_, first)) = seen.iter().find(|(file, _)| *file == engine.file) {
+            let key = &sql.value.engine;
+            let what = format!("{} is already the file of {first}", engine.file.display());
+            reader.problem(&key.origin, &key.path, what, "Give each database a file of its own.");
+        }
+        seen.push((engine.file.clone(), &sql.path));
+    }
+}
+
+// === Listeners ===
+
+fn check_listeners(file: &File, reader: &mut Reader) {
+    let mut listeners: Vec<(SocketAddr, Origin, String)> = vec![];
+    for address in &file.edge.value.listen.value.0 {
+        listeners.push((address.value.0, address.origin.clone(), address.path.clone()));
+    }
+    for sql in file.sql.value.0.values().flatten() {
+        let listen = &sql.value.listen;
+        listeners.push((listen.value.0, listen.origin_or(&sql.origin), listen.path.clone()));
+    }
+    let console = &file.console.value.listen;
+    if let AddressOrOff::Address(address) = console.value {
+        listeners.push((address, console.origin.clone(), console.path.clone()));
+    }
+    for (i, (address, origin, path)) in listeners.iter().enumerate() {
+        if let Some((other, other_origin, other_path)) = listeners[..i].iter().find(|(other, ..)| overlap(*address, *other)) {
+            // A default collides with what was written: the mistake is shown where something was written.
+            let (origin, path, other, other_path) = match origin {
+                Origin::Default => (other_origin, other_path, address, path),
+                _ => (origin, path, other, other_path),
+            };
+            let shown = if other == address { format!("\"{address}\"") } else { format!("\"{address}\" and \"{other}\" overlap:") };
+            let what = match other == address {
+                true => format!("{shown} is already the address of {other_path}"),
+                false => format!("{shown} the other one is {other_path}"),
+            };
+            reader.problem(
+                origin,
+                path,
+                what,
+                format!("Choose another port for one of them, {} for example.", free_port_near(address.port())),
+            );
+        }
+    }
+}
+
+/// Whether the kernel would refuse the second of these listeners.
+fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    let wildcard = |ip: IpAddr| ip.is_unspecified();
+    let takes_all = |a: SocketAddr, b: SocketAddr| wildcard(a.ip()) && (a.is_ipv6() || a.is_ipv4() == b.is_ipv4());
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || takes_all(a, b) || takes_all(b, a))
+}
+
+fn free_port_near(port: u16) -> u16 {
+    port.checked_add(1).unwrap_or(port - 1)
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,252 @@
+//! What was written, with the place of everything: the file's tree, and the environment and the flags laid over it.
+
+use std::ops::Range;
+
+use toml_edit::{Document, Item, TableLike, Value as TomlValue};
+
+use crate::{
+    declare::{Schema, Shape},
+    nearest::nearest,
+    problem::{Origin, Problem},
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub origin: Origin,
+    pub data: Data,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Data {
+    /// From the environment or a flag: it has the type that the key wants.
+    Untyped(String),
+    String(String),
+    Integer(i64),
+    Boolean(bool),
+    /// A number with a point, or a date: nothing that a key of ours takes. Kept as it was written.
+    Other {
+        kind: &'static str,
+        text: String,
+    },
+    Array(Vec<Node>),
+    Table(Vec<Entry>),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub key: String,
+    pub key_origin: Origin,
+    pub node: Node,
+}
+
+impl Node {
+    pub fn empty_table(origin: Origin) -> Node {
+        Node { origin, data: Data::Table(vec![]) }
+    }
+
+    /// Errors: the text is not TOML; the parser stops at the first such place.
+    pub fn parse(text: &str) -> Result<Node, Problem> {
+        let document = Document::parse(text).map_err(|error| Problem {
+            origin: Origin::File(error.span().unwrap_or(0..0)),
+            key: String::new(),
+            what: format!("not TOML: {}", error.message().trim_end_matches('.').replace('\n', "; ")),
+            remedy: match error.message().contains("duplicate") {
+                true => "Keep one of the two.".into(),
+                false => "Strings need quotes, tables a header like [edge] on a line of their own.".into(),
+            },
+        })?;
+        Ok(of_table(document.as_table(), Origin::File(0..0)))
+    }
+
+    /// A value as it stands right of a `=`. Panics if it is not TOML: only for texts that are part of the program.
+    pub fn of_default(toml: &str) -> Node {
+        let mut node = Node::of_toml_value(toml, &Origin::Default).expect("defaults are TOML: checked by a test");
+        node.set_origin(&Origin::Default);
+        node
+    }
+
+    fn of_toml_value(toml: &str, origin: &Origin) -> Option<Node> {
+        let document = Document::parse(format!("value = {toml}")).ok()?;
+        let mut node = of_item(document.get("value")?, origin.clone())?;
+        node.set_origin(origin);
+        Some(node)
+    }
+
+    fn set_origin(&mut self, origin: &Origin) {
+        self.origin = origin.clone();
+        match &mut self.data {
+            Data::Array(nodes) => nodes.iter_mut().for_each(|node| node.set_origin(origin)),
+            Data::Table(entries) => entries.iter_mut().for_each(|entry| {
+                entry.key_origin = origin.clone();
+                entry.node.set_origin(origin);
+            }),
+            _ => {}
+        }
+    }
+
+    /// An array or table given as text by the environment or a flag: TOML when it looks like it, else comma-separated.
+    pub fn structured(&self) -> Node {
+        let Data::Untyped(text) = &self.data else { return self.clone() };
+        let looks_like_toml = text.trim_start().starts_with(['[', '{']);
+        match Node::of_toml_value(text.trim(), &self.origin) {
+            Some(node) if looks_like_toml => node,
+            _ if text.contains(',') => {
+                let items = text.split(',').map(|item| Node { origin: self.origin.clone(), data: Data::Untyped(item.trim().to_owned()) });
+                Node { origin: self.origin.clone(), data: Data::Array(items.collect()) }
+            }
+            _ => self.clone(),
+        }
+    }
+
+    /// How a message names what was written instead of the wanted kind.
+    pub fn kind(&self) -> &'static str {
+        match &self.data {
+            Data::Untyped(_) => "text",
+            Data::String(_) => "a string",
+            Data::Integer(_) => "a number",
+            Data::Boolean(_) => "true or false",
+            Data::Other { kind, .. } => kind,
+            Data::Array(_) => "an array",
+            Data::Table(_) => "a table",
+        }
+    }
+
+    /// The value as TOML, on one line.
+    pub fn toml(&self) -> String {
+        match &self.data {
+            Data::Untyped(text) | Data::String(text) => quoted(text),
+            Data::Integer(number) => number.to_string(),
+            Data::Boolean(value) => value.to_string(),
+            Data::Other { text, .. } => text.clone(),
+            Data::Array(nodes) => format!("[{}]", nodes.iter().map(Node::toml).collect::<Vec<_>>().join(", ")),
+            Data::Table(entries) if entries.is_empty() => "{}".into(),
+            Data::Table(entries) => {
+                let pairs: Vec<String> = entries.iter().map(|entry| format!("{} = {}", key(&entry.key), entry.node.toml())).collect();
+                format!("{{ {} }}", pairs.join(", "))
+            }
+        }
+    }
+
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        match &self.data {
+            Data::Table(entries) => entries.iter().find(|entry| entry.key == key),
+            _ => None,
+        }
+    }
+
+    /// Lays one value over the tree. `path` is given in the writer's spelling; names that exist are found without regard to case,
+    /// because environment variables are upper case by custom.
+    pub fn lay_over(&mut self, schema: &'static Schema, path: &[&str], text: &str, origin: &Origin) -> Result<(), Problem> {
+        self.lay_over_shape(Shape::Table(schema), path, "", text, origin)
+    }
+
+    fn lay_over_shape(&mut self, shape: Shape, path: &[&str], done: &str, text: &str, origin: &Origin) -> Result<(), Problem> {
+        let Some((first, rest)) = path.split_first() else {
+            *self = Node { origin: origin.clone(), data: Data::Untyped(text.to_owned()) };
+            return Ok(());
+        };
+        let problem = |what: String, remedy: String| Problem { origin: origin.clone(), key: done.to_owned(), what, remedy };
+        if first.is_empty() {
+            return Err(problem(
+                "the name has an empty part".into(),
+                "Separate the parts by two underscores: PUMASI__EDGE__LISTEN.".into(),
+            ));
+        }
+        let (key, shape_below) = match shape {
+            Shape::Table(schema) => match schema.keys.iter().find(|key| key.name.eq_ignore_ascii_case(first)) {
+                Some(key) => (key.name.to_owned(), (key.shape)()),
+                None => {
+                    let near = nearest(first, schema.keys.iter().map(|key| key.name));
+                    let remedy = near.map_or("See `pumasi config reference`.".to_owned(), |near| format!("Did you mean {:?}?", near));
+                    return Err(problem(format!("unknown key {:?}", first.to_lowercase()), remedy));
+                }
+            },
+            Shape::Named(schema) => (self.existing_name(first).unwrap_or_else(|| first.to_lowercase()), Shape::Table(schema)),
+            // The names of environment variables of the application: taken as they are.
+            Shape::Strings => ((*first).to_owned(), Shape::Leaf),
+            Shape::List(schema) => {
+                if !matches!(self.data, Data::Array(_)) {
+                    self.data = Data::Array(vec![]);
+                }
+                let Data::Array(items) = &mut self.data else { unreachable!("made an array above") };
+                let index: usize = first.parse().unwrap_or(usize::MAX);
+                if index > items.len() {
+                    let remedy = format!("Write a number from 0 to {}, where {} appends one.", items.len(), items.len());
+                    return Err(problem(format!("{first:?} is not the number of an entry"), remedy));
+                }
+                if index == items.len() {
+                    items.push(Node::empty_table(origin.clone()));
+                }
+                return items[index].lay_over_shape(Shape::Table(schema), rest, &join(done, first), text, origin);
+            }
+            Shape::Leaf => return Err(problem(format!("has no key {first:?} in it"), "It is a single value.".into())),
+        };
+        if !matches!(self.data, Data::Table(_)) {
+            *self = Node::empty_table(origin.clone());
+        }
+        let Data::Table(entries) = &mut self.data else { unreachable!("made a table above") };
+        let position = entries.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
+            entries.push(Entry { key: key.clone(), key_origin: origin.clone(), node: Node::empty_table(origin.clone()) });
+            entries.len() - 1
+        });
+        entries[position].node.lay_over_shape(shape_below, rest, &join(done, &key), text, origin)
+    }
+
+    fn existing_name(&self, written: &str) -> Option<String> {
+        let Data::Table(entries) = &self.data else { return None };
+        let same = |name: &str| name.replace('-', "_").eq_ignore_ascii_case(&written.replace('-', "_"));
+        entries.iter().map(|entry| &entry.key).find(|name| same(name)).cloned()
+    }
+}
+
+/// A path one key longer.
+pub(crate) fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// A TOML basic string.
+pub(crate) fn quoted(text: &str) -> String {
+    TomlValue::from(text).to_string()
+}
+
+fn key(key: &str) -> String {
+    let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if bare { key.to_owned() } else { quoted(key) }
+}
+
+fn of_table(table: &dyn TableLike, origin: Origin) -> Node {
+    let entries = table.iter().filter_map(|(name, item)| {
+        let key_span = table.get_key_value(name).and_then(|(key, _)| key.span());
+        let key_origin = key_span.map_or(origin.clone(), Origin::File);
+        Some(Entry { key: name.to_owned(), node: of_item(item, key_origin.clone())?, key_origin })
+    });
+    Node { data: Data::Table(entries.collect()), origin }
+}
+
+/// `around` is used for what has no place of its own (a table made by a dotted key).
+fn of_item(item: &Item, around: Origin) -> Option<Node> {
+    let origin = item.span().map_or(around, Origin::File);
+    match item {
+        Item::None => None,
+        Item::Value(value) => Some(of_value(value, origin)),
+        Item::Table(table) => Some(of_table(table, origin)),
+        Item::ArrayOfTables(tables) => {
+            let nodes = tables.iter().map(|table| of_table(table, table.span().map_or(origin.clone(), Origin::File)));
+            Some(Node { data: Data::Array(nodes.collect()), origin })
+        }
+    }
+}
+
+fn of_value(value: &TomlValue, origin: Origin) -> Node {
+    let place = |span: Option<Range<usize>>| span.map_or(origin.clone(), Origin::File);
+    let data = match value {
+        TomlValue::String(text) => Data::String(text.value().clone()),
+        TomlValue::Integer(number) => Data::Integer(*number.value()),
+        TomlValue::Boolean(value) => Data::Boolean(*value.value()),
+        TomlValue::Float(number) => Data::Other { kind: "a number with a point", text: number.value().to_string() },
+        TomlValue::Datetime(date) => Data::Other { kind: "a date", text: date.value().to_string() },
+        TomlValue::Array(array) => Data::Array(array.iter().map(|item| of_value(item, place(item.span()))).collect()),
+        TomlValue::InlineTable(table) => return of_table(table, origin),
+    };
+    Node { data, origin }
+}
