@@ -118,8 +118,8 @@ const fn values_of(index: usize) -> (u64, u64) {
     (low, low + (1 << shift) - 1)
 }
 
-/// Threads are numbered as they first record anything; the number only spreads them over blocks.
-fn thread_number() -> usize {
+/// A number of the calling thread, given when it first asks: 0, 1, 2, ... It only serves to spread threads over blocks of memory.
+pub fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) });
     NUMBER.with(|number| {

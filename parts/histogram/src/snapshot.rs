@@ -92,13 +92,10 @@ impl Snapshot {
             return self.clone();
         }
         let counts: Vec<u64> = self.counts.iter().zip(&earlier.counts).map(|(now, then)| now.saturating_sub(*then)).collect();
+        // An interval without a value needs no memory.
+        let Some(highest) = counts.iter().rposition(|count| *count > 0) else { return Snapshot::default() };
         let count = counts.iter().sum();
-        let highest = counts.iter().rposition(|count| *count > 0);
-        let max = match highest {
-            None => 0,
-            Some(_) if self.max > earlier.max => self.max,
-            Some(index) => values_of(index).1.min(self.max),
-        };
+        let max = if self.max > earlier.max { self.max } else { values_of(highest).1.min(self.max) };
         Snapshot { counts, count, sum: self.sum.saturating_sub(earlier.sum), max }
     }
 
