@@ -1,5 +1,10 @@
 //! What a result says of one of its columns (Protocol::ColumnDefinition41).
 
+use crate::{
+    WireError,
+    cursor::{Cursor, put_lenenc_bytes},
+};
+
 /// Column types by their number on the wire (MySQL "Column Types").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -72,3 +77,91 @@ pub struct Column {
     /// Digits after the point; 31 (0x1f) for floating point of no fixed scale.
     pub decimals: u8,
 }
+
+/// Columns of one result; what MySQL itself allows a table (4096) and a select list to have.
+pub const COLUMNS_MAX: usize = 4096;
+
+impl ColumnType {
+    /// `None` for a number the protocol does not assign, or uses only inside the server.
+    pub fn from_wire(number: u8) -> Option<ColumnType> {
+        Some(match number {
+            0x00 => ColumnType::Decimal,
+            0x01 => ColumnType::Tiny,
+            0x02 => ColumnType::Short,
+            0x03 => ColumnType::Long,
+            0x04 => ColumnType::Float,
+            0x05 => ColumnType::Double,
+            0x06 => ColumnType::Null,
+            0x07 => ColumnType::Timestamp,
+            0x08 => ColumnType::LongLong,
+            0x09 => ColumnType::Int24,
+            0x0a => ColumnType::Date,
+            0x0b => ColumnType::Time,
+            0x0c => ColumnType::DateTime,
+            0x0d => ColumnType::Year,
+            0x0f => ColumnType::VarChar,
+            0x10 => ColumnType::Bit,
+            0xf5 => ColumnType::Json,
+            0xf6 => ColumnType::NewDecimal,
+            0xf7 => ColumnType::Enum,
+            0xf8 => ColumnType::Set,
+            0xf9 => ColumnType::TinyBlob,
+            0xfa => ColumnType::MediumBlob,
+            0xfb => ColumnType::LongBlob,
+            0xfc => ColumnType::Blob,
+            0xfd => ColumnType::VarString,
+            0xfe => ColumnType::String,
+            0xff => ColumnType::Geometry,
+            _ => return None,
+        })
+    }
+}
+
+impl ColumnFlags {
+    pub fn unsigned(self) -> bool {
+        self.0 & ColumnFlags::UNSIGNED != 0
+    }
+}
+
+impl Column {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_lenenc_bytes(out, b"def");
+        for name in [&self.schema, &self.table, &self.org_table, &self.name, &self.org_name] {
+            put_lenenc_bytes(out, name.as_bytes());
+        }
+        // Length of the fixed part.
+        out.push(0x0c);
+        out.extend_from_slice(&self.collation.to_le_bytes());
+        out.extend_from_slice(&self.length.to_le_bytes());
+        out.push(self.kind as u8);
+        out.extend_from_slice(&self.flags.0.to_le_bytes());
+        out.push(self.decimals);
+        out.extend_from_slice(&[0, 0]);
+    }
+
+    /// Names that are not UTF-8 have their other bytes replaced.
+    pub fn decode(payload: &[u8]) -> Result<Column, WireError> {
+        let mut cursor = Cursor::new(payload);
+        cursor.lenenc_bytes("catalog")?;
+        let mut name = || cursor.lenenc_bytes("column's names").map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let (schema, table, org_table, name, org_name) = (name()?, name()?, name()?, name()?, name()?);
+        if cursor.lenenc_int("column's fixed part")? < 0x0c {
+            return Err(WireError::Malformed("column's fixed part"));
+        }
+        Ok(Column {
+            schema,
+            table,
+            org_table,
+            name,
+            org_name,
+            collation: cursor.u16("collation")?,
+            length: cursor.u32("column length")?,
+            kind: ColumnType::from_wire(cursor.u8("column type")?).ok_or(WireError::Malformed("column type"))?,
+            flags: ColumnFlags(cursor.u16("column flags")?),
+            decimals: cursor.u8("decimals")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
