@@ -1,0 +1,101 @@
+//! Why a response was not looked for, or not stored. One vocabulary for Cache-Status, log, metric and console.
+
+/// The reason, as a word that never changes its meaning: scripts count them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Bypass {
+    // --- decided by the request ---
+    /// Neither GET nor HEAD.
+    Method,
+    /// `Cache-Control: no-store` in the request (RFC 9111 §5.2.1.5).
+    RequestNoStore,
+    /// If-Match or If-Unmodified-Since: the origin must decide (RFC 9110 §13.1).
+    Precondition,
+    /// A protocol upgrade.
+    Upgrade,
+    /// A range nobody has the whole of.
+    Range,
+    // --- decided by the response ---
+    NoStore,
+    Private,
+    /// The request carried Authorization and the response does not allow sharing (§3.5).
+    Authorization,
+    /// `Vary: *`: no later request can be known to match (§4.1).
+    VaryAll,
+    /// More names in Vary than the store follows.
+    VaryTooLong,
+    /// No lifetime, none to guess, and nothing to validate with: it could never be used.
+    NoFreshness,
+    /// The status says nothing about reuse, or is not understood and the response asks for understanding (§5.2.2.3).
+    Status,
+    /// A part of something; only whole responses are stored.
+    Partial,
+    /// Set-Cookie, and only a guess at freshness.
+    SetCookie,
+    /// Larger than `object_bytes_max`.
+    TooLarge,
+    /// It ended before its announced end.
+    Incomplete,
+    /// The page store's budget is spent on entries that are in use.
+    NoRoom,
+    // --- decided by the route or by automatic mode ---
+    Off,
+    /// A cookie of the request makes the page personal.
+    Personal,
+    /// A write, an unknown statement or a side effect during the request.
+    NotProvable,
+    /// The origin of its data was written to while it was made.
+    Overtaken,
+}
+
+impl Bypass {
+    /// The word in Cache-Status `detail`, logs and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Bypass::Method => "method",
+            Bypass::RequestNoStore => "request-no-store",
+            Bypass::Precondition => "precondition",
+            Bypass::Upgrade => "upgrade",
+            Bypass::Range => "range",
+            Bypass::NoStore => "no-store",
+            Bypass::Private => "private",
+            Bypass::Authorization => "authorization",
+            Bypass::VaryAll => "vary-all",
+            Bypass::VaryTooLong => "vary-too-long",
+            Bypass::NoFreshness => "no-freshness",
+            Bypass::Status => "status",
+            Bypass::Partial => "partial",
+            Bypass::SetCookie => "set-cookie",
+            Bypass::TooLarge => "too-large",
+            Bypass::Incomplete => "incomplete",
+            Bypass::NoRoom => "no-room",
+            Bypass::Off => "off",
+            Bypass::Personal => "personal",
+            Bypass::NotProvable => "not-provable",
+            Bypass::Overtaken => "overtaken",
+        }
+    }
+
+    pub const ALL: [Bypass; 21] = [
+        Bypass::Method,
+        Bypass::RequestNoStore,
+        Bypass::Precondition,
+        Bypass::Upgrade,
+        Bypass::Range,
+        Bypass::NoStore,
+        Bypass::Private,
+        Bypass::Authorization,
+        Bypass::VaryAll,
+        Bypass::VaryTooLong,
+        Bypass::NoFreshness,
+        Bypass::Status,
+        Bypass::Partial,
+        Bypass::SetCookie,
+        Bypass::TooLarge,
+        Bypass::Incomplete,
+        Bypass::NoRoom,
+        Bypass::Off,
+        Bypass::Personal,
+        Bypass::NotProvable,
+        Bypass::Overtaken,
+    ];
+}
