@@ -38,17 +38,25 @@ impl Browser {
             .expect("chromedriver (Debian: chromium-driver; `cargo xtask install`)");
         let port = port_of(&mut driver);
         let profile = tempfile::tempdir().expect("a folder for the browser's profile");
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(60))).build().into();
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(60))).build().into();
         let options = json!({"args": [
             "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage", "--hide-scrollbars",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             format!("--window-size={width},{height}"), format!("--accept-lang={language}"), format!("--user-data-dir={}", profile.path().display()),
         ], "prefs": {"intl.accept_languages": language}});
-        let opened = post(&agent, &format!("http://127.0.0.1:{port}/session"), json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}));
+        let opened = post(
+            &agent,
+            &format!("http://127.0.0.1:{port}/session"),
+            json!({"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}),
+        );
         let id = opened["sessionId"].as_str().unwrap_or_else(|| panic!("no browser session: {opened}")).to_owned();
         let browser = Browser { driver, session: format!("http://127.0.0.1:{port}/session/{id}"), agent, _profile: profile };
-        browser.post("/goog/cdp/execute", json!({"cmd": "Emulation.setDeviceMetricsOverride",
-            "params": {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}}));
+        browser.post(
+            "/goog/cdp/execute",
+            json!({"cmd": "Emulation.setDeviceMetricsOverride",
+            "params": {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}}),
+        );
         browser
     }
 
@@ -62,7 +70,10 @@ impl Browser {
 
     /// Chooses what `prefers-color-scheme` answers.
     pub fn prefer(&self, scheme: &str) {
-        self.post("/goog/cdp/execute", json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": [{"name": "prefers-color-scheme", "value": scheme}]}}));
+        self.post(
+            "/goog/cdp/execute",
+            json!({"cmd": "Emulation.setEmulatedMedia", "params": {"features": [{"name": "prefers-color-scheme", "value": scheme}]}}),
+        );
     }
 
     /// The first element that matches a CSS selector; waits up to ten seconds for it.
@@ -100,12 +111,19 @@ impl Browser {
     pub fn console_errors(&self) -> Vec<String> {
         let log = self.post("/se/log", json!({"type": "browser"}));
         let entries = log.as_array().cloned().unwrap_or_default();
-        entries.iter().filter(|entry| entry["level"] == "SEVERE").map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
+        entries
+            .iter()
+            .filter(|entry| entry["level"] == "SEVERE")
+            .map(|entry| entry["message"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 
     /// Writes a PNG of the whole page.
     pub fn screenshot(&self, file: &Path) {
-        let shot = self.post("/goog/cdp/execute", json!({"cmd": "Page.captureScreenshot", "params": {"format": "png", "captureBeyondViewport": true}}));
+        let shot = self.post(
+            "/goog/cdp/execute",
+            json!({"cmd": "Page.captureScreenshot", "params": {"format": "png", "captureBeyondViewport": true}}),
+        );
         let png = base64::engine::general_purpose::STANDARD.decode(shot["data"].as_str().expect("a picture")).expect("base64");
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder for screenshots");
         std::fs::write(file, png).expect("the screenshot is written");

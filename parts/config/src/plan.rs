@@ -147,7 +147,7 @@ pub struct UpstreamPlan {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkersPlan {
-    /// Run by `/bin/sh -c exec ...` when it is one string; directly when it is a list.
+    /// Run by `/bin/sh -c` when it is one string; directly when it is a list.
     pub command: CommandPlan,
     pub workers: usize,
     /// What the holes name was checked to exist; they are filled in per worker.
