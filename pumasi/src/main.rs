@@ -1,1 +1,69 @@
-fn main() {}
+//! `pumasi`: reads the command line and the configuration, starts the tiers, drains them, ends with an exit code. Nothing else.
+#![allow(dead_code)] // Until the console shows it: the status.
+mod addresses;
+mod arguments;
+mod ask;
+mod client;
+mod configuration;
+mod databases;
+mod demo;
+mod diary;
+mod failure;
+mod house;
+mod logging;
+mod own_process;
+mod reload;
+mod run;
+mod show;
+mod state;
+mod stop;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, ConfigVerb, Verb};
+use clap::{CommandFactory, Parser};
+use configuration::Configuration;
+use failure::Failure;
+
+fn main() -> ExitCode {
+    if let Some(code) = hidden_subcommand() {
+        return code;
+    }
+    let arguments = Arguments::parse();
+    match carry_out(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// What this program is started as by itself. Decided before anything else happens: a guardian must not have threads, and the reference
+/// application has a command line of its own (none).
+fn hidden_subcommand() -> Option<ExitCode> {
+    let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    match arguments.get(1).map(String::as_str) {
+        Some("worker-guardian") => Some(pumasi_web::guardian::main(&arguments[2..])),
+        Some("askhy") => Some(askhy::main()),
+        _ => None,
+    }
+}
+
+fn carry_out(arguments: Arguments) -> Result<(), Failure> {
+    match arguments.verb {
+        Verb::Run { configuration, workers, command } => {
+            run::run(Configuration::to_run(&configuration, workers, &command)?, &run::Ordinary)
+        }
+        Verb::Reload { running } => ask::reload(&running),
+        Verb::Status { running, json } => ask::status(&running, json),
+        Verb::Validate { configuration, json } => show::validate(&configuration, json),
+        Verb::Config { verb: ConfigVerb::Show { configuration, origin, json } } => show::settings(&configuration, origin, json),
+        Verb::Config { verb: ConfigVerb::Reference { markdown } } => show::reference(markdown),
+        Verb::Completions { shell } => {
+            let mut script = vec![];
+            clap_complete::generate(shell, &mut Arguments::command(), "pumasi", &mut script);
+            show::print(&String::from_utf8_lossy(&script))
+        }
+    }
+}

@@ -55,6 +55,32 @@ impl Problems {
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter()
     }
+
+    /// Where the problem is: `pumasi.toml:3:10`, or the name of the variable or flag.
+    pub fn place(&self, problem: &Problem) -> String {
+        place(&self.file, &self.text, &problem.origin)
+    }
+}
+
+impl Source {
+    /// Where a value was written, for people: `pumasi.toml:3:10`, `PUMASI__EDGE__LISTEN`, `--listen`, `default`.
+    pub fn place(&self, origin: &Origin) -> String {
+        match origin {
+            Origin::Default => "default".into(),
+            origin => place(&self.name, &self.text, origin),
+        }
+    }
+}
+
+fn place(file: &str, text: &str, origin: &Origin) -> String {
+    match origin {
+        Origin::Default => file.to_owned(),
+        Origin::File(span) => {
+            let at = Position::of(text, span.start);
+            format!("{file}:{}:{}", at.line, at.column)
+        }
+        Origin::Environment(name) | Origin::Flag(name) => name.clone(),
+    }
 }
 
 impl std::error::Error for Problems {}
@@ -73,15 +99,7 @@ impl fmt::Display for Problems {
 
 impl Problems {
     fn fmt_one(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = match &problem.origin {
-            Origin::Default => self.file.clone(),
-            Origin::File(span) => {
-                let at = Position::of(&self.text, span.start);
-                format!("{}:{}:{}", self.file, at.line, at.column)
-            }
-            Origin::Environment(name) | Origin::Flag(name) => name.clone(),
-        };
-        write!(f, "{place}: ")?;
+        write!(f, "{}: ", self.place(problem))?;
         if !problem.key.is_empty() {
             write!(f, "{}: ", problem.key)?;
         }

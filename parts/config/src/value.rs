@@ -136,6 +136,17 @@ impl Value for bool {
             }
         }
     }
+    fn show(node: &Node) -> String {
+        bare(node)
+    }
+}
+
+/// What came as text from the environment, of a kind that the file writes without quotes.
+fn bare(node: &Node) -> String {
+    match &node.data {
+        Data::Untyped(text) => text.trim().to_owned(),
+        _ => node.toml(),
+    }
 }
 
 /// A whole number from `MIN` to `MAX`, both included.
@@ -162,6 +173,9 @@ impl<const MIN: u32, const MAX: u32> Value for Count<MIN, MAX> {
                 None
             }
         }
+    }
+    fn show(node: &Node) -> String {
+        bare(node)
     }
 }
 

@@ -59,7 +59,7 @@ pub struct Setup {
 pub struct Web {
     orders: mpsc::UnboundedSender<Order>,
     view: Arc<View>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 /// Why not one worker of a pool came up.
@@ -99,7 +99,7 @@ impl Web {
         let thread = std::thread::Builder::new().name("web".into()).spawn(move || {
             runtime.block_on(tokio::task::LocalSet::new().run_until(control(plans, pools, Arc::new(setup), seen, received)))
         })?;
-        Ok(Web { orders, view, thread: Some(thread) })
+        Ok(Web { orders, view, thread: Mutex::new(Some(thread)) })
     }
 
     /// Waits until every pool has a worker that takes requests. Errors: [`StartFailed`] as soon as all workers of one pool were given up.
@@ -143,8 +143,8 @@ impl Web {
             .collect()
     }
 
-    /// Drains every worker, then TERM, then KILL; returns when none is left.
-    pub fn stop(mut self) {
+    /// Drains every worker, then TERM, then KILL; returns when none is left. A rollout that is under way is called off.
+    pub fn stop(&self) {
         let (done, finished) = oneshot::channel();
         if self.orders.send(Order::Stop { done }).is_ok() {
             let _ = finished.blocking_recv();
@@ -152,8 +152,8 @@ impl Web {
         self.join();
     }
 
-    fn join(&mut self) {
-        if let Some(thread) = self.thread.take() {
+    fn join(&self) {
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = thread.join();
         }
     }

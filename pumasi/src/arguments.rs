@@ -1,0 +1,133 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use pumasi_config::Flag;
+
+/// Takes your web application from one server to many, in one program: load balancer, page cache, supervised workers and a database tier,
+/// with no change in the application.
+#[derive(Parser)]
+#[command(name = "pumasi", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(after_help = "Try it: pumasi demo          Your application: pumasi run -- npm start")]
+#[command(after_long_help = "Exit codes: 0 ok, 1 failure, 2 usage, 3 configuration, 4 objective missed, 5 target unreachable.\n\
+                             NO_COLOR and --json are respected wherever they make sense. Data goes to standard output, messages to standard error.")]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Run an application: what pumasi.toml says, or just COMMAND when there is no file
+    Run {
+        #[command(flatten)]
+        configuration: ConfigurationArguments,
+        /// Workers to run (only with COMMAND; else write pool.NAME.workers)
+        #[arg(long, value_name = "N", requires = "command")]
+        workers: Option<u32>,
+        /// Starts one worker; it must listen on 127.0.0.1, on the port in $PORT
+        #[arg(last = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
+    /// Make the running Pumasi read its configuration again
+    Reload {
+        #[command(flatten)]
+        running: RunningArguments,
+    },
+    /// Show what the running Pumasi is doing
+    Status {
+        #[command(flatten)]
+        running: RunningArguments,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the configuration and say everything that is wrong with it
+    Validate {
+        #[command(flatten)]
+        configuration: ConfigurationArguments,
+        /// Print the problems as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the configuration in effect, or the manual of every key
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+    /// Print a completion script: pumasi completions bash > /etc/bash_completion.d/pumasi
+    Completions { shell: Shell },
+}
+
+#[derive(Subcommand)]
+pub enum ConfigVerb {
+    /// Every key with the value in effect
+    Show {
+        #[command(flatten)]
+        configuration: ConfigurationArguments,
+        /// Say where each value comes from
+        #[arg(long)]
+        origin: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Every key with its explanation, as a sample file
+    Reference {
+        /// As a chapter of the manual
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+/// Which configuration, and what the command line changes in it.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConfigurationArguments {
+    /// The configuration file [default: pumasi.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one key, such as edge.limits.idle_timeout=30s; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub set: Vec<(String, String)>,
+    /// Where requests arrive (edge.listen)
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Where the console is, or off (console.listen)
+    #[arg(long, value_name = "ADDRESS")]
+    pub console: Option<String>,
+    /// Directory for what must survive a restart (state)
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+/// Which running Pumasi.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunningArguments {
+    /// Its configuration file [default: pumasi.toml]
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Its state directory, instead of what the configuration says
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+}
+
+impl ConfigurationArguments {
+    /// The flags as overrides, the special ones after `--set`.
+    pub fn flags(&self) -> Vec<Flag> {
+        let flag = |name: &str, key: &str, value: String| Flag { name: name.into(), key: key.into(), value };
+        let mut flags: Vec<Flag> = self.set.iter().map(|(key, value)| flag(&format!("--set {key}"), key, value.clone())).collect();
+        flags.extend(self.listen.clone().map(|value| flag("--listen", "edge.listen", value)));
+        flags.extend(self.console.clone().map(|value| flag("--console", "console.listen", value)));
+        // Relative to where the user stands, unlike a path in the file.
+        let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path).display().to_string();
+        flags.extend(self.state.clone().map(|path| flag("--state", "state", absolute(path))));
+        flags
+    }
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("write KEY=VALUE, such as edge.listen=0.0.0.0:80".into()),
+    }
+}

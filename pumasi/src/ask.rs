@@ -1,0 +1,136 @@
+//! `pumasi status` and `pumasi reload`: asks the running Pumasi through its console.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use pumasi_status::{Status, Traffic};
+
+use crate::{
+    arguments::{ConfigurationArguments, RunningArguments},
+    client::Console,
+    configuration::{Configuration, DEFAULT_FILE},
+    demo,
+    failure::Failure,
+    show::print,
+};
+
+pub fn reload(running: &RunningArguments) -> Result<(), Failure> {
+    let answer = console(running)?.ask("POST", "/api/reload")?;
+    match answer.status {
+        200 => {
+            eprintln!("{}", message(&answer.body));
+            Ok(())
+        }
+        _ => Err(anyhow!("{}", message(&answer.body)).into()),
+    }
+}
+
+pub fn status(running: &RunningArguments, json: bool) -> Result<(), Failure> {
+    let answer = console(running)?.ask("GET", "/api/status")?;
+    if answer.status != 200 {
+        return Err(anyhow!("the console answers {}: {}", answer.status, message(&answer.body)).into());
+    }
+    if json {
+        return print(&format!("{}\n", answer.body.trim_end()));
+    }
+    let status: Status = serde_json::from_str(&answer.body).context("the console's answer is not a status: is it another version?")?;
+    print(&text(&status))
+}
+
+/// The console of the Pumasi that is meant: of the state directory that was named, or of the configuration here, or else the demo's.
+fn console(running: &RunningArguments) -> Result<Console, Failure> {
+    if let Some(state) = &running.state {
+        return Console::of_running(&[state]);
+    }
+    if running.config.is_some() || Path::new(DEFAULT_FILE).exists() {
+        let arguments = ConfigurationArguments { config: running.config.clone(), ..ConfigurationArguments::default() };
+        let (_, loaded) = Configuration::of_file(&arguments)?.load()?;
+        return Console::of_running(&[&loaded.plan.state]);
+    }
+    Console::of_running(&[&PathBuf::from(".pumasi"), &PathBuf::from(demo::STATE)])
+}
+
+/// `{"message": ...}` or `{"error": ...}` of the API; the body itself if it is something else.
+fn message(body: &str) -> String {
+    let value: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    let text = value.as_ref().and_then(|value| value.get("error").or(value.get("message"))?.as_str());
+    text.unwrap_or(body).trim_end().to_owned()
+}
+
+// === As text ===
+
+fn text(status: &Status) -> String {
+    let Status { version, uptime_s, cpu_ms, memory_bytes, .. } = status;
+    let mut out =
+        format!("Pumasi {version}, up {}, {} CPU, {}\n\n", duration(*uptime_s), duration(cpu_ms / 1000), megabytes(*memory_bytes));
+    let edge = &status.edge;
+    if !edge.listeners.is_empty() {
+        out.push_str(&format!("edge  {}  {} connections\n      {}\n", edge.listeners.join(" "), edge.connections, traffic(&edge.traffic)));
+        for route in &edge.routes {
+            out.push_str(&format!(
+                "      {} -> {}  pages {}  {} hits, {} misses\n",
+                route.route, route.pool, route.pages, route.hits, route.misses
+            ));
+        }
+    }
+    for pool in &status.pools {
+        out.push_str(&format!("\npool {}\n", pool.name));
+        for upstream in &pool.upstreams {
+            let traffic = traffic(&upstream.traffic);
+            match &upstream.worker {
+                Some(worker) => {
+                    let memory = megabytes(worker.memory_bytes);
+                    let pid = worker.pid.map_or(String::new(), |pid| format!("process {pid}, "));
+                    let restarts = if worker.restarts > 0 { format!(", {} restarts", worker.restarts) } else { String::new() };
+                    out.push_str(&format!("      {:<10} {:<11} {pid}{memory}{restarts}  {traffic}\n", upstream.name, worker.state));
+                    if let Some(exit) = worker.last_exit.as_ref().filter(|_| worker.state != "ready") {
+                        out.push_str(&exit.lines().map(|line| format!("        {line}\n")).collect::<String>());
+                    }
+                }
+                None => out.push_str(&format!("      {:<21} {:<9} {traffic}\n", upstream.name, upstream.health)),
+            }
+        }
+    }
+    for sql in &status.sql {
+        let (connections, max) = (sql.connections, sql.connections_max);
+        out.push_str(&format!(
+            "\nsql {}  {}  {}  {connections} of {max} connections\n      {}\n",
+            sql.name,
+            sql.address,
+            sql.engine,
+            traffic(&sql.traffic)
+        ));
+    }
+    out
+}
+
+fn traffic(traffic: &Traffic) -> String {
+    format!(
+        "{:.1}/s, {:.2} % ok, p50 {} p99 {}, {} in flight",
+        traffic.rate,
+        traffic.success * 100.0,
+        microseconds(traffic.latency_us_p50),
+        microseconds(traffic.latency_us_p99),
+        traffic.in_flight
+    )
+}
+
+fn microseconds(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} us"),
+        1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.1} s", us as f64 / 1e6),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
