@@ -3,13 +3,13 @@
 use crate::{Table, Tag};
 
 /// Tags in one set. Beyond it the table with most rows is kept as a whole (`A(T)`), and when even the tables are too many the set
-/// becomes "everything". 128 tags are 1 KiB and about half a microsecond to check.
+/// becomes "everything". 128 tags are 1.5 KiB and about half a microsecond to check.
 pub const DEPS_MAX: usize = 128;
 
 /// What an answer was made of. The empty set is an answer that no write can change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deps {
-    /// Sorted, without duplicates. A table that is held as a whole has no other tag here.
+    /// Sorted, without duplicates; within a table what a commit fences comes before what it may bump. A table that is held as a whole has no other tag here.
     tags: Vec<Tag>,
     /// Any write at all makes the answer wrong.
     everything: bool,
@@ -86,7 +86,7 @@ impl Deps {
         if self.everything {
             return;
         }
-        let whole = Tag { table: tag.table, hash: tag.table };
+        let whole = Table::from_number(tag.table).any_row();
         // `A(T)` is touched by every write to T and fenced with it, so it stands for all of T's other tags.
         if self.tags.binary_search(&whole).is_ok() {
             return;
@@ -103,7 +103,7 @@ impl Deps {
 
     fn keep_whole(&mut self, table: u32) {
         self.tags.retain(|tag| tag.table != table);
-        let whole = Tag { table, hash: table };
+        let whole = Table::from_number(table).any_row();
         let place = self.tags.partition_point(|tag| *tag < whole);
         self.tags.insert(place, whole);
         self.shrink();

@@ -53,12 +53,16 @@ pub enum Step {
     EpochOnUnknownOutcome,
     /// R1 does not compare epochs.
     EpochChecked,
+    /// R1 compares epochs before it looks at the fences.
+    FencesBeforeEpoch,
     /// R1 ignores the fences.
     PendChecked,
     /// R1 ignores the bumps.
     LastChecked,
     /// R1 loads `last` before `pend`.
     PendBeforeLast,
+    /// R1 looks at a table's rows before it looks at the table's fence.
+    FenceBeforeRows,
     /// The fast path loads `seq` before the count of fences.
     FencesBeforeSeq,
     /// The fast path remembers `seq` as of after the full check.

@@ -145,20 +145,22 @@ impl<M: Memory> Freshness<M> {
 
     /// R1 in full. `Some(seq)` as of before the check began if the answer may be used.
     ///
-    /// Each fence is loaded before what it guards (`pend_all` before `epoch`, `pend` before `last`): who reads a fence as lowered reads the
-    /// bump that came before its lowering.
+    /// Each fence is loaded before all it guards: who reads a fence as lowered reads what was bumped before its lowering. `pend` guards its own
+    /// `last`; that of `U(T)` also the `last` of the table's rows, so `deps` keeps it in front of them; and every fence, whatever it covers,
+    /// guards the epoch, because a fence of unknown outcome changes it.
     pub(crate) fn check(&self, stamp: Stamp, deps: &Deps) -> Option<u64> {
         let before = self.head.seq.load(Acquire);
         if self.head.pend_all.load(Acquire) > 0 && !M::broken(Step::FenceOfAllChecked) {
             return None;
         }
-        if self.head.epoch.load(Acquire) != stamp.epoch && !M::broken(Step::EpochChecked) {
+        if M::broken(Step::FencesBeforeEpoch) && self.head.epoch.load(Acquire) != stamp.epoch {
             return None;
         }
         if deps.depends_on_everything() {
             return self.quiet_since(stamp.seq, stamp.epoch).then_some(before);
         }
-        for tag in deps.tags() {
+        for place in 0..deps.tags().len() {
+            let tag = deps.tags()[if M::broken(Step::FenceBeforeRows) { deps.tags().len() - 1 - place } else { place }];
             let slot = self.slot(tag.hash);
             let (pend, last) = if M::broken(Step::PendBeforeLast) {
                 let last = slot.last.load(Acquire);
@@ -170,6 +172,11 @@ impl<M: Memory> Freshness<M> {
             if pend > 0 && !M::broken(Step::PendChecked) || last > stamp.seq && !M::broken(Step::LastChecked) {
                 return None;
             }
+        }
+        let same_epoch =
+            M::broken(Step::FencesBeforeEpoch) || M::broken(Step::EpochChecked) || self.head.epoch.load(Acquire) == stamp.epoch;
+        if !same_epoch {
+            return None;
         }
         if M::broken(Step::SeqBeforeCheck) { Some(self.head.seq.load(Acquire)) } else { Some(before) }
     }

@@ -9,7 +9,17 @@ pub struct Table(u32);
 pub struct Tag {
     /// The table it belongs to: what a set that grew too large falls back to.
     pub(crate) table: u32,
+    pub(crate) kind: Kind,
     pub(crate) hash: u32,
+}
+
+/// In the order in which a check has to load them: commits fence `A(T)` and `U(T)` and may bump `R(T, c, v)` alone, so who loads a row's bump
+/// first and its table's fence afterwards can miss both (`Freshness::check`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Kind {
+    AnyRow,
+    UnknownRows,
+    Row,
 }
 
 impl Table {
@@ -22,14 +32,14 @@ impl Table {
 
     /// `A(T)`: some row changed. Every write to the table touches it.
     pub fn any_row(self) -> Tag {
-        Tag { table: self.0, hash: self.0 }
+        Tag { table: self.0, kind: Kind::AnyRow, hash: self.0 }
     }
 
     /// `U(T)`: rows changed, and it is not known which.
     pub fn unknown_rows(self) -> Tag {
         let mut hash = Hash::new(UNKNOWN_ROWS);
         hash.word(self.0);
-        Tag { table: self.0, hash: hash.finish() }
+        Tag { table: self.0, kind: Kind::UnknownRows, hash: hash.finish() }
     }
 
     /// `R(T, c, v)`: a row whose `column` had or has `value` changed. `value` is in the column's canonical form: what a literal, a bound
@@ -39,7 +49,7 @@ impl Table {
         hash.word(self.0);
         hash.name(column);
         hash.bytes(value);
-        Tag { table: self.0, hash: hash.finish() }
+        Tag { table: self.0, kind: Kind::Row, hash: hash.finish() }
     }
 
     /// A number that stands for the table in a map; equal for tables that share their slot.

@@ -1,1 +1,3 @@
+mod interleavings;
 mod rules;
+mod simulation;

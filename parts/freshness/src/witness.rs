@@ -125,6 +125,7 @@ impl Witness {
 
     /// Opens a request's window and takes its stamp. Call it before the first byte of the request is forwarded.
     pub fn open<M: Memory>(self: &Arc<Witness>, freshness: &Freshness<M>) -> Window {
+        let stamp = freshness.stamp();
         let mut inner = self.lock();
         let number = inner.next;
         inner.next += 1;
@@ -132,7 +133,7 @@ impl Witness {
             inner.unrecorded += 1;
             return Window { witness: self.clone(), number: None, closed: false };
         }
-        let mut seen = Seen { number, stamp: freshness.stamp(), deps: Deps::new(), statements: 0, refusal: None };
+        let mut seen = Seen { number, stamp, deps: Deps::new(), statements: 0, refusal: None };
         if !M::broken(Step::WindowInheritsActive) {
             for active in &inner.active {
                 // A statement that was sent before the request arrived is not the request's write. Its answer may still become part
