@@ -1,4 +1,11 @@
 //! End to end: the built binary with real databases, real clients and a real browser.
 //!
 //! `cargo xtask test` installs what these tests need and builds the binary first; a test that misses something fails and names it.
+mod apps;
+mod board;
 mod browser;
+mod clients;
+mod kills;
+mod manual;
+mod service;
+mod tidy;
