@@ -1,1 +1,38 @@
 //! HTTP in: listeners, routes, balancing, pages.
+//!
+//! One thread per core, each with its own listener (SO_REUSEPORT), its own runtime and its own idle upstream connections. A
+//! connection stays on the core that accepted it; nothing on the path of a request is shared between cores but counters and the
+//! pools' health. One more thread for control: probes, names, reloads.
+//!
+//! ```text
+//! core (accept) -> downstream::H1 (codec) -> serve (route, store, answers) -> forward (choose, retry) -> exchange (bytes both ways)
+//! ```
+//!
+//! **Invariant:** a connection's memory is bounded: one input and one output buffer each way, and whoever would fill an output buffer
+//! past [`output::HIGH_WATER`] waits for the socket.
+//!
+//! **Invariant:** on any doubt about framing the connection is closed; an upstream connection is reused only when its response
+//! ended exactly where its bytes did.
+
+mod access_log;
+mod answers;
+mod connect;
+mod control;
+mod core;
+mod counters;
+mod date;
+mod downstream;
+mod edge;
+mod exchange;
+mod forward;
+mod heads;
+mod input;
+mod listen;
+mod output;
+pub mod pages;
+mod routes;
+mod serve;
+mod timer;
+mod upstream;
+
+pub use edge::{Edge, EdgeConfig, PoolConfig, StartError};

@@ -1,0 +1,33 @@
+//! Opening a connection to an upstream, within a time limit.
+
+use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, task::Poll, time::Duration};
+
+use tokio::net::TcpStream;
+
+use crate::{
+    core::Buffers,
+    timer::Timer,
+    upstream::{UpstreamConnection, UpstreamFault},
+};
+
+/// Connects to `address`; gives up after `timeout` on the task's own `timer`.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    timeout: Duration,
+    timer: &Timer,
+    buffers: &Rc<Buffers>,
+) -> Result<UpstreamConnection, UpstreamFault> {
+    timer.arm(timeout);
+    let mut connecting = pin!(TcpStream::connect(address));
+    let outcome = poll_fn(|context| {
+        if let Poll::Ready(result) = connecting.as_mut().poll(context) {
+            return Poll::Ready(result.map_err(UpstreamFault::Connect));
+        }
+        timer.watch(context);
+        if timer.fired() { Poll::Ready(Err(UpstreamFault::ConnectTimeout)) } else { Poll::Pending }
+    });
+    let stream = outcome.await?;
+    timer.disarm();
+    let _ = stream.set_nodelay(true); // a request's last packet must not wait for an acknowledgement
+    Ok(UpstreamConnection::new(stream, buffers))
+}

@@ -1,0 +1,258 @@
+//! One core: its thread, its runtime, and everything its connections share without a lock.
+
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use arc_swap::{ArcSwap, Cache};
+use tokio::{net::TcpListener, sync::mpsc};
+use tracing::warn;
+
+use crate::{
+    access_log::CoreLog,
+    counters::CoreCounters,
+    date::HttpDate,
+    downstream,
+    routes::Snapshot,
+    timer::{TICK, Timers},
+    upstream::IdleConnections,
+};
+
+/// What all cores share.
+pub(crate) struct Shared {
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Client connections open over all cores; bounded by `EdgeLimits::connections_max`.
+    pub connections: AtomicUsize,
+    pub draining: AtomicBool,
+    /// Distinguishes this run's request ids from the last run's.
+    pub run: u64,
+}
+
+/// What the control thread tells a core.
+pub(crate) enum Command {
+    Listen(std::net::TcpListener, SocketAddr),
+    StopListening(SocketAddr),
+    /// No new connections; idle ones are closed, busy ones end with their request.
+    Drain,
+    /// The drain's time is over: what is still open is cut.
+    Stop,
+}
+
+/// One core's own things. Lives on its thread.
+pub(crate) struct Core {
+    pub shared: Arc<Shared>,
+    snapshot: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    pub timers: Rc<Timers>,
+    pub buffers: Rc<Buffers>,
+    pub idle: IdleConnections,
+    pub counters: Arc<CoreCounters>,
+    pub log: CoreLog,
+    pub date: HttpDate,
+    /// Scratch for field lines, so that building a head costs no allocation. Taken and put back within one poll.
+    pub lines: Cell<Vec<u8>>,
+    number: u64,
+    requests: Cell<u64>,
+}
+
+impl Core {
+    /// The configuration as of now. A request keeps the one it began with.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.borrow_mut().load().clone()
+    }
+
+    pub fn draining(&self) -> bool {
+        self.shared.draining.load(Ordering::Relaxed)
+    }
+
+    /// A name for the request that no other request of this machine's recent past has.
+    pub fn next_request_id(&self) -> RequestId {
+        let count = self.requests.get() + 1;
+        self.requests.set(count);
+        // Mixed so that ids of neighbouring requests do not look alike in a log; multiplication by an odd number is a bijection.
+        RequestId((self.shared.run ^ (self.number << 48)).wrapping_add(count).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+/// Names one request in the error page, the access log and `X-Request-Id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestId(u64);
+
+impl RequestId {
+    /// 16 hexadecimal digits.
+    pub fn text(self) -> [u8; 16] {
+        std::array::from_fn(|i| b"0123456789abcdef"[(self.0 >> (60 - 4 * i)) as usize & 15])
+    }
+}
+
+/// Free buffers of one core. Both lists are bounded by [`FREE_MAX`]; what is beyond it goes back to the allocator.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    inputs: RefCell<Vec<Vec<u8>>>,
+    outputs: RefCell<Vec<Vec<u8>>>,
+}
+
+/// Bytes read at once. Large enough that a big body takes few system calls, small enough to stay in the L2 cache.
+pub(crate) const INPUT_BYTES: usize = 32 << 10;
+
+/// An output buffer that grew past this is not kept.
+const OUTPUT_KEEP_MAX: usize = 256 << 10;
+
+/// Buffers kept for later, each kind: 8 MiB of inputs per core at most.
+const FREE_MAX: usize = 256;
+
+impl Buffers {
+    pub fn take_input(&self) -> Vec<u8> {
+        self.inputs.borrow_mut().pop().unwrap_or_else(|| vec![0; INPUT_BYTES])
+    }
+
+    pub fn give_input(&self, buffer: Vec<u8>) {
+        let mut free = self.inputs.borrow_mut();
+        if free.len() < FREE_MAX && buffer.len() == INPUT_BYTES {
+            free.push(buffer);
+        }
+    }
+
+    pub fn take_output(&self) -> Vec<u8> {
+        self.outputs.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(4 << 10))
+    }
+
+    pub fn give_output(&self, mut buffer: Vec<u8>) {
+        let mut free = self.outputs.borrow_mut();
+        if free.len() < FREE_MAX && buffer.capacity() <= OUTPUT_KEEP_MAX {
+            buffer.clear();
+            free.push(buffer);
+        }
+    }
+}
+
+/// Everything a core's thread is started with.
+pub(crate) struct CoreStart {
+    pub number: usize,
+    pub shared: Arc<Shared>,
+    pub counters: Arc<CoreCounters>,
+    pub log: CoreLog,
+    pub commands: mpsc::UnboundedReceiver<Command>,
+}
+
+/// Runs a core until it is told to stop, or is drained and empty. Blocks its thread.
+pub(crate) fn run(start: CoreStart) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default());
+    match runtime {
+        Ok(runtime) => runtime.block_on(main(start)),
+        Err(error) => tracing::error!(%error, "a core could not start its event loop"),
+    }
+}
+
+async fn main(start: CoreStart) {
+    let CoreStart { number, shared, counters, log, mut commands } = start;
+    let core = Rc::new(Core {
+        snapshot: RefCell::new(Cache::new(shared.snapshot.clone())),
+        timers: Timers::new(Instant::now()),
+        buffers: Rc::default(),
+        idle: IdleConnections::default(),
+        date: HttpDate::new(SystemTime::now()),
+        lines: Cell::default(),
+        number: number as u64,
+        requests: Cell::new(0),
+        shared,
+        counters,
+        log,
+    });
+    let mut listeners: Vec<(SocketAddr, tokio::task::JoinHandle<()>)> = Vec::new();
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {
+                core.tick();
+                if draining && core.counters.connections() == 0 {
+                    return;
+                }
+            }
+            command = commands.recv() => match command {
+                Some(Command::Listen(listener, address)) => match TcpListener::from_std(listener) {
+                    Ok(listener) => listeners.push((address, tokio::task::spawn_local(accept(core.clone(), listener, address)))),
+                    Err(error) => tracing::error!(%address, %error, "a listener could not be registered"),
+                },
+                Some(Command::StopListening(gone)) => listeners.retain(|(address, task)| {
+                    if *address == gone {
+                        task.abort();
+                    }
+                    *address != gone
+                }),
+                Some(Command::Drain) => {
+                    listeners.drain(..).for_each(|(_, task)| task.abort());
+                    draining = true;
+                    core.timers.fire_idle();
+                }
+                Some(Command::Stop) | None => return,
+            },
+        }
+    }
+}
+
+impl Core {
+    fn tick(&self) {
+        self.timers.tick(Instant::now());
+        self.date.update(SystemTime::now());
+        self.log.flush();
+        let limits = &self.snapshot().limits;
+        self.idle.expire(self.timers.now_ms(), limits.upstream_idle_timeout);
+    }
+}
+
+async fn accept(core: Rc<Core>, listener: TcpListener, local: SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let limit = core.snapshot().limits.connections_max;
+                if core.shared.connections.fetch_add(1, Ordering::Relaxed) >= limit {
+                    core.shared.connections.fetch_sub(1, Ordering::Relaxed);
+                    core.counters.refused_connection();
+                    downstream::turn_away(&stream);
+                    continue;
+                }
+                let open = OpenConnection::new(core.clone());
+                // Without it, the last packet of an answer may wait for the acknowledgement of the one before (40 ms).
+                let _ = stream.set_nodelay(true);
+                tokio::task::spawn_local(downstream::serve_connection(open, stream, peer, local));
+            }
+            Err(error) => {
+                // Out of file descriptors, or a client that was gone already. Both pass; a busy loop would not help.
+                warn!(address = %local, %error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Counts a client connection for as long as it lives, however it ends.
+pub(crate) struct OpenConnection {
+    pub core: Rc<Core>,
+}
+
+impl OpenConnection {
+    /// The shared count was raised by the caller.
+    fn new(core: Rc<Core>) -> OpenConnection {
+        core.counters.connection_opened();
+        OpenConnection { core }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.core.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        self.core.counters.connection_closed();
+    }
+}
+
+/// After a failed accept. Long enough for descriptors to come back, short enough that nobody notices.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

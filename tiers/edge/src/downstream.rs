@@ -1,0 +1,91 @@
+//! The side that asks: what a request looks like to the rest of the edge, whatever protocol it came by.
+
+pub(crate) mod background;
+mod h1;
+
+use std::{
+    io,
+    net::SocketAddr,
+    ops::Range,
+    task::{Context, Poll},
+};
+
+use pumasi_http1::{Fields, Refusal, RequestHead, ResponseHead};
+use thiserror::Error;
+use tokio::net::TcpStream;
+
+use crate::{
+    core::OpenConnection,
+    heads::{Client, Length},
+    timer::Timer,
+};
+
+/// One request and the way its answer goes. All `send_*` only fill the output: [`Downstream::poll_flush`] moves it, and whoever
+/// produces stops while [`Downstream::full`].
+pub(crate) trait Downstream {
+    fn request(&self) -> &RequestHead;
+    fn client(&self) -> &Client;
+    fn timer(&self) -> &Timer;
+
+    /// Whether [`Downstream::poll_content`] has more to tell: the request has content that was not read to its end.
+    fn has_content(&self) -> bool;
+    /// The next event of the request's content. Only while [`Downstream::has_content`].
+    fn poll_content(&mut self, context: &mut Context<'_>) -> Poll<Result<Content, DownstreamFault>>;
+    fn content(&self, range: Range<usize>) -> &[u8];
+    fn trailers(&self) -> &Fields;
+
+    /// A 1xx head; dropped where the client's protocol has none.
+    fn send_interim(&mut self, head: &ResponseHead);
+    /// The final head: `lines` are end-to-end field lines, each with its CR LF.
+    fn send_head(&mut self, status: u16, reason: &[u8], lines: &[u8], length: Length);
+    /// 101: from here on both directions are bytes.
+    fn send_switch(&mut self, head: &ResponseHead, lines: &[u8]);
+    fn send_data(&mut self, data: &[u8]);
+    fn send_end(&mut self, trailers: &Fields);
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn full(&self) -> bool;
+    /// Bytes waiting for the client to take them.
+    fn unsent(&self) -> usize;
+    /// Bytes of the answer so far, framing included.
+    fn sent_total(&self) -> u64;
+    /// Bytes of the request so far, as they arrived.
+    fn read_total(&self) -> u64;
+    /// The status handed to [`Downstream::send_head`]: once it is there, another answer is not possible any more.
+    fn status(&self) -> Option<u16>;
+    /// The connection ends with this request.
+    fn close_after(&mut self);
+}
+
+/// What [`Downstream::poll_content`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Data(Range<usize>),
+    End,
+}
+
+/// Why a client's request cannot be carried on.
+#[derive(Debug, Error)]
+pub(crate) enum DownstreamFault {
+    #[error("the connection broke")]
+    Broken(#[from] io::Error),
+    #[error("the client left")]
+    Gone,
+    #[error("{0}")]
+    Malformed(#[from] Refusal),
+    #[error("the content stopped, or came too slowly")]
+    Slow,
+    #[error("the content is larger than allowed")]
+    TooLarge,
+}
+
+/// Serves one accepted connection until it ends.
+pub(crate) async fn serve_connection(open: OpenConnection, stream: TcpStream, peer: SocketAddr, _local: SocketAddr) {
+    h1::serve(open, stream, Client::new(peer, "http")).await;
+}
+
+/// Answers a connection over the limit without waiting for anything: what the socket does not take at once is lost.
+pub(crate) fn turn_away(stream: &TcpStream) {
+    const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let _ = stream.try_write(ANSWER);
+}

@@ -1,0 +1,361 @@
+//! HTTP/1.1 and 1.0 clients.
+
+use std::{
+    future::poll_fn,
+    io,
+    ops::Range,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use pumasi_http1::{Event, Fields, Framing, Known, Limits, Refusal, RequestDecoder, RequestHead, ResponseHead, Version, write};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{
+    answers::Trouble,
+    core::{Core, OpenConnection},
+    downstream::{Content, Downstream, DownstreamFault},
+    heads::{Client, Length, write_framing},
+    input::{Input, poll_discard},
+    output::Output,
+    serve,
+    timer::Timer,
+};
+
+/// One client connection.
+pub(crate) struct H1<S> {
+    socket: S,
+    input: Input,
+    output: Output,
+    decoder: RequestDecoder,
+    limits: Limits,
+    client: Client,
+    timer: Timer,
+    core: Rc<Core>,
+    body: Body,
+    status: Option<u16>,
+    keep_alive: bool,
+    content_ended: bool,
+}
+
+/// How the answer's content is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Body {
+    /// None, even if some is given: HEAD.
+    None,
+    Raw,
+    Chunked,
+}
+
+/// Serves requests one after another until either side ends it.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnection, socket: S, client: Client) {
+    let mut connection = H1::new(open.core.clone(), socket, client);
+    let core = open.core.clone();
+    loop {
+        match connection.await_request().await {
+            Awaited::Request => serve::serve(&core, &mut connection).await,
+            Awaited::Refused(trouble) => {
+                connection.begin_refusal();
+                serve::refuse(&core, &mut connection, trouble).await;
+            }
+            Awaited::Nothing => break,
+        }
+        if !connection.end_request().await {
+            break;
+        }
+    }
+    connection.close().await;
+}
+
+enum Awaited {
+    Request,
+    /// Something came that is not a request.
+    Refused(Trouble),
+    /// The client is done, or there is nobody to answer to.
+    Nothing,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
+    fn new(core: Rc<Core>, socket: S, client: Client) -> H1<S> {
+        H1 {
+            socket,
+            input: Input::new(core.buffers.clone()),
+            output: Output::new(core.buffers.clone()),
+            decoder: RequestDecoder::default(),
+            limits: core.snapshot().http1,
+            client,
+            timer: core.timers.timer(),
+            core,
+            body: Body::None,
+            status: None,
+            keep_alive: true,
+            content_ended: true,
+        }
+    }
+
+    /// Waits for the next head: as long as `idle_timeout` for its first byte, then as long as `header_timeout` for the rest.
+    async fn await_request(&mut self) -> Awaited {
+        let snapshot = self.core.snapshot();
+        self.limits = snapshot.http1;
+        let mut begun = !self.input.unread().is_empty();
+        match begun {
+            true => self.timer.arm(snapshot.limits.header_timeout),
+            false => self.timer.arm_idle(snapshot.limits.idle_timeout),
+        }
+        drop(snapshot);
+        poll_fn(|context| self.poll_head(context, &mut begun)).await
+    }
+
+    fn poll_head(&mut self, context: &mut Context<'_>, begun: &mut bool) -> Poll<Awaited> {
+        loop {
+            if !self.input.unread().is_empty() {
+                match self.decoder.decode(self.input.unread(), &self.limits) {
+                    Ok((used, event)) => {
+                        self.input.consume(used);
+                        if event == Event::Head {
+                            self.begin_request();
+                            return Poll::Ready(Awaited::Request);
+                        }
+                    }
+                    Err(refusal) => return Poll::Ready(Awaited::Refused(Trouble::Malformed(refusal))),
+                }
+            }
+            if !*begun && self.core.draining() {
+                return Poll::Ready(Awaited::Nothing);
+            }
+            let Poll::Ready(filled) = self.input.poll_fill(context, &mut self.socket) else { break };
+            match filled {
+                Ok(0) if *begun && self.decoder.close(self.input.unread()).is_err() => {
+                    return Poll::Ready(Awaited::Refused(Trouble::Malformed(Refusal::Truncated)));
+                }
+                Ok(0) | Err(_) => return Poll::Ready(Awaited::Nothing),
+                Ok(_) if !*begun => {
+                    *begun = true;
+                    self.timer.arm(self.core.snapshot().limits.header_timeout);
+                }
+                Ok(_) => {}
+            }
+        }
+        self.timer.watch(context);
+        match (self.timer.fired(), *begun) {
+            (false, _) => Poll::Pending,
+            (true, false) => Poll::Ready(Awaited::Nothing),
+            (true, true) => Poll::Ready(Awaited::Refused(Trouble::HeadTimeout)),
+        }
+    }
+
+    fn begin_request(&mut self) {
+        let head = self.decoder.head();
+        self.keep_alive = head.keep_alive;
+        self.status = None;
+        self.content_ended = head.framing == Framing::Empty;
+        if self.content_ended {
+            // Nothing to wait for: the decoder says so without input.
+            let end = self.decoder.decode(&[], &self.limits);
+            debug_assert_eq!(end, Ok((0, Event::End)));
+        }
+        self.timer.disarm();
+    }
+
+    fn begin_refusal(&mut self) {
+        // What was asked is not known: the head of the request before must not pass for it.
+        self.decoder.swap_head(&mut RequestHead::default());
+        self.keep_alive = false;
+        self.status = None;
+        self.content_ended = true;
+    }
+
+    /// Sends what is left. `true` if the connection may carry another request.
+    async fn end_request(&mut self) -> bool {
+        let limits = self.core.snapshot().limits.clone();
+        self.timer.arm(limits.body_idle_timeout);
+        let mut unsent = self.output.unsent();
+        let flushed = poll_fn(|context| {
+            if let Poll::Ready(result) = self.output.poll_flush(context, &mut self.socket) {
+                return Poll::Ready(result.is_ok());
+            }
+            if self.output.unsent() < unsent {
+                unsent = self.output.unsent();
+                self.timer.arm(limits.body_idle_timeout);
+            }
+            self.timer.watch(context);
+            if self.timer.fired() { Poll::Ready(false) } else { Poll::Pending }
+        });
+        flushed.await && self.keep_alive && self.status.is_some() && self.content_ended
+    }
+
+    /// Closes in both directions without cutting off what was said last: half-closes, then waits a little for the client to notice,
+    /// reading what it still sends (RFC 9112 §9.6).
+    async fn close(&mut self) {
+        self.timer.arm(LINGER_TIME);
+        let mut left = LINGER_BYTES;
+        let mut shut = false;
+        poll_fn(|context| {
+            if !shut {
+                match Pin::new(&mut self.socket).poll_shutdown(context) {
+                    Poll::Ready(Ok(())) => shut = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => {}
+                }
+            }
+            if poll_discard(context, &mut self.socket, &self.core.buffers, &mut left).is_ready() {
+                return Poll::Ready(());
+            }
+            self.timer.watch(context);
+            if self.timer.fired() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Downstream for H1<S> {
+    fn request(&self) -> &RequestHead {
+        self.decoder.head()
+    }
+
+    fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn timer(&self) -> &Timer {
+        &self.timer
+    }
+
+    fn has_content(&self) -> bool {
+        !self.content_ended
+    }
+
+    fn poll_content(&mut self, context: &mut Context<'_>) -> Poll<Result<Content, DownstreamFault>> {
+        loop {
+            let (used, event) = self.decoder.decode(self.input.unread(), &self.limits)?;
+            let content = match event {
+                Event::Data(range) => Some(Content::Data(self.input.locate(range))),
+                Event::End => {
+                    self.content_ended = true;
+                    Some(Content::End)
+                }
+                Event::NeedMore => None,
+                Event::Head => unreachable!("a head is read only after the content before it has ended"),
+            };
+            self.input.consume(used);
+            if let Some(content) = content {
+                return Poll::Ready(Ok(content));
+            }
+            if ready!(self.input.poll_fill(context, &mut self.socket))? == 0 {
+                return Poll::Ready(match self.decoder.close(self.input.unread()) {
+                    Ok(()) => {
+                        self.content_ended = true;
+                        Ok(Content::End)
+                    }
+                    Err(_) => Err(DownstreamFault::Gone),
+                });
+            }
+        }
+    }
+
+    fn content(&self, range: Range<usize>) -> &[u8] {
+        self.input.slice(range)
+    }
+
+    fn trailers(&self) -> &Fields {
+        self.decoder.trailers()
+    }
+
+    fn send_interim(&mut self, head: &ResponseHead) {
+        if self.request().version == Version::Http11 {
+            let out = self.output.buffer();
+            write::status_line(out, head.status, head.reason());
+            for field in head.fields.fields().iter().filter(|f| !f.known.hop_by_hop()) {
+                out.extend_from_slice(head.fields.name(field));
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(head.fields.value(field));
+                out.extend_from_slice(b"\r\n");
+            }
+            write::head_end(out);
+        }
+    }
+
+    fn send_head(&mut self, status: u16, reason: &[u8], lines: &[u8], length: Length) {
+        let version = self.request().version;
+        if self.core.draining() || (length == Length::Open && version == Version::Http10) {
+            self.keep_alive = false;
+        }
+        self.body = match length {
+            Length::None(_) => Body::None,
+            Length::Open if version == Version::Http11 => Body::Chunked,
+            Length::Known(_) | Length::Open => Body::Raw,
+        };
+        self.status = Some(status);
+        let keep_alive = self.keep_alive;
+        let out = self.output.buffer();
+        write::status_line(out, status, reason);
+        out.extend_from_slice(lines);
+        write_framing(out, length, version, keep_alive);
+        write::head_end(out);
+    }
+
+    fn send_switch(&mut self, head: &ResponseHead, lines: &[u8]) {
+        self.status = Some(head.status);
+        self.keep_alive = false;
+        self.body = Body::Raw;
+        let out = self.output.buffer();
+        write::status_line(out, head.status, head.reason());
+        out.extend_from_slice(lines);
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
+        head.fields.all(Known::Upgrade).for_each(|protocol| write::field(out, "Upgrade", protocol));
+        write::head_end(out);
+        self.content_ended = false;
+        self.decoder.tunnel();
+    }
+
+    fn send_data(&mut self, data: &[u8]) {
+        match self.body {
+            Body::None => {}
+            Body::Raw => self.output.buffer().extend_from_slice(data),
+            Body::Chunked => write::chunk(self.output.buffer(), data),
+        }
+    }
+
+    fn send_end(&mut self, trailers: &Fields) {
+        if self.body == Body::Chunked {
+            write::last_chunk(self.output.buffer(), trailers);
+        }
+        self.body = Body::None;
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.output.poll_flush(context, &mut self.socket)
+    }
+
+    fn full(&self) -> bool {
+        self.output.full()
+    }
+
+    fn unsent(&self) -> usize {
+        self.output.unsent()
+    }
+
+    fn sent_total(&self) -> u64 {
+        self.output.sent_total + self.output.unsent() as u64
+    }
+
+    fn read_total(&self) -> u64 {
+        self.input.read_total
+    }
+
+    fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    fn close_after(&mut self) {
+        self.keep_alive = false;
+    }
+}
+
+/// How long a closing connection waits for the client to take the last answer.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// How much a closing connection reads of what nobody wants any more.
+const LINGER_BYTES: usize = 1 << 20;

@@ -1,0 +1,380 @@
+//! The edge as the binary sees it: started, reloaded, asked, drained.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    io::{self, Write},
+    net::SocketAddr,
+    num::NonZeroU32,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use arc_swap::ArcSwap;
+use pumasi_balance::{Policy, Pool, Settings};
+use pumasi_config::{BalancePolicy, EdgePlan, Members, PagesMode, PoolPlan};
+use pumasi_histogram::Snapshot as Latencies;
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use tracing::info;
+
+use crate::{
+    access_log,
+    control::{self, Wanted, set_members},
+    core::{self, Command, CoreStart, Shared},
+    counters::{CoreCounters, TrafficCounters},
+    listen,
+    pages::Store,
+    routes::{PoolPart, Snapshot},
+};
+
+/// What an edge is started with.
+pub struct EdgeConfig {
+    pub plan: EdgePlan,
+    pub pools: Vec<PoolConfig>,
+    /// Where access-log lines go, if the plan wants any. Written by a thread of its own.
+    pub access_log: Box<dyn Write + Send>,
+    /// The page store, if there is one.
+    pub pages: Option<Arc<dyn Store>>,
+}
+
+/// A pool and how it is configured. Fixed upstreams are resolved, joined and left by the edge; workers join and leave by the web tier.
+#[derive(Clone)]
+pub struct PoolConfig {
+    pub plan: PoolPlan,
+    pub pool: Arc<Pool>,
+}
+
+/// Why an edge could not be started or reloaded. Nothing was changed.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("edge.listen: {address} cannot be bound: {source}")]
+    Bind {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("edge.route: there is no pool {0:?}")]
+    UnknownPool(String),
+    #[error("a thread could not be started: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// A running edge. Dropping it cuts every connection; [`Edge::drain`] does not.
+pub struct Edge {
+    shared: Arc<Shared>,
+    cores: Vec<CoreHandle>,
+    pools: watch::Sender<Arc<Vec<PoolConfig>>>,
+    pages: Option<Arc<dyn Store>>,
+    samples: Arc<Mutex<Samples>>,
+    /// What each address of the plan was bound as; held while a reload changes it.
+    listening: Mutex<Vec<(SocketAddr, SocketAddr)>>,
+    control: Option<JoinHandle<()>>,
+}
+
+struct CoreHandle {
+    commands: mpsc::UnboundedSender<Command>,
+    counters: Arc<CoreCounters>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Edge {
+    /// Binds every address, then starts the threads: an address that is taken is an error before anything runs.
+    pub fn start(config: EdgeConfig) -> Result<Edge, StartError> {
+        let EdgeConfig { plan, pools, access_log, pages } = config;
+        let snapshot = make_snapshot(&plan, &pools, pages.clone(), None)?;
+        let threads = plan.threads.max(1);
+        let bound = plan.listen.iter().map(|&address| bind(address, threads).map(|b| (address, b))).collect::<Result<Vec<_>, _>>()?;
+        apply_settings(&pools);
+        let shared = Arc::new(Shared {
+            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
+            connections: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            run: run_number(),
+        });
+        let logs = access_log::start(access_log, threads)?;
+        let cores = logs.into_iter().enumerate().map(|(number, log)| start_core(number, &shared, log)).collect::<Result<Vec<_>, _>>()?;
+        let samples = Arc::new(Mutex::new(Samples::default()));
+        let (pools, watched) = watch::channel(Arc::new(pools));
+        let control = start_control(watched, shared.clone(), samples.clone())?;
+        let edge = Edge { shared, cores, pools, pages, samples, listening: Mutex::default(), control: Some(control) };
+        let mut listening = edge.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        for (written, (address, listeners)) in bound {
+            edge.listen(address, listeners);
+            listening.push((written, address));
+        }
+        drop(listening);
+        Ok(edge)
+    }
+
+    /// Takes over routes, limits, pools and listening addresses for what is asked from now on. Connections stay; requests under way end as
+    /// they began. All or nothing: on an error the old configuration goes on. The number of threads stays as it was started.
+    pub fn reload(&self, plan: &EdgePlan, pools: Vec<PoolConfig>) -> Result<(), StartError> {
+        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.shared.snapshot.load();
+        let snapshot = make_snapshot(plan, &pools, self.pages.clone(), Some(&before))?;
+        let new = plan.listen.iter().filter(|a| !listening.iter().any(|(written, _)| written == *a));
+        let bound = new.map(|&address| bind(address, self.cores.len()).map(|b| (address, b))).collect::<Result<Vec<_>, _>>()?;
+        // Nothing can fail any more.
+        apply_settings(&pools);
+        self.shared.snapshot.store(Arc::new(snapshot));
+        for (written, (address, listeners)) in bound {
+            self.listen(address, listeners);
+            listening.push((written, address));
+        }
+        let wanted: BTreeSet<_> = plan.listen.iter().collect();
+        listening.retain(|(written, address)| {
+            let stays = wanted.contains(written);
+            if !stays {
+                info!(%address, "no longer listening");
+                self.tell(|| Command::StopListening(*address));
+            }
+            stays
+        });
+        self.pools.send_replace(Arc::new(pools));
+        Ok(())
+    }
+
+    /// The addresses that are listened on; port 0 of the plan is the one that was given.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, address)| *address).collect()
+    }
+
+    /// Client connections open now.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// One picture of what the edge does.
+    pub fn status(&self) -> pumasi_status::Edge {
+        let snapshot = self.shared.snapshot.load();
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        let everything: Vec<&TrafficCounters> = all_traffic(&snapshot);
+        let class = |class| everything.iter().map(|t| t.class(class)).sum();
+        let mut queue = Latencies::default();
+        snapshot.routes().iter().for_each(|route| queue.merge(&route.traffic.queue_us.snapshot()));
+        pumasi_status::Edge {
+            listeners: self.addresses().iter().map(SocketAddr::to_string).collect(),
+            connections: self.connections() as u64,
+            traffic: samples.traffic(&everything, "*"),
+            queue_us_p95: queue.quantile(0.95),
+            status_1xx: class(1),
+            status_2xx: class(2),
+            status_3xx: class(3),
+            status_4xx: class(4),
+            status_5xx: class(5),
+            bytes_in: self.cores.iter().map(|c| c.counters.bytes_in()).sum(),
+            bytes_out: self.cores.iter().map(|c| c.counters.bytes_out()).sum(),
+            routes: snapshot
+                .routes()
+                .iter()
+                .map(|route| pumasi_status::Route {
+                    route: route.name.clone(),
+                    pool: route.pool.name.clone(),
+                    pages: word_of(route.pages).to_owned(),
+                    traffic: samples.traffic(&[&*route.traffic], &route.name),
+                    ..Default::default()
+                })
+                .collect(),
+            pages: self.pages.as_ref().map(|store| store.status()),
+        }
+    }
+
+    /// Accepts nothing new, lets what runs finish, closes what is idle. What is still open after `deadline` is cut. Blocks until done.
+    /// Returns how many connections were cut.
+    pub fn drain(mut self, deadline: Duration) -> usize {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        self.tell(|| Command::Drain);
+        let until = Instant::now() + deadline;
+        while Instant::now() < until && !self.cores.iter().all(|c| c.thread.as_ref().is_none_or(JoinHandle::is_finished)) {
+            std::thread::sleep(DRAIN_POLL);
+        }
+        let cut = self.connections();
+        self.stop();
+        cut
+    }
+
+    fn listen(&self, address: SocketAddr, listeners: Vec<std::net::TcpListener>) {
+        for (core, listener) in self.cores.iter().zip(listeners) {
+            let _ = core.commands.send(Command::Listen(listener, address)); // fails only when the core is gone, and then all is
+        }
+        info!(%address, "listening");
+    }
+
+    fn tell(&self, command: impl Fn() -> Command) {
+        for core in &self.cores {
+            let _ = core.commands.send(command());
+        }
+    }
+
+    fn stop(&mut self) {
+        self.tell(|| Command::Stop);
+        for core in &mut self.cores {
+            if let Some(thread) = core.thread.take() {
+                let _ = thread.join();
+            }
+        }
+        let (closed, _) = watch::channel(Arc::default());
+        drop(std::mem::replace(&mut self.pools, closed)); // ends the control thread
+        if let Some(control) = self.control.take() {
+            let _ = control.join();
+        }
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+// === helpers ===
+
+/// How often a drain looks whether it is done.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+fn bind(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<std::net::TcpListener>), StartError> {
+    listen::bind(address, count).map_err(|source| StartError::Bind { address, source })
+}
+
+fn make_snapshot(
+    plan: &EdgePlan,
+    pools: &[PoolConfig],
+    pages: Option<Arc<dyn Store>>,
+    before: Option<&Snapshot>,
+) -> Result<Snapshot, StartError> {
+    let parts: HashMap<String, PoolPart> =
+        pools.iter().map(|p| (p.plan.name.clone(), PoolPart { pool: p.pool.clone(), queue_timeout: p.plan.queue_timeout })).collect();
+    Snapshot::new(plan, &parts, pages, before).map_err(|unknown| StartError::UnknownPool(unknown.0))
+}
+
+/// Gives the pools their settings, and fixed upstreams that are addresses at once; names follow from the control thread.
+fn apply_settings(pools: &[PoolConfig]) {
+    for PoolConfig { plan, pool } in pools {
+        pool.set_settings(Settings {
+            policy: match plan.policy {
+                BalancePolicy::RoundRobin => Policy::RoundRobin,
+                BalancePolicy::LeastInFlight => Policy::LeastInFlight,
+            },
+            eject_after: plan.eject_after,
+            eject_for: plan.eject_for,
+            probed: plan.probe.is_some(),
+            concurrency_max: plan.concurrency_max.and_then(NonZeroU32::new),
+            queue_max: plan.queue_max,
+            ..Settings::default()
+        });
+        if let Members::Upstreams(upstreams) = &plan.members {
+            let addresses: Option<Vec<Wanted>> = upstreams
+                .iter()
+                .map(|u| Some(Wanted { written: u.address.clone(), address: u.address.parse().ok()?, weight: u.weight }))
+                .collect();
+            if let Some(addresses) = addresses {
+                set_members(pool, &addresses);
+            }
+        }
+    }
+}
+
+fn start_core(number: usize, shared: &Arc<Shared>, log: access_log::CoreLog) -> io::Result<CoreHandle> {
+    let counters = Arc::new(CoreCounters::default());
+    let (commands, received) = mpsc::unbounded_channel(); // bounded by how often people reload
+    let start = CoreStart { number, shared: shared.clone(), counters: counters.clone(), log, commands: received };
+    let thread = std::thread::Builder::new().name(format!("edge-{number}")).spawn(move || core::run(start))?;
+    Ok(CoreHandle { commands, counters, thread: Some(thread) })
+}
+
+fn start_control(
+    pools: watch::Receiver<Arc<Vec<PoolConfig>>>,
+    shared: Arc<Shared>,
+    samples: Arc<Mutex<Samples>>,
+) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("edge-control".into()).spawn(move || {
+        let sample = move || {
+            let snapshot = shared.snapshot.load();
+            samples.lock().unwrap_or_else(PoisonError::into_inner).take(&snapshot);
+        };
+        runtime.block_on(control::run(pools, sample));
+    })
+}
+
+/// Different for every run of the program: ids of requests must not repeat over a restart.
+fn run_number() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+    now ^ (u64::from(std::process::id()) << 40)
+}
+
+fn all_traffic(snapshot: &Snapshot) -> Vec<&TrafficCounters> {
+    snapshot.routes().iter().map(|route| &*route.traffic).chain([&*snapshot.unrouted]).collect()
+}
+
+fn word_of(pages: PagesMode) -> &'static str {
+    match pages {
+        PagesMode::Off => "off",
+        PagesMode::Standard => "standard",
+        PagesMode::Automatic => "automatic",
+    }
+}
+
+/// What the counters were at each of the last seconds: rates and latencies are of this window, not of all time.
+#[derive(Default)]
+struct Samples {
+    taken: VecDeque<Sample>,
+}
+
+struct Sample {
+    at: Instant,
+    /// By route as written; `*` is all of them.
+    by_name: HashMap<String, (u64, Latencies)>,
+}
+
+/// Seconds that rates and latencies are taken over.
+const WINDOW: usize = 10;
+
+impl Samples {
+    fn take(&mut self, snapshot: &Snapshot) {
+        let one = |counters: &[&TrafficCounters]| {
+            let mut latencies = Latencies::default();
+            counters.iter().for_each(|t| latencies.merge(&t.latency_us.snapshot()));
+            (counters.iter().map(|t| t.total()).sum(), latencies)
+        };
+        let mut by_name: HashMap<_, _> = snapshot.routes().iter().map(|r| (r.name.clone(), one(&[&*r.traffic]))).collect();
+        by_name.insert("*".to_owned(), one(&all_traffic(snapshot)));
+        self.taken.push_back(Sample { at: Instant::now(), by_name });
+        if self.taken.len() > WINDOW {
+            self.taken.pop_front();
+        }
+    }
+
+    fn traffic(&self, counters: &[&TrafficCounters], name: &str) -> pumasi_status::Traffic {
+        let mut latencies = Latencies::default();
+        counters.iter().for_each(|t| latencies.merge(&t.latency_us.snapshot()));
+        let total: u64 = counters.iter().map(|t| t.total()).sum();
+        let errors: u64 = counters.iter().map(|t| t.class(5)).sum();
+        let mut rate = 0.0;
+        if let Some((at, (before, earlier))) = self.taken.front().and_then(|s| Some((s.at, s.by_name.get(name)?))) {
+            rate = total.saturating_sub(*before) as f64 / at.elapsed().as_secs_f64().max(0.001);
+            let recent = latencies.subtract(earlier);
+            if recent.count() > 0 {
+                latencies = recent;
+            }
+        }
+        pumasi_status::Traffic {
+            requests_total: total,
+            errors_total: errors,
+            in_flight: counters.iter().map(|t| t.in_flight()).sum(),
+            rate,
+            success: if total == 0 { 1.0 } else { 1.0 - errors as f64 / total as f64 },
+            latency_us_p50: latencies.quantile(0.5),
+            latency_us_p95: latencies.quantile(0.95),
+            latency_us_p99: latencies.quantile(0.99),
+            latency_us_max: latencies.max(),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

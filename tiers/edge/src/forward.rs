@@ -1,0 +1,230 @@
+//! Finding a place for a request at an upstream, and another one if the first fails.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    time::Instant,
+};
+
+use pumasi_balance::{Choice, Lease, Outcome, Pool, Upstream, UpstreamId};
+use pumasi_http1::{Asked, Framing};
+use tracing::{debug, warn};
+
+use crate::{
+    answers::Trouble,
+    connect::connect,
+    core::{Core, RequestId},
+    downstream::{Downstream, DownstreamFault},
+    exchange::{Exchange, Fault},
+    heads::{forwards_upgrade, write_request},
+    pages::{Answer, Fill},
+    routes::{Route, Snapshot},
+    upstream::{UpstreamConnection, UpstreamFault},
+};
+
+/// Upstreams one request may be sent to: the first and one more.
+const ATTEMPTS_MAX: usize = 2;
+
+/// How forwarding ended.
+pub(crate) enum Forwarded {
+    /// The answer is in the client's output.
+    Answered,
+    /// The store answers instead.
+    Instead(Answer),
+    /// Nothing was sent to the client: it can be told.
+    Trouble(Trouble),
+    /// It broke after the head was sent, or the client is gone: the connection cannot be used any more.
+    Cut,
+}
+
+/// One request on its way.
+pub(crate) struct Forward<'a, D> {
+    pub core: &'a Rc<Core>,
+    pub snapshot: &'a Snapshot,
+    pub route: &'a Route,
+    pub down: &'a mut D,
+    pub id: RequestId,
+    pub fill: Option<Box<dyn Fill>>,
+    /// Who answered, or was asked last.
+    pub upstream: Option<Arc<Upstream>>,
+    pub queued_us: u64,
+    taken: u64,
+}
+
+impl<'a, D: Downstream> Forward<'a, D> {
+    pub fn new(
+        core: &'a Rc<Core>,
+        snapshot: &'a Snapshot,
+        route: &'a Route,
+        down: &'a mut D,
+        id: RequestId,
+        fill: Option<Box<dyn Fill>>,
+    ) -> Self {
+        Forward { core, snapshot, route, down, id, fill, upstream: None, queued_us: 0, taken: 0 }
+    }
+
+    pub async fn run(&mut self) -> Forwarded {
+        let mut tried: [Option<UpstreamId>; ATTEMPTS_MAX] = [None; ATTEMPTS_MAX];
+        let mut last = None;
+        for attempt in 0..ATTEMPTS_MAX {
+            let exclude: &[UpstreamId] = match &tried[0] {
+                Some(first) => std::slice::from_ref(first),
+                None => &[],
+            };
+            let mut lease = match self.find_place(exclude).await {
+                Ok(lease) => lease,
+                Err(trouble) => return Forwarded::Trouble(last.unwrap_or(trouble)),
+            };
+            tried[attempt] = Some(lease.upstream().id());
+            self.upstream = Some(lease.upstream().clone());
+            match self.attempt(&mut lease).await {
+                Ok(None) => return Forwarded::Answered,
+                Ok(Some(answer)) => return Forwarded::Instead(answer),
+                Err(Fault::Downstream(fault)) => return self.give_up_on_client(fault),
+                Err(Fault::Upstream(fault)) => {
+                    self.report(lease, &fault);
+                    if self.down.status().is_some() {
+                        return Forwarded::Cut;
+                    }
+                    let again = self.may_repeat(&fault) && attempt + 1 < ATTEMPTS_MAX && self.route.pool.may_retry(Instant::now());
+                    last = Some(trouble_of(&fault));
+                    if !again {
+                        break;
+                    }
+                }
+            }
+        }
+        Forwarded::Trouble(last.unwrap_or(Trouble::NoUpstream))
+    }
+
+    /// A place at an upstream, at once or after a wait in the pool's queue.
+    async fn find_place(&mut self, exclude: &[UpstreamId]) -> Result<Lease, Trouble> {
+        let pool: &Arc<Pool> = &self.route.pool;
+        match pool.choose(None, exclude, Instant::now()) {
+            Choice::Use(lease) => return Ok(lease),
+            Choice::Nobody(_) => return Err(Trouble::NoUpstream),
+            Choice::Full => {}
+        }
+        let began = Instant::now();
+        let mut ticket = pool.queue().enter().map_err(|_| Trouble::QueueFull)?;
+        let timer = self.down.timer();
+        timer.arm(self.route.queue_timeout);
+        loop {
+            match pool.choose(None, exclude, Instant::now()) {
+                Choice::Use(lease) => {
+                    timer.disarm();
+                    self.queued_us = began.elapsed().as_micros() as u64;
+                    return Ok(lease);
+                }
+                Choice::Nobody(_) => return Err(Trouble::NoUpstream),
+                Choice::Full => {}
+            }
+            let mut turn = pin!(ticket.turn());
+            let called = poll_fn(|context| {
+                if turn.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(true);
+                }
+                timer.watch(context);
+                if timer.fired() { Poll::Ready(false) } else { Poll::Pending }
+            });
+            if !called.await {
+                return Err(Trouble::QueueTimeout);
+            }
+        }
+    }
+
+    /// The request at one upstream. On an idle connection that turns out to be closed, once more on a fresh one: that says nothing about
+    /// the upstream, and is no retry in the budget's sense.
+    async fn attempt(&mut self, lease: &mut Lease) -> Result<Option<Answer>, Fault> {
+        let id = lease.upstream().id();
+        if let Some(mut connection) = self.core.idle.take(id) {
+            let before = connection.output.sent_total;
+            match self.exchange(&mut connection, lease).await {
+                Err(Fault::Upstream(fault)) if self.was_stale(&connection, before, &fault) => {
+                    debug!(upstream = %lease.upstream().name, %fault, "an idle connection was closed meanwhile");
+                }
+                outcome => return self.settle(connection, id, outcome),
+            }
+        }
+        let timeout = self.snapshot.limits.connect_timeout;
+        let connecting = connect(lease.upstream().address, timeout, self.down.timer(), &self.core.buffers);
+        let mut connection = connecting.await.map_err(Fault::Upstream)?;
+        let outcome = self.exchange(&mut connection, lease).await;
+        self.settle(connection, id, outcome)
+    }
+
+    async fn exchange(&mut self, connection: &mut UpstreamConnection, lease: &mut Lease) -> Result<Option<Answer>, Fault> {
+        let request = self.down.request();
+        if let Some(fill) = &mut self.fill {
+            fill.sending(lease.upstream());
+        }
+        connection
+            .begin(Asked { head: request.method() == b"HEAD", upgrade: forwards_upgrade(request) }, request.framing == Framing::Chunked);
+        let edit = self.fill.as_ref().and_then(|fill| fill.edit());
+        write_request(connection.output.buffer(), request, self.down.client(), self.id, &lease.upstream().address, edit);
+        let mut exchange =
+            Exchange::new(self.core, self.snapshot, self.down, connection, lease, &mut self.fill, &mut self.taken, Instant::now());
+        poll_fn(|context| exchange.poll(context)).await
+    }
+
+    /// Keeps the connection for the next request if both sides are where they should be.
+    fn settle(
+        &self,
+        connection: UpstreamConnection,
+        id: UpstreamId,
+        outcome: Result<Option<Answer>, Fault>,
+    ) -> Result<Option<Answer>, Fault> {
+        if outcome.is_ok() && connection.reusable() && !self.down.has_content() {
+            self.core.idle.give(id, connection, self.core.timers.now_ms(), self.snapshot.limits.upstream_idle_max);
+        }
+        outcome
+    }
+
+    /// The connection had served before and ended without a byte of an answer: the upstream closed it while our request was on its way.
+    /// Only what may be repeated is sent again (RFC 9112 §9.3.1), unless not a byte of it has left.
+    fn was_stale(&self, connection: &UpstreamConnection, sent_before: u64, fault: &UpstreamFault) -> bool {
+        let closed = matches!(fault, UpstreamFault::Closed | UpstreamFault::Broken(_));
+        let repeatable = self.down.request().idempotent() || connection.nothing_sent(sent_before);
+        closed && !connection.answered && self.taken == 0 && repeatable
+    }
+
+    /// Whether another upstream may be asked: nothing of the content is gone, and the request either never left or is idempotent.
+    fn may_repeat(&self, fault: &UpstreamFault) -> bool {
+        match fault {
+            UpstreamFault::Connect(_) | UpstreamFault::ConnectTimeout => self.taken == 0,
+            UpstreamFault::Closed | UpstreamFault::Broken(_) => self.taken == 0 && self.down.request().idempotent(),
+            // It answered, if badly, or is still at work: asking somebody else would do the work twice.
+            UpstreamFault::Malformed(_) | UpstreamFault::FirstByteTimeout | UpstreamFault::Stalled => false,
+        }
+    }
+
+    fn report(&self, lease: Lease, fault: &UpstreamFault) {
+        let (pool, upstream) = (lease.pool().clone(), lease.upstream().clone());
+        debug!(pool = %pool.name, upstream = %upstream.name, %fault, "a request failed at an upstream");
+        if let Some(change) = lease.end(Outcome::Failed, Instant::now()) {
+            warn!(pool = %pool.name, upstream = %upstream.name, %fault, from = change.from.word(), to = change.to.word(), "upstream changed health");
+        }
+    }
+
+    fn give_up_on_client(&self, fault: DownstreamFault) -> Forwarded {
+        let trouble = match fault {
+            _ if self.down.status().is_some() => return Forwarded::Cut,
+            DownstreamFault::Broken(_) | DownstreamFault::Gone => return Forwarded::Cut,
+            DownstreamFault::Malformed(refusal) => Trouble::Malformed(refusal),
+            DownstreamFault::Slow => Trouble::ContentTimeout,
+            DownstreamFault::TooLarge => Trouble::ContentTooLarge,
+        };
+        Forwarded::Trouble(trouble)
+    }
+}
+
+fn trouble_of(fault: &UpstreamFault) -> Trouble {
+    match fault {
+        UpstreamFault::Connect(_) | UpstreamFault::ConnectTimeout => Trouble::Unreachable,
+        UpstreamFault::Closed | UpstreamFault::Broken(_) | UpstreamFault::Malformed(_) => Trouble::BadAnswer,
+        UpstreamFault::FirstByteTimeout | UpstreamFault::Stalled => Trouble::NoAnswer,
+    }
+}

@@ -1,0 +1,233 @@
+//! What changes in a head on its way through: hop-by-hop fields go, framing is written anew, and the upstream is told who asked.
+
+use std::net::{IpAddr, SocketAddr};
+
+use pumasi_http1::{Fields, Framing, Known, RequestHead, ResponseHead, Version, write};
+
+use crate::core::RequestId;
+
+/// What we call ourselves in Via (RFC 9110 §7.6.3).
+const VIA: &[u8] = b"Via: 1.1 pumasi\r\n";
+
+/// The client as upstreams are told of it. Formatted once per connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    /// The address as X-Forwarded-For writes it.
+    pub ip: String,
+    /// The address as Forwarded writes it: IPv6 in brackets and quotes (RFC 7239 §6).
+    forwarded_for: String,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// What it says about who came before is believed: it runs on this machine.
+    trusted: bool,
+}
+
+impl Client {
+    pub fn new(address: SocketAddr, scheme: &'static str) -> Client {
+        let ip = address.ip().to_canonical();
+        let forwarded_for = match ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("\"[{ip}]\""),
+        };
+        Client { ip: ip.to_string(), forwarded_for, scheme, trusted: ip.is_loopback() }
+    }
+}
+
+/// How a request is changed beyond the usual, by the page store.
+#[derive(Debug, Default)]
+pub struct RequestEdit {
+    /// Fields of these names are left out.
+    pub leave_out: &'static [Known],
+    /// Whole field lines, each with its CR LF, that are added.
+    pub add: Vec<u8>,
+}
+
+/// Writes the head of the request as the upstream gets it. `upstream` stands in for the Host of an HTTP/1.0 request without one.
+pub(crate) fn write_request(
+    out: &mut Vec<u8>,
+    head: &RequestHead,
+    client: &Client,
+    id: RequestId,
+    upstream: &SocketAddr,
+    edit: Option<&RequestEdit>,
+) {
+    write::request_line(out, head.method(), head.path_and_query());
+    let authority = head.authority();
+    match authority.is_empty() {
+        true => write::field(out, "Host", upstream.to_string().as_bytes()),
+        false => write::field(out, "Host", authority),
+    }
+    let tunnel = forwards_upgrade(head);
+    copy_fields(out, &head.fields, head.nominates, |known, name| match known {
+        Known::Host | Known::XForwardedProto | Known::XForwardedHost | Known::XRequestId => false,
+        Known::XForwardedFor | Known::Forwarded => false,
+        Known::Expect => head.expects_continue,
+        Known::Other => !name.contains(&b'_') || !imitates(name),
+        known => edit.is_none_or(|edit| !edit.leave_out.contains(&known)),
+    });
+    write_forwarded(out, head, client);
+    out.extend_from_slice(VIA);
+    write_request_id(out, head, client, id);
+    if let Some(edit) = edit {
+        out.extend_from_slice(&edit.add);
+    }
+    // We read and pass on trailers, so a client that asks for them (gRPC insists) may have them (RFC 9110 §10.1.4).
+    let trailers = head.fields.has_token(Known::Te, "trailers");
+    match (tunnel, trailers) {
+        (true, _) => {
+            out.extend_from_slice(b"Connection: Upgrade\r\n");
+            head.fields.all(Known::Upgrade).for_each(|protocol| write::field(out, "Upgrade", protocol));
+        }
+        (false, true) => out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n"),
+        (false, false) => {}
+    }
+    if head.framing == Framing::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    write::head_end(out);
+}
+
+/// Whether the request's Upgrade goes on to the upstream. Never `h2c`: it would take the connection out of our sight.
+pub(crate) fn forwards_upgrade(head: &RequestHead) -> bool {
+    head.upgrade && head.framing == Framing::Empty && !head.fields.has_token(Known::Upgrade, "h2c")
+}
+
+/// The end-to-end field lines of a response, each with its CR LF: what a store keeps and every client gets. Framing fields are not
+/// among them; see [`Length`].
+pub(crate) fn write_response_lines(out: &mut Vec<u8>, head: &ResponseHead, date: &[u8; 29], leave_out: &[Known]) {
+    copy_fields(out, &head.fields, head.nominates, |known, _| known != Known::ContentLength && !leave_out.contains(&known));
+    if head.fields.get(Known::Date).is_none() {
+        write::field(out, "Date", date); // RFC 9110 §6.6.1
+    }
+}
+
+/// How long a response's content is, independent of any protocol version's framing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// No content follows. The number, if any, is what Content-Length says it would have been (HEAD, 304).
+    None(Option<u64>),
+    Known(u64),
+    /// Ends when it ends: chunked, or by closing.
+    Open,
+}
+
+impl Length {
+    pub(crate) fn of(head: &ResponseHead) -> Length {
+        match head.framing {
+            Framing::Empty if matches!(head.status, 100..=199 | 204) => Length::None(None), // RFC 9110 §8.6
+            Framing::Empty => Length::None(head.length),
+            Framing::Length(length) => Length::Known(length),
+            Framing::Chunked | Framing::UntilClose | Framing::Tunnel => Length::Open,
+        }
+    }
+}
+
+// === helpers ===
+
+/// Copies field lines as they are, in as few pieces as possible: `keep` decides, hop-by-hop and nominated ones never pass.
+fn copy_fields(out: &mut Vec<u8>, fields: &Fields, nominates: bool, keep: impl Fn(Known, &[u8]) -> bool) {
+    let bytes = fields.raw_lines();
+    let Some(first) = fields.fields().first() else { return };
+    let base = fields.line_start(first);
+    let mut run: Option<usize> = None;
+    for field in fields.fields() {
+        let at = fields.line_start(field) - base;
+        let name = fields.name(field);
+        let kept = !field.known.hop_by_hop() && keep(field.known, name) && !(nominates && nominated(fields, name));
+        match (kept, run) {
+            (true, None) => run = Some(at),
+            (false, Some(start)) => {
+                out.extend_from_slice(&bytes[start..at]);
+                run = None;
+            }
+            _ => {}
+        }
+    }
+    if let Some(start) = run {
+        out.extend_from_slice(&bytes[start..]);
+    }
+}
+
+/// Connection names this field as one of its own (RFC 9110 §7.6.1). Fields we frame and route by cannot be taken away like this.
+fn nominated(fields: &Fields, name: &[u8]) -> bool {
+    fields.tokens(Known::Connection).any(|option| option.eq_ignore_ascii_case(name))
+        && !matches!(Known::of(name), Known::ContentLength | Known::Host | Known::CacheControl | Known::Authorization | Known::Cookie)
+}
+
+/// `X_Forwarded_For` and the like: many applications read `_` and `-` as the same, and would believe the client's word for ours.
+fn imitates(name: &[u8]) -> bool {
+    let dashed: Vec<u8> = name.iter().map(|&b| if b == b'_' { b'-' } else { b }).collect();
+    matches!(
+        Known::of(&dashed),
+        Known::XForwardedFor
+            | Known::XForwardedProto
+            | Known::XForwardedHost
+            | Known::XRequestId
+            | Known::XRealIp
+            | Known::ContentLength
+            | Known::TransferEncoding
+            | Known::Host
+    )
+}
+
+/// X-Forwarded-For, -Proto, -Host and Forwarded (RFC 7239). A stranger's own claims are dropped: applications take the first address
+/// of the list for the client's.
+fn write_forwarded(out: &mut Vec<u8>, head: &RequestHead, client: &Client) {
+    let believed = |known: Known| if client.trusted { head.fields.get(known) } else { None };
+    out.extend_from_slice(b"X-Forwarded-For: ");
+    if client.trusted {
+        for earlier in head.fields.all(Known::XForwardedFor).filter(|v| !v.is_empty()) {
+            out.extend_from_slice(earlier);
+            out.extend_from_slice(b", ");
+        }
+    }
+    out.extend_from_slice(client.ip.as_bytes());
+    out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
+    out.extend_from_slice(believed(Known::XForwardedProto).unwrap_or(client.scheme.as_bytes()));
+    out.extend_from_slice(b"\r\n");
+    let host = head.authority();
+    if let Some(host) = believed(Known::XForwardedHost).or((!host.is_empty()).then_some(host)) {
+        write::field(out, "X-Forwarded-Host", host);
+    }
+    out.extend_from_slice(b"Forwarded: ");
+    if client.trusted {
+        for earlier in head.fields.all(Known::Forwarded).filter(|v| !v.is_empty()) {
+            out.extend_from_slice(earlier);
+            out.extend_from_slice(b", ");
+        }
+    }
+    out.extend_from_slice(b"for=");
+    out.extend_from_slice(client.forwarded_for.as_bytes());
+    if !host.is_empty() {
+        // Always quoted: a port's colon and an IP literal's brackets are no token characters (RFC 7239 §4). A valid Host has no quote.
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(host);
+        out.push(b'"');
+    }
+    out.extend_from_slice(b";proto=");
+    out.extend_from_slice(client.scheme.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_request_id(out: &mut Vec<u8>, head: &RequestHead, client: &Client, id: RequestId) {
+    let given = head.fields.get(Known::XRequestId).filter(|v| client.trusted && (1..=64).contains(&v.len()));
+    match given {
+        Some(given) => write::field(out, "X-Request-Id", given),
+        None => write::field(out, "X-Request-Id", &id.text()),
+    }
+}
+
+/// What goes between status line and empty line besides the end-to-end lines, for an HTTP/1 client.
+pub(crate) fn write_framing(out: &mut Vec<u8>, length: Length, client_version: Version, keep_alive: bool) {
+    match length {
+        Length::None(None) => {}
+        Length::None(Some(length)) | Length::Known(length) => write::number_field(out, "Content-Length", length),
+        Length::Open if client_version == Version::Http11 => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Length::Open => {}
+    }
+    match (keep_alive, client_version) {
+        (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
+        (true, Version::Http10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        (true, Version::Http11) => {}
+    }
+}

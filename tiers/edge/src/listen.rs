@@ -1,0 +1,42 @@
+//! Listening sockets: one per core and address, so that the kernel spreads connections and no core waits for another.
+
+use std::{io, net::SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections the kernel keeps until a core accepts them.
+const BACKLOG: i32 = 1024;
+
+/// Binds `count` sockets to `address`. Port 0 is resolved by the first, and the others follow it.
+///
+/// An address that is in use is an error even where the other process shares it by SO_REUSEPORT too: half of the connections would go
+/// to a server that nobody thinks of.
+pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
+    if address.port() != 0 {
+        // Fails with AddrInUse where SO_REUSEPORT would silently take a share of somebody's connections.
+        let probe = socket(address)?;
+        probe.bind(&address.into())?;
+    }
+    let mut bound = address;
+    let mut listeners = Vec::with_capacity(count);
+    for _ in 0..count {
+        let socket = socket(address)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&bound.into())?;
+        socket.listen(BACKLOG)?;
+        let listener: std::net::TcpListener = socket.into();
+        bound = listener.local_addr()?;
+        listeners.push(listener);
+    }
+    Ok((bound, listeners))
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}

@@ -1,0 +1,150 @@
+//! Which pool a request goes to: the configuration as one immutable snapshot.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use pumasi_balance::Pool;
+use pumasi_config::{AccessLog, EdgeLimits, EdgePlan, PagesMode};
+use pumasi_http1::{FIELDS_MAX, Limits};
+
+use crate::{counters::TrafficCounters, pages::Store};
+
+/// What a request is served by. Replaced as a whole by a reload; a request keeps the one it began with.
+pub(crate) struct Snapshot {
+    pub limits: EdgeLimits,
+    pub http1: Limits,
+    pub access_log: AccessLog,
+    pub pages: Option<Arc<dyn Store>>,
+    /// How long a request waits for another's fetch.
+    pub wait_max: Duration,
+    routes: Vec<Arc<Route>>,
+    /// Lower-case host to indices into `routes`, most specific path first.
+    exact: HashMap<Box<[u8]>, Vec<u16>>,
+    /// Lower-case suffix with its dot (`.example.org`), longest first.
+    wildcard: Vec<(Box<[u8]>, Vec<u16>)>,
+    any: Vec<u16>,
+    /// Requests that no route took.
+    pub unrouted: Arc<TrafficCounters>,
+}
+
+/// One route, ready to be used.
+#[derive(Debug)]
+pub struct Route {
+    /// As written: `host/path`, for status and logs.
+    pub name: String,
+    host: Option<String>,
+    path: String,
+    pub pages: PagesMode,
+    pub pool: Arc<Pool>,
+    /// How long a request may wait for a place at an upstream.
+    pub queue_timeout: Duration,
+    pub(crate) traffic: Arc<TrafficCounters>,
+}
+
+/// A pool as a snapshot needs it.
+pub(crate) struct PoolPart {
+    pub pool: Arc<Pool>,
+    pub queue_timeout: Duration,
+}
+
+impl Snapshot {
+    /// `pools` has every pool that a route names. Counters of routes that `before` has too are kept.
+    pub fn new(
+        plan: &EdgePlan,
+        pools: &HashMap<String, PoolPart>,
+        pages: Option<Arc<dyn Store>>,
+        before: Option<&Snapshot>,
+    ) -> Result<Snapshot, UnknownPool> {
+        let mut routes = Vec::with_capacity(plan.routes.len());
+        for written in &plan.routes {
+            let part = pools.get(&written.pool).ok_or_else(|| UnknownPool(written.pool.clone()))?;
+            let name = format!("{}{}", written.host.as_deref().unwrap_or(""), written.path);
+            let traffic = before.and_then(|b| b.routes.iter().find(|r| r.name == name)).map(|r| r.traffic.clone());
+            routes.push(Arc::new(Route {
+                host: written.host.as_ref().map(|h| h.to_ascii_lowercase()),
+                path: written.path.clone(),
+                pages: written.pages,
+                pool: part.pool.clone(),
+                queue_timeout: part.queue_timeout,
+                traffic: traffic.unwrap_or_default(),
+                name,
+            }));
+        }
+        let mut snapshot = Snapshot {
+            http1: Limits { head_bytes_max: plan.limits.header_bytes_max, fields_max: plan.limits.headers_max.min(FIELDS_MAX) },
+            limits: plan.limits.clone(),
+            access_log: plan.access_log,
+            pages,
+            wait_max: plan.pages.wait_max,
+            exact: HashMap::new(),
+            wildcard: Vec::new(),
+            any: Vec::new(),
+            unrouted: before.map_or_else(Arc::default, |b| b.unrouted.clone()),
+            routes,
+        };
+        snapshot.index();
+        Ok(snapshot)
+    }
+
+    /// The most specific route: exact host before wildcard host before any, then exact path before the longest prefix.
+    pub fn find(&self, host: &[u8], path: &[u8]) -> Option<&Arc<Route>> {
+        self.find_for_host(host, path).or_else(|| self.first(&self.any, path))
+    }
+
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    fn find_for_host(&self, host: &[u8], path: &[u8]) -> Option<&Arc<Route>> {
+        if self.exact.is_empty() && self.wildcard.is_empty() {
+            return None;
+        }
+        let host = host.to_ascii_lowercase();
+        let host = host.strip_suffix(b".").unwrap_or(&host); // `example.org.` is the same name, written absolutely
+        let exact = self.exact.get(host).and_then(|routes| self.first(routes, path));
+        exact.or_else(|| {
+            let mut suffixes = self.wildcard.iter().filter(|(suffix, _)| host.len() > suffix.len() && host.ends_with(suffix));
+            suffixes.find_map(|(_, routes)| self.first(routes, path))
+        })
+    }
+
+    fn first(&self, routes: &[u16], path: &[u8]) -> Option<&Arc<Route>> {
+        routes.iter().map(|&i| &self.routes[i as usize]).find(|route| route.takes(path))
+    }
+
+    fn index(&mut self) {
+        let mut order: Vec<u16> = (0..self.routes.len() as u16).collect();
+        order.sort_by_key(|&i| {
+            let path = &self.routes[i as usize].path;
+            (path.ends_with('*'), std::cmp::Reverse(path.len()))
+        });
+        for i in order {
+            match self.routes[i as usize].host.as_deref() {
+                None => self.any.push(i),
+                Some(host) => match host.strip_prefix('*') {
+                    None => self.exact.entry(host.as_bytes().into()).or_default().push(i),
+                    Some(suffix) => match self.wildcard.iter_mut().find(|(s, _)| **s == *suffix.as_bytes()) {
+                        Some((_, routes)) => routes.push(i),
+                        None => self.wildcard.push((suffix.as_bytes().into(), vec![i])),
+                    },
+                },
+            }
+        }
+        self.wildcard.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
+    }
+}
+
+impl Route {
+    fn takes(&self, path: &[u8]) -> bool {
+        match self.path.strip_suffix('*') {
+            Some(prefix) => path.starts_with(prefix.as_bytes()),
+            None => path == self.path.as_bytes(),
+        }
+    }
+}
+
+/// A route names a pool that was not given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UnknownPool(pub String);
+
+#[cfg(test)]
+mod tests;

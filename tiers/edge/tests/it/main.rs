@@ -1,0 +1,5 @@
+//! The edge with real sockets: a scripted origin behind it, raw clients in front.
+
+mod basics;
+mod faults;
+mod harness;
