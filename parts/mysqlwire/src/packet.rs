@@ -116,6 +116,11 @@ impl Inbox {
         self.held.len()
     }
 
+    /// Whether [`Inbox::take`] would give a payload. Errors: one over the limit is coming.
+    pub fn ready(&self) -> Result<bool, WireError> {
+        Ok(self.whole_payload()?.is_some())
+    }
+
     /// The next whole payload, joined from its packets; `None` until more bytes have been read.
     /// Errors: a packet out of sequence, or a payload over the limit (known from the headers, before it has arrived).
     /// After an error the stream cannot be understood any more.

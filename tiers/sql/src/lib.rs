@@ -1,2 +1,3 @@
 //! A MySQL server in front of the embedded engine, and a proxy in front of real ones.
 pub mod engine;
+pub mod front;

@@ -1,0 +1,113 @@
+//! How often each statement ran, and how long it took, for `pumasi status` and the console.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use super::text;
+
+/// Statements told apart. All further ones are counted together: an application that writes values into names must not cost memory.
+const DIGESTS_MAX: usize = 1000;
+
+/// What [`Digests::slowest`] returns at most.
+const SHOWN_MAX: usize = 50;
+
+/// Bytes of a statement's text that are kept.
+const TEXT_MAX: usize = 1024;
+
+/// Digests a connection remembers itself, so that it need not ask for the common table.
+const REMEMBERED_MAX: usize = 256;
+
+/// Every statement seen, by digest.
+#[derive(Default)]
+pub struct Digests {
+    table: Mutex<HashMap<u64, Arc<Count>>>,
+}
+
+/// One digest's numbers. Times in microseconds.
+#[derive(Debug, Default)]
+pub struct Count {
+    text: String,
+    count: AtomicU64,
+    errors: AtomicU64,
+    total_us: AtomicU64,
+    max_us: AtomicU64,
+    rows: AtomicU64,
+}
+
+/// A connection's own way into the table: the digests it has used lately.
+#[derive(Default)]
+pub struct Remembered {
+    known: HashMap<u64, Arc<Count>>,
+}
+
+impl Digests {
+    /// By total time, slowest first.
+    pub fn slowest(&self) -> Vec<pumasi_status::Digest> {
+        let mut digests: Vec<_> = self.lock().values().map(|count| count.shown()).collect();
+        digests.sort_by_key(|digest| std::cmp::Reverse(digest.total_us));
+        digests.truncate(SHOWN_MAX);
+        digests
+    }
+
+    fn find(&self, digest: u64, sql: &[u8]) -> Arc<Count> {
+        let mut table = self.lock();
+        // Zero stands for all that found no room; no statement is expected to hash to it, and one that does is in good company.
+        let (digest, text) = match table.contains_key(&digest) || table.len() < DIGESTS_MAX {
+            true => (digest, None),
+            false => (0, Some("(statements beyond the first 1000)".to_owned())),
+        };
+        let new = || Arc::new(Count { text: text.unwrap_or_else(|| text::digest_text(sql, TEXT_MAX)), ..Count::default() });
+        table.entry(digest).or_insert_with(new).clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Count>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Remembered {
+    /// The numbers of `sql`'s digest.
+    pub fn count(&mut self, digests: &Digests, sql: &[u8]) -> Arc<Count> {
+        let digest = text::digest(sql);
+        if let Some(count) = self.known.get(&digest) {
+            return count.clone();
+        }
+        if self.known.len() >= REMEMBERED_MAX {
+            self.known.clear();
+        }
+        let count = digests.find(digest, sql);
+        self.known.insert(digest, count.clone());
+        count
+    }
+}
+
+impl Count {
+    /// One execution is over.
+    pub fn ran(&self, us: u64, rows: u64, ok: bool) {
+        self.count.fetch_add(1, Relaxed);
+        self.total_us.fetch_add(us, Relaxed);
+        self.max_us.fetch_max(us, Relaxed);
+        self.rows.fetch_add(rows, Relaxed);
+        if !ok {
+            self.errors.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn shown(&self) -> pumasi_status::Digest {
+        pumasi_status::Digest {
+            text: self.text.clone(),
+            count: self.count.load(Relaxed),
+            errors: self.errors.load(Relaxed),
+            total_us: self.total_us.load(Relaxed),
+            max_us: self.max_us.load(Relaxed),
+            rows: self.rows.load(Relaxed),
+            hits: 0,
+            bypass: None,
+        }
+    }
+}
