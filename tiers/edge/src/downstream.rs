@@ -1,15 +1,16 @@
 //! The side that asks: what a request looks like to the rest of the edge, whatever protocol it came by.
 
-pub(crate) mod background;
 mod h1;
 
 use std::{
     io,
     net::SocketAddr,
     ops::Range,
+    sync::Arc,
     task::{Context, Poll},
 };
 
+use pumasi_balance::Upstream;
 use pumasi_http1::{Fields, Refusal, RequestHead, ResponseHead};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -42,6 +43,9 @@ pub(crate) trait Downstream {
     fn send_switch(&mut self, head: &ResponseHead, lines: &[u8]);
     fn send_data(&mut self, data: &[u8]);
     fn send_end(&mut self, trailers: &Fields);
+
+    /// The request is about to be sent to `upstream`; again if it is repeated elsewhere. For who must know where an answer came from.
+    fn sending(&mut self, _upstream: &Arc<Upstream>) {}
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn full(&self) -> bool;

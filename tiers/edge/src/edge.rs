@@ -27,7 +27,6 @@ use crate::{
     core::{self, Command, CoreStart, Shared},
     counters::{CoreCounters, TrafficCounters},
     listen,
-    pages::Store,
     routes::{PoolPart, Snapshot},
 };
 
@@ -37,8 +36,6 @@ pub struct EdgeConfig {
     pub pools: Vec<PoolConfig>,
     /// Where access-log lines go, if the plan wants any. Written by a thread of its own.
     pub access_log: Box<dyn Write + Send>,
-    /// The page store, if there is one.
-    pub pages: Option<Arc<dyn Store>>,
 }
 
 /// A pool and how it is configured. Fixed upstreams are resolved, joined and left by the edge; workers join and leave by the web tier.
@@ -68,7 +65,6 @@ pub struct Edge {
     shared: Arc<Shared>,
     cores: Vec<CoreHandle>,
     pools: watch::Sender<Arc<Vec<PoolConfig>>>,
-    pages: Option<Arc<dyn Store>>,
     samples: Arc<Mutex<Samples>>,
     /// What each address of the plan was bound as; held while a reload changes it.
     listening: Mutex<Vec<(SocketAddr, SocketAddr)>>,
@@ -84,8 +80,8 @@ struct CoreHandle {
 impl Edge {
     /// Binds every address, then starts the threads: an address that is taken is an error before anything runs.
     pub fn start(config: EdgeConfig) -> Result<Edge, StartError> {
-        let EdgeConfig { plan, pools, access_log, pages } = config;
-        let snapshot = make_snapshot(&plan, &pools, pages.clone(), None)?;
+        let EdgeConfig { plan, pools, access_log } = config;
+        let snapshot = make_snapshot(&plan, &pools, None)?;
         let threads = plan.threads.max(1);
         let bound = plan.listen.iter().map(|&address| bind(address, threads).map(|b| (address, b))).collect::<Result<Vec<_>, _>>()?;
         apply_settings(&pools);
@@ -100,7 +96,7 @@ impl Edge {
         let samples = Arc::new(Mutex::new(Samples::default()));
         let (pools, watched) = watch::channel(Arc::new(pools));
         let control = start_control(watched, shared.clone(), samples.clone())?;
-        let edge = Edge { shared, cores, pools, pages, samples, listening: Mutex::default(), control: Some(control) };
+        let edge = Edge { shared, cores, pools, samples, listening: Mutex::default(), control: Some(control) };
         let mut listening = edge.listening.lock().unwrap_or_else(PoisonError::into_inner);
         for (written, (address, listeners)) in bound {
             edge.listen(address, listeners);
@@ -115,7 +111,7 @@ impl Edge {
     pub fn reload(&self, plan: &EdgePlan, pools: Vec<PoolConfig>) -> Result<(), StartError> {
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.shared.snapshot.load();
-        let snapshot = make_snapshot(plan, &pools, self.pages.clone(), Some(&before))?;
+        let snapshot = make_snapshot(plan, &pools, Some(&before))?;
         let new = plan.listen.iter().filter(|a| !listening.iter().any(|(written, _)| written == *a));
         let bound = new.map(|&address| bind(address, self.cores.len()).map(|b| (address, b))).collect::<Result<Vec<_>, _>>()?;
         // Nothing can fail any more.
@@ -179,7 +175,7 @@ impl Edge {
                     ..Default::default()
                 })
                 .collect(),
-            pages: self.pages.as_ref().map(|store| store.status()),
+            pages: None,
         }
     }
 
@@ -240,15 +236,10 @@ fn bind(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<std::net::
     listen::bind(address, count).map_err(|source| StartError::Bind { address, source })
 }
 
-fn make_snapshot(
-    plan: &EdgePlan,
-    pools: &[PoolConfig],
-    pages: Option<Arc<dyn Store>>,
-    before: Option<&Snapshot>,
-) -> Result<Snapshot, StartError> {
+fn make_snapshot(plan: &EdgePlan, pools: &[PoolConfig], before: Option<&Snapshot>) -> Result<Snapshot, StartError> {
     let parts: HashMap<String, PoolPart> =
         pools.iter().map(|p| (p.plan.name.clone(), PoolPart { pool: p.pool.clone(), queue_timeout: p.plan.queue_timeout })).collect();
-    Snapshot::new(plan, &parts, pages, before).map_err(|unknown| StartError::UnknownPool(unknown.0))
+    Snapshot::new(plan, &parts, before).map_err(|unknown| StartError::UnknownPool(unknown.0))
 }
 
 /// Gives the pools their settings, and fixed upstreams that are addresses at once; names follow from the control thread.

@@ -13,7 +13,6 @@ use crate::{
     core::Core,
     downstream::{Content, Downstream, DownstreamFault},
     heads::{Length, write_response_lines},
-    pages::{Answer, Fill, OnHead},
     routes::Snapshot,
     upstream::{UpstreamConnection, UpstreamFault},
 };
@@ -31,7 +30,6 @@ pub(crate) struct Exchange<'a, D> {
     pub down: &'a mut D,
     pub up: &'a mut UpstreamConnection,
     pub lease: &'a mut Lease,
-    pub fill: &'a mut Option<Box<dyn Fill>>,
     /// Content bytes taken from the client, over all attempts: once there are any, there can be no other attempt.
     pub taken: &'a mut u64,
     pub sent_at: Instant,
@@ -40,7 +38,6 @@ pub(crate) struct Exchange<'a, D> {
     phase: Option<Phase>,
     upload: Pace,
     download: Pace,
-    instead: Option<Answer>,
 }
 
 /// ```text
@@ -57,14 +54,13 @@ enum RequestSide {
 }
 
 /// ```text
-/// AwaitHead --head--> Streaming --end--> Ended      AwaitHead --101--> Tunnel --end--> Ended      AwaitHead --replaced--> Discarding --end--> Ended
+/// AwaitHead --head--> Streaming --end--> Ended      AwaitHead --101--> Tunnel --end--> Ended
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AnswerSide {
     AwaitHead,
     Streaming,
     Tunnel,
-    Discarding,
     Ended,
 }
 
@@ -85,39 +81,23 @@ pub(crate) enum Fault {
 }
 
 impl<'a, D: Downstream> Exchange<'a, D> {
-    #[allow(clippy::too_many_arguments)] // one struct would only repeat these names
+    #[allow(clippy::too_many_arguments)] // a struct would only repeat these names
     pub fn new(
         core: &'a Core,
         snapshot: &'a Snapshot,
         down: &'a mut D,
         up: &'a mut UpstreamConnection,
         lease: &'a mut Lease,
-        fill: &'a mut Option<Box<dyn Fill>>,
         taken: &'a mut u64,
         sent_at: Instant,
     ) -> Self {
         let request = if down.has_content() { RequestSide::Flowing } else { RequestSide::Ended };
         let (upload, download) = (Pace::default(), Pace::default());
-        Exchange {
-            core,
-            snapshot,
-            down,
-            up,
-            lease,
-            fill,
-            taken,
-            sent_at,
-            request,
-            answer: AnswerSide::AwaitHead,
-            phase: None,
-            upload,
-            download,
-            instead: None,
-        }
+        Exchange { core, snapshot, down, up, lease, taken, sent_at, request, answer: AnswerSide::AwaitHead, phase: None, upload, download }
     }
 
-    /// Resolves when the answer is completely in the client's output. What the store put in its place, if it did, is returned.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Answer>, Fault>> {
+    /// Resolves when the answer is completely in the client's output.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         let mut moved_ever = false;
         loop {
             let mut moved = self.poll_request(context)?;
@@ -126,7 +106,7 @@ impl<'a, D: Downstream> Exchange<'a, D> {
                 if self.request != RequestSide::Ended {
                     self.down.close_after();
                 }
-                return Poll::Ready(Ok(self.instead.take()));
+                return Poll::Ready(Ok(()));
             }
             if !moved {
                 break;
@@ -185,8 +165,11 @@ impl<'a, D: Downstream> Exchange<'a, D> {
                 ResponseEvent::NeedMore => {}
                 ResponseEvent::Interim => self.down.send_interim(self.up.head()),
                 ResponseEvent::Head => self.begin_answer(),
-                ResponseEvent::Data(range) => self.pass(range),
-                ResponseEvent::End => self.end_answer(),
+                ResponseEvent::Data(range) => self.down.send_data(self.up.data(range)),
+                ResponseEvent::End => {
+                    self.down.send_end(self.up.trailers());
+                    self.answer = AnswerSide::Ended;
+                }
             }
         }
         // At the end the caller flushes, and the next request may already be read meanwhile.
@@ -213,51 +196,19 @@ impl<'a, D: Downstream> Exchange<'a, D> {
         }
         let mut lines = self.core.lines.take();
         lines.clear();
-        self.answer = match self.fill.as_mut().filter(|_| head.status != 101).map(|fill| fill.head(head)) {
-            Some(OnHead::Instead(answer)) => {
-                self.instead = Some(answer);
-                AnswerSide::Discarding
-            }
-            _ if head.status == 101 => {
-                write_response_lines(&mut lines, head, &self.core.date.text(), &[]);
+        write_response_lines(&mut lines, head, &self.core.date.text());
+        self.answer = match head.status {
+            101 => {
                 self.down.send_switch(head, &lines);
                 self.request = RequestSide::Flowing;
                 AnswerSide::Tunnel
             }
-            passed => {
-                let (leave_out, add) = match passed {
-                    Some(OnHead::Pass { leave_out, add }) => (leave_out, add),
-                    _ => (&[][..], Vec::new()),
-                };
-                write_response_lines(&mut lines, head, &self.core.date.text(), leave_out);
-                lines.extend_from_slice(&add);
-                self.down.send_head(head.status, head.reason(), &lines, Length::of(head));
+            status => {
+                self.down.send_head(status, head.reason(), &lines, Length::of(head));
                 AnswerSide::Streaming
             }
         };
         self.core.lines.set(lines);
-    }
-
-    fn pass(&mut self, range: std::ops::Range<usize>) {
-        if self.answer == AnswerSide::Discarding {
-            return;
-        }
-        let data = self.up.data(range);
-        self.down.send_data(data);
-        if let Some(fill) = self.fill {
-            fill.data(data);
-        }
-    }
-
-    fn end_answer(&mut self) {
-        let trailers = self.up.trailers();
-        if self.answer != AnswerSide::Discarding {
-            self.down.send_end(trailers);
-        }
-        if let Some(fill) = self.fill.take() {
-            fill.end(trailers);
-        }
-        self.answer = AnswerSide::Ended;
     }
 
     fn check_size(&self) -> Result<(), Fault> {
@@ -269,7 +220,7 @@ impl<'a, D: Downstream> Exchange<'a, D> {
     }
 
     /// Nothing can move now: sets the deadline for what is waited for, and says so when it has passed.
-    fn watch_deadline(&mut self, context: &mut Context<'_>, moved: bool) -> Poll<Result<Option<Answer>, Fault>> {
+    fn watch_deadline(&mut self, context: &mut Context<'_>, moved: bool) -> Poll<Result<(), Fault>> {
         let limits = &self.snapshot.limits;
         let phase = match (self.answer, self.request) {
             (AnswerSide::Tunnel, _) => Phase::Tunnel,

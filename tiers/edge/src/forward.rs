@@ -19,8 +19,7 @@ use crate::{
     core::{Core, RequestId},
     downstream::{Downstream, DownstreamFault},
     exchange::{Exchange, Fault},
-    heads::{forwards_upgrade, write_request},
-    pages::{Answer, Fill},
+    heads::{RequestEdit, forwards_upgrade, write_request},
     routes::{Route, Snapshot},
     upstream::{UpstreamConnection, UpstreamFault},
 };
@@ -32,8 +31,6 @@ const ATTEMPTS_MAX: usize = 2;
 pub(crate) enum Forwarded {
     /// The answer is in the client's output.
     Answered,
-    /// The store answers instead.
-    Instead(Answer),
     /// Nothing was sent to the client: it can be told.
     Trouble(Trouble),
     /// It broke after the head was sent, or the client is gone: the connection cannot be used any more.
@@ -47,7 +44,8 @@ pub(crate) struct Forward<'a, D> {
     pub route: &'a Route,
     pub down: &'a mut D,
     pub id: RequestId,
-    pub fill: Option<Box<dyn Fill>>,
+    /// How the request is changed on its way.
+    edit: Option<&'a RequestEdit>,
     /// Who answered, or was asked last.
     pub upstream: Option<Arc<Upstream>>,
     pub queued_us: u64,
@@ -61,9 +59,9 @@ impl<'a, D: Downstream> Forward<'a, D> {
         route: &'a Route,
         down: &'a mut D,
         id: RequestId,
-        fill: Option<Box<dyn Fill>>,
+        edit: Option<&'a RequestEdit>,
     ) -> Self {
-        Forward { core, snapshot, route, down, id, fill, upstream: None, queued_us: 0, taken: 0 }
+        Forward { core, snapshot, route, down, id, edit, upstream: None, queued_us: 0, taken: 0 }
     }
 
     pub async fn run(&mut self) -> Forwarded {
@@ -81,8 +79,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
             tried[attempt] = Some(lease.upstream().id());
             self.upstream = Some(lease.upstream().clone());
             match self.attempt(&mut lease).await {
-                Ok(None) => return Forwarded::Answered,
-                Ok(Some(answer)) => return Forwarded::Instead(answer),
+                Ok(()) => return Forwarded::Answered,
                 Err(Fault::Downstream(fault)) => return self.give_up_on_client(fault),
                 Err(Fault::Upstream(fault)) => {
                     self.report(lease, &fault);
@@ -138,7 +135,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
 
     /// The request at one upstream. On an idle connection that turns out to be closed, once more on a fresh one: that says nothing about
     /// the upstream, and is no retry in the budget's sense.
-    async fn attempt(&mut self, lease: &mut Lease) -> Result<Option<Answer>, Fault> {
+    async fn attempt(&mut self, lease: &mut Lease) -> Result<(), Fault> {
         let id = lease.upstream().id();
         if let Some(mut connection) = self.core.idle.take(id) {
             let before = connection.output.sent_total;
@@ -156,27 +153,18 @@ impl<'a, D: Downstream> Forward<'a, D> {
         self.settle(connection, id, outcome)
     }
 
-    async fn exchange(&mut self, connection: &mut UpstreamConnection, lease: &mut Lease) -> Result<Option<Answer>, Fault> {
+    async fn exchange(&mut self, connection: &mut UpstreamConnection, lease: &mut Lease) -> Result<(), Fault> {
+        self.down.sending(lease.upstream());
         let request = self.down.request();
-        if let Some(fill) = &mut self.fill {
-            fill.sending(lease.upstream());
-        }
         connection
             .begin(Asked { head: request.method() == b"HEAD", upgrade: forwards_upgrade(request) }, request.framing == Framing::Chunked);
-        let edit = self.fill.as_ref().and_then(|fill| fill.edit());
-        write_request(connection.output.buffer(), request, self.down.client(), self.id, &lease.upstream().address, edit);
-        let mut exchange =
-            Exchange::new(self.core, self.snapshot, self.down, connection, lease, &mut self.fill, &mut self.taken, Instant::now());
+        write_request(connection.output.buffer(), request, self.down.client(), self.id, &lease.upstream().address, self.edit);
+        let mut exchange = Exchange::new(self.core, self.snapshot, self.down, connection, lease, &mut self.taken, Instant::now());
         poll_fn(|context| exchange.poll(context)).await
     }
 
     /// Keeps the connection for the next request if both sides are where they should be.
-    fn settle(
-        &self,
-        connection: UpstreamConnection,
-        id: UpstreamId,
-        outcome: Result<Option<Answer>, Fault>,
-    ) -> Result<Option<Answer>, Fault> {
+    fn settle(&self, connection: UpstreamConnection, id: UpstreamId, outcome: Result<(), Fault>) -> Result<(), Fault> {
         if outcome.is_ok() && connection.reusable() && !self.down.has_content() {
             self.core.idle.give(id, connection, self.core.timers.now_ms(), self.snapshot.limits.upstream_idle_max);
         }

@@ -94,8 +94,8 @@ pub(crate) fn forwards_upgrade(head: &RequestHead) -> bool {
 
 /// The end-to-end field lines of a response, each with its CR LF: what a store keeps and every client gets. Framing fields are not
 /// among them; see [`Length`].
-pub(crate) fn write_response_lines(out: &mut Vec<u8>, head: &ResponseHead, date: &[u8; 29], leave_out: &[Known]) {
-    copy_fields(out, &head.fields, head.nominates, |known, _| known != Known::ContentLength && !leave_out.contains(&known));
+pub(crate) fn write_response_lines(out: &mut Vec<u8>, head: &ResponseHead, date: &[u8; 29]) {
+    copy_fields(out, &head.fields, head.nominates, |known, _| known != Known::ContentLength);
     if head.fields.get(Known::Date).is_none() {
         write::field(out, "Date", date); // RFC 9110 §6.6.1
     }

@@ -29,7 +29,6 @@ mod heads;
 mod input;
 mod listen;
 mod output;
-pub mod pages;
 mod routes;
 mod serve;
 mod timer;

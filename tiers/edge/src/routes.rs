@@ -6,16 +6,13 @@ use pumasi_balance::Pool;
 use pumasi_config::{AccessLog, EdgeLimits, EdgePlan, PagesMode};
 use pumasi_http1::{FIELDS_MAX, Limits};
 
-use crate::{counters::TrafficCounters, pages::Store};
+use crate::counters::TrafficCounters;
 
 /// What a request is served by. Replaced as a whole by a reload; a request keeps the one it began with.
 pub(crate) struct Snapshot {
     pub limits: EdgeLimits,
     pub http1: Limits,
     pub access_log: AccessLog,
-    pub pages: Option<Arc<dyn Store>>,
-    /// How long a request waits for another's fetch.
-    pub wait_max: Duration,
     routes: Vec<Arc<Route>>,
     /// Lower-case host to indices into `routes`, most specific path first.
     exact: HashMap<Box<[u8]>, Vec<u16>>,
@@ -48,12 +45,7 @@ pub(crate) struct PoolPart {
 
 impl Snapshot {
     /// `pools` has every pool that a route names. Counters of routes that `before` has too are kept.
-    pub fn new(
-        plan: &EdgePlan,
-        pools: &HashMap<String, PoolPart>,
-        pages: Option<Arc<dyn Store>>,
-        before: Option<&Snapshot>,
-    ) -> Result<Snapshot, UnknownPool> {
+    pub fn new(plan: &EdgePlan, pools: &HashMap<String, PoolPart>, before: Option<&Snapshot>) -> Result<Snapshot, UnknownPool> {
         let mut routes = Vec::with_capacity(plan.routes.len());
         for written in &plan.routes {
             let part = pools.get(&written.pool).ok_or_else(|| UnknownPool(written.pool.clone()))?;
@@ -73,8 +65,6 @@ impl Snapshot {
             http1: Limits { head_bytes_max: plan.limits.header_bytes_max, fields_max: plan.limits.headers_max.min(FIELDS_MAX) },
             limits: plan.limits.clone(),
             access_log: plan.access_log,
-            pages,
-            wait_max: plan.pages.wait_max,
             exact: HashMap::new(),
             wildcard: Vec::new(),
             any: Vec::new(),

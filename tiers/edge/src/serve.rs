@@ -1,8 +1,8 @@
-//! One request from its head to its log line: route, store, upstream, answer.
+//! One request from its head to its log line: route, upstream, answer.
 
-use std::{future::poll_fn, rc::Rc, sync::Arc, task::Poll, time::Instant};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
-use pumasi_config::{AccessLog, PagesMode};
+use pumasi_config::AccessLog;
 use pumasi_http1::{Fields, Known, Version};
 
 use crate::{
@@ -10,10 +10,9 @@ use crate::{
     answers::{Trouble, explain, reason},
     core::{Core, RequestId},
     counters::TrafficCounters,
-    downstream::{Downstream, background::Background},
+    downstream::Downstream,
     forward::{Forward, Forwarded},
     heads::Length,
-    pages::{Answer, AnswerContent, Ask, Fill, Lookup},
     routes::{Route, Snapshot},
 };
 
@@ -46,170 +45,19 @@ fn find_route<D: Downstream>(snapshot: &Snapshot, down: &D) -> Result<Arc<Route>
     }
 }
 
-async fn answer<D: Downstream>(core: &Rc<Core>, snapshot: &Arc<Snapshot>, route: &Arc<Route>, down: &mut D, served: &mut Served<'_>) {
-    let fill = match look_up(core, snapshot, route, down).await {
-        Found::Answer(answer) => return send_answer(down, answer, served).await,
-        Found::AnswerAndFetch(answer, fill) => {
-            fetch_in_background(core, snapshot, route, down, fill);
-            return send_answer(down, answer, served).await;
-        }
-        Found::Forward(fill, outcome) => {
-            served.pages = outcome;
-            fill
-        }
-    };
-    let mut forward = Forward::new(core, snapshot, route, down, served.id, fill);
+async fn answer<D: Downstream>(core: &Rc<Core>, snapshot: &Snapshot, route: &Arc<Route>, down: &mut D, served: &mut Served<'_>) {
+    let mut forward = Forward::new(core, snapshot, route, down, served.id, None);
     let forwarded = forward.run().await;
-    let (fill, queued_us) = (forward.fill.take(), forward.queued_us);
+    let queued_us = forward.queued_us;
     served.upstream = forward.upstream.take();
     if queued_us > 0 {
         route.traffic.queue_us.record(queued_us);
     }
     match forwarded {
         Forwarded::Answered => {}
-        Forwarded::Instead(answer) => send_answer(down, answer, served).await,
-        Forwarded::Trouble(trouble) => match fill.and_then(Fill::failed) {
-            Some(answer) if trouble.status() >= 500 => send_answer(down, answer, served).await,
-            _ => send_trouble(core, down, served.id, trouble),
-        },
+        Forwarded::Trouble(trouble) => send_trouble(core, down, served.id, trouble),
         Forwarded::Cut => down.close_after(),
     }
-}
-
-enum Found {
-    Answer(Answer),
-    AnswerAndFetch(Answer, Box<dyn Fill>),
-    /// With what the access log says about it.
-    Forward(Option<Box<dyn Fill>>, &'static str),
-}
-
-/// Asks the store, as often as it wants to be asked again.
-async fn look_up<D: Downstream>(core: &Rc<Core>, snapshot: &Snapshot, route: &Arc<Route>, down: &D) -> Found {
-    let Some(store) = snapshot.pages.as_ref().filter(|_| route.pages != PagesMode::Off) else {
-        return Found::Forward(None, "");
-    };
-    let client = down.client();
-    for attempt in 0..LOOKUPS_MAX {
-        let ask = Ask { head: down.request(), scheme: client.scheme, route, client: &client.ip };
-        match store.look_up(&ask, attempt) {
-            Lookup::Answer(answer) => return Found::Answer(answer),
-            Lookup::AnswerAndFetch(answer, fill) => return Found::AnswerAndFetch(answer, fill),
-            Lookup::Fetch(fill) => return Found::Forward(Some(fill), "miss"),
-            Lookup::Bypass(reason) => return Found::Forward(None, reason),
-            Lookup::Wait(until) => wait(core, snapshot, until, down).await,
-        }
-    }
-    Found::Forward(None, "waited too often")
-}
-
-/// Waits for another request's fetch, at most as long as the configuration says.
-async fn wait<D: Downstream>(_core: &Rc<Core>, snapshot: &Snapshot, mut until: std::pin::Pin<Box<dyn Future<Output = ()>>>, down: &D) {
-    let timer = down.timer();
-    timer.arm(snapshot.wait_max);
-    poll_fn(|context| {
-        if until.as_mut().poll(context).is_ready() {
-            return Poll::Ready(());
-        }
-        timer.watch(context);
-        if timer.fired() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    timer.disarm();
-}
-
-/// Repeats the request for the store alone, while the client already has an answer.
-fn fetch_in_background<D: Downstream>(core: &Rc<Core>, snapshot: &Arc<Snapshot>, route: &Arc<Route>, down: &D, fill: Box<dyn Fill>) {
-    let mut nobody = Background::new(down.request().clone(), down.client().clone(), core.timers.timer());
-    let (core, snapshot, route) = (core.clone(), snapshot.clone(), route.clone());
-    tokio::task::spawn_local(async move {
-        let id = core.next_request_id();
-        let mut forward = Forward::new(&core, &snapshot, &route, &mut nobody, id, Some(fill));
-        let _ = forward.run().await; // the fill has heard everything, or is dropped and knows that it failed
-    });
-}
-
-/// Sends an answer of the store.
-async fn send_answer<D: Downstream>(down: &mut D, answer: Answer, served: &mut Served<'_>) {
-    served.pages = answer.outcome;
-    let without_content = down.request().method() == b"HEAD" || matches!(answer.status, 204 | 304);
-    let length = match (answer.length, without_content) {
-        (Length::Known(length), true) => Length::None(Some(length)),
-        (Length::Open, true) => Length::None(None),
-        (length, _) => length,
-    };
-    let mut lines = served.core.lines.take();
-    lines.clear();
-    lines.extend_from_slice(&answer.lines);
-    lines.extend_from_slice(&answer.more);
-    down.send_head(answer.status, reason(answer.status).as_bytes(), &lines, length);
-    served.core.lines.set(lines);
-    if matches!(length, Length::None(_)) {
-        return down.send_end(&Fields::default());
-    }
-    let limits = &served.snapshot.limits;
-    match answer.content {
-        AnswerContent::Whole(content) => {
-            for piece in content.chunks(PIECE) {
-                down.send_data(piece);
-                if down.full() && !drain_output(down, limits.body_idle_timeout).await {
-                    return down.close_after();
-                }
-            }
-        }
-        AnswerContent::Growing(mut content) => loop {
-            match next_piece(down, &mut *content, limits.body_idle_timeout).await {
-                Some(Ok(data)) => {
-                    for piece in data.chunks(PIECE) {
-                        down.send_data(piece);
-                        if down.full() && !drain_output(down, limits.body_idle_timeout).await {
-                            return down.close_after();
-                        }
-                    }
-                }
-                Some(Err(_)) => return down.close_after(),
-                None => break,
-            }
-        },
-    }
-    down.send_end(&Fields::default());
-}
-
-/// The next piece of a growing answer; meanwhile what is there already goes out.
-async fn next_piece<D: Downstream>(
-    down: &mut D,
-    content: &mut dyn crate::pages::Growing,
-    timeout: std::time::Duration,
-) -> Option<Result<bytes::Bytes, crate::pages::Aborted>> {
-    down.timer().arm(timeout);
-    poll_fn(|context| {
-        if let Poll::Ready(piece) = content.poll_next(context) {
-            return Poll::Ready(piece);
-        }
-        if let Poll::Ready(Err(_)) = down.poll_flush(context) {
-            return Poll::Ready(Some(Err(crate::pages::Aborted)));
-        }
-        down.timer().watch(context);
-        if down.timer().fired() { Poll::Ready(Some(Err(crate::pages::Aborted))) } else { Poll::Pending }
-    })
-    .await
-}
-
-/// Waits until the client has taken enough. `false` if it takes nothing for `timeout`, or is gone.
-async fn drain_output<D: Downstream>(down: &mut D, timeout: std::time::Duration) -> bool {
-    down.timer().arm(timeout);
-    let mut unsent = down.unsent();
-    poll_fn(|context| {
-        if let Poll::Ready(result) = down.poll_flush(context) {
-            return Poll::Ready(result.is_ok());
-        }
-        if down.unsent() < unsent {
-            unsent = down.unsent();
-            down.timer().arm(timeout);
-        }
-        down.timer().watch(context);
-        if down.timer().fired() { Poll::Ready(false) } else { Poll::Pending }
-    })
-    .await
 }
 
 fn send_trouble<D: Downstream>(core: &Core, down: &mut D, id: RequestId, trouble: Trouble) {
@@ -295,10 +143,3 @@ impl Drop for Served<'_> {
         }
     }
 }
-
-/// How often a request may wait for somebody else's fetch. Each wait is bounded; without this a page that never gets stored would be waited
-/// for again and again.
-const LOOKUPS_MAX: u32 = 4;
-
-/// Content of stored answers goes to the output in pieces of this size, and on only when the client has taken enough.
-const PIECE: usize = 32 << 10;

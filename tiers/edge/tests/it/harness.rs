@@ -252,7 +252,7 @@ impl Setup {
     }
 
     pub fn start_logging(self, access_log: Box<dyn Write + Send>) -> Edge {
-        Edge::start(EdgeConfig { plan: self.plan, pools: self.pools, access_log, pages: None }).expect("the edge starts")
+        Edge::start(EdgeConfig { plan: self.plan, pools: self.pools, access_log }).expect("the edge starts")
     }
 }
 
