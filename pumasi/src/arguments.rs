@@ -20,6 +20,11 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 pub enum Verb {
+    /// Serve the reference application through every tier: nothing to install, nothing to configure
+    Demo {
+        #[command(flatten)]
+        arguments: DemoArguments,
+    },
     /// Run an application: what pumasi.toml says, or just COMMAND when there is no file
     Run {
         #[command(flatten)]
@@ -86,6 +91,13 @@ pub struct ConfigurationArguments {
     /// The configuration file [default: pumasi.toml]
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub overrides: OverrideArguments,
+}
+
+/// What the command line changes in a configuration.
+#[derive(Args, Clone, Debug, Default)]
+pub struct OverrideArguments {
     /// Set one key, such as edge.limits.idle_timeout=30s; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub set: Vec<(String, String)>,
@@ -100,6 +112,18 @@ pub struct ConfigurationArguments {
     pub state: Option<PathBuf>,
 }
 
+#[derive(Args, Clone, Debug)]
+pub struct DemoArguments {
+    #[command(flatten)]
+    pub configuration: OverrideArguments,
+    /// Begin with a new database
+    #[arg(long)]
+    pub fresh: bool,
+    /// Workers to run [default: 3]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<u32>,
+}
+
 /// Which running Pumasi.
 #[derive(Args, Clone, Debug, Default)]
 pub struct RunningArguments {
@@ -111,7 +135,7 @@ pub struct RunningArguments {
     pub state: Option<PathBuf>,
 }
 
-impl ConfigurationArguments {
+impl OverrideArguments {
     /// The flags as overrides, the special ones after `--set`.
     pub fn flags(&self) -> Vec<Flag> {
         let flag = |name: &str, key: &str, value: String| Flag { name: name.into(), key: key.into(), value };

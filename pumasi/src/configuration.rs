@@ -44,7 +44,7 @@ impl Configuration {
                 )));
             }
         };
-        Ok(Configuration { origin: Written::File(path), flags: arguments.flags() })
+        Ok(Configuration { origin: Written::File(path), flags: arguments.overrides.flags() })
     }
 
     /// What `pumasi run` shall run. Errors: usage, if there is a file and a command, or neither.
@@ -59,7 +59,7 @@ impl Configuration {
                 "there is {file} and a command on the command line. Leave out the command to run what {file} says, or write the command                  into it, or run it in a directory without {file}."
             )));
         }
-        let mut flags = arguments.flags();
+        let mut flags = arguments.overrides.flags();
         flags.extend(workers.map(|workers| Flag { name: "--workers".into(), key: "pool.app.workers".into(), value: workers.to_string() }));
         Ok(Configuration { origin: Written::Text { name: "(command line)", text: pumasi_config::text_for_command(command) }, flags })
     }

@@ -1,6 +1,6 @@
 //! The databases of the configuration, and each worker's own address at them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use pumasi_config::{Hole, SqlPlan};
 use pumasi_freshness::Witness;
@@ -19,6 +19,23 @@ impl Databases {
     pub fn status(&self) -> Vec<pumasi_status::Sql> {
         vec![]
     }
+
+    /// Where clients other than the workers connect to the database of that name.
+    pub fn address(&self, _name: &str) -> Option<SocketAddr> {
+        None
+    }
+
+    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        vec![]
+    }
+
+    /// Starts those of the plans that do not run yet.
+    pub fn add(&self, _plans: &BTreeMap<String, SqlPlan>) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Stops those that are not in the plans.
+    pub fn keep(&self, _plans: &BTreeMap<String, SqlPlan>) {}
 
     pub fn stop(&self) {}
 }

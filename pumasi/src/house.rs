@@ -2,14 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    num::NonZeroU32,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, anyhow, bail};
-use pumasi_balance::{Pool, Settings};
-use pumasi_config::{BalancePolicy, Loaded, Plan, PoolPlan, Source};
+use arc_swap::ArcSwap;
+use pumasi_balance::Pool;
+use pumasi_config::{BalancePolicy, Loaded, Plan, PoolPlan, Setting, Source};
+use pumasi_edge::{Edge, EdgeConfig, PoolConfig};
 use pumasi_status::Status;
 use pumasi_web::{GuardianProgram, Setup, Web};
 
@@ -17,7 +18,7 @@ use crate::{
     addresses, configuration::Configuration, databases::Databases, diary::Diary, failure::Failure, logging::Logging, own_process, reload,
 };
 
-/// Everything that runs.
+/// Everything that runs but the console, which shows it.
 ///
 /// Started from the inside out (databases, workers, edge) and stopped from the outside in, so that whoever calls finds whom it calls.
 pub struct House {
@@ -27,30 +28,36 @@ pub struct House {
     started: Instant,
     databases: Arc<Databases>,
     web: Web,
-    /// What a reload changes. One reload at a time: the lock is held through all of it.
-    current: Mutex<Current>,
+    /// `None` if nothing listens (a configuration of databases only), or once it was drained.
+    edge: Mutex<Option<Edge>>,
+    /// Replaced whole by a reload.
+    current: ArcSwap<Current>,
+    /// Held through a whole reload: one at a time.
+    reloading: Mutex<()>,
 }
 
+/// What runs, and the shared pools that tie the web tier to the edge.
 struct Current {
     plan: Plan,
-    pools: BTreeMap<String, Arc<Pool>>,
+    pools: Pools,
+    settings: Vec<(Setting, String)>,
 }
 
-/// What a reload did, in words.
-pub type Reloaded = String;
+type Pools = BTreeMap<String, Arc<Pool>>;
 
 impl House {
     /// Starts every tier. The workers may still be starting when it returns: see [`House::wait_ready`].
     pub fn start(
         configuration: Configuration,
+        source: &Source,
         loaded: Loaded,
         databases: Arc<Databases>,
         logging: Logging,
         diary: Arc<Diary>,
     ) -> Result<House, Failure> {
+        let settings = placed(source, &loaded);
         let plan = loaded.plan;
-        let pools: BTreeMap<String, Arc<Pool>> =
-            plan.pools.values().map(|pool| (pool.name.clone(), Arc::new(Pool::with_settings(&pool.name, settings_of(pool))))).collect();
+        let pools: Pools = plan.pools.keys().map(|name| (name.clone(), Arc::new(Pool::new(name)))).collect();
         let setup = Setup {
             resources: databases.clone(),
             journal: diary.clone(),
@@ -58,7 +65,26 @@ impl House {
             drain_timeout: plan.edge.limits.drain_timeout,
         };
         let web = Web::start(plan.pools.clone(), pools.clone(), setup).context("cannot start the supervisor's thread")?;
-        Ok(House { configuration, logging, diary, started: Instant::now(), databases, web, current: Mutex::new(Current { plan, pools }) })
+        let edge = match plan.edge.listen.is_empty() {
+            true => None,
+            false => Some(Edge::start(EdgeConfig {
+                plan: plan.edge.clone(),
+                pools: pool_configs(&plan, &pools),
+                access_log: Box::new(std::io::stderr()),
+                pages: None,
+            })?),
+        };
+        Ok(House {
+            configuration,
+            logging,
+            diary,
+            started: Instant::now(),
+            databases,
+            web,
+            edge: Mutex::new(edge),
+            current: ArcSwap::from_pointee(Current { plan, pools, settings }),
+            reloading: Mutex::new(()),
+        })
     }
 
     /// Waits until every pool has a worker that takes requests. `Ok(false)`: `interrupted` said to stop waiting.
@@ -67,22 +93,39 @@ impl House {
         Ok(self.web.wait_ready(LOOK_EVERY, interrupted)?)
     }
 
-    pub fn status(&self) -> Status {
-        let (cpu_ms, memory_bytes) = own_process::cost();
-        Status {
-            version: env!("CARGO_PKG_VERSION").into(),
-            uptime_s: self.started.elapsed().as_secs(),
-            cpu_ms,
-            memory_bytes,
-            pools: self.web.status(),
-            sql: self.databases.status(),
-            events: self.diary.events(),
-            ..Status::default()
-        }
+    /// Where the edge listens, with the ports that were really taken.
+    pub fn edge_addresses(&self) -> Vec<std::net::SocketAddr> {
+        self.with_edge(Edge::addresses).unwrap_or_default()
     }
 
+    pub fn databases(&self) -> &Databases {
+        &self.databases
+    }
+
+    /// Drains and stops every tier, from the outside in.
+    pub fn stop(&self) {
+        let deadline = self.current.load().plan.edge.limits.drain_timeout;
+        let edge = self.edge.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(edge) = edge {
+            let cut = edge.drain(deadline);
+            if cut > 0 {
+                self.diary.note("warn", "edge", &format!("{cut} connections were cut: they did not end within {} s", deadline.as_secs()));
+            }
+        }
+        self.web.stop();
+        self.databases.stop();
+    }
+
+    fn with_edge<T>(&self, ask: impl FnOnce(&Edge) -> T) -> Option<T> {
+        self.edge.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(ask)
+    }
+}
+
+// === Reload ===
+
+impl House {
     /// Reads the configuration again and makes the house what it says, or changes nothing and says why.
-    pub fn reload(&self) -> Result<Reloaded, Failure> {
+    pub fn reload(&self) -> Result<String, Failure> {
         let outcome = self.try_reload();
         match &outcome {
             Ok(done) => self.diary.note("info", "configuration", done),
@@ -91,73 +134,136 @@ impl House {
         outcome
     }
 
-    fn try_reload(&self) -> Result<Reloaded, Failure> {
-        let mut current = self.current();
+    fn try_reload(&self) -> Result<String, Failure> {
+        let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.current.load_full();
         let (source, loaded) = self.configuration.load()?;
-        self.check_reload(&current.plan, &source, &loaded)?;
-        let changes = reload::changes(&current.plan, &loaded.plan);
+        check_reload(&now.plan, &source, &loaded)?;
+        let changes = reload::changes(&now.plan, &loaded.plan);
         if changes.is_empty() {
             return Ok("reloaded: nothing changed".into());
         }
-        let Loaded { plan, .. } = loaded;
-        let mut pools = current.pools.clone();
-        for pool in plan.pools.values() {
-            match pools.get(&pool.name) {
-                Some(running) => running.set_settings(settings_of(pool)),
-                None => _ = pools.insert(pool.name.clone(), Arc::new(Pool::with_settings(&pool.name, settings_of(pool)))),
-            }
-        }
-        // Workers of new pools come before the routes that lead to them, workers of dropped pools go after.
-        let mut both = plan.pools.clone();
-        both.extend(
-            current.plan.pools.iter().filter(|(name, _)| !plan.pools.contains_key(*name)).map(|(name, pool)| (name.clone(), pool.clone())),
-        );
-        self.roll_out(both, pools.clone())?;
-        pools.retain(|name, _| plan.pools.contains_key(name));
-        self.roll_out(plan.pools.clone(), pools.clone())?;
-        self.logging.set_level(&plan.log);
-        *current = Current { plan, pools };
+        let then = Current { settings: placed(&source, &loaded), pools: pools_for(&loaded.plan, &now.pools), plan: loaded.plan };
+        self.become_(&now, then)?;
         Ok(format!("reloaded: {}", changes.join(", ")))
     }
 
-    fn check_reload(&self, now: &Plan, source: &Source, loaded: &Loaded) -> Result<(), Failure> {
-        let fixed = reload::needs_restart(now, &loaded.plan);
-        if !fixed.is_empty() {
-            let keys = fixed.join(", ");
-            return Err(anyhow!("a reload cannot change {keys}. Restart Pumasi for that, or take the change back").into());
+    /// The order lets every request find whom it needs: databases before the workers that use them, new workers before the routes that
+    /// lead to them, and what is dropped goes last. On an error what was started for the new configuration goes again.
+    fn become_(&self, now: &Current, then: Current) -> Result<(), Failure> {
+        self.databases.add(&then.plan.sql)?;
+        if let Err(failure) = self.roll_out(both(&now.plan, &then.plan), union(&now.pools, &then.pools)) {
+            self.roll_out(now.plan.pools.clone(), now.pools.clone()).context("and the old workers could not be brought back")?;
+            self.databases.keep(&now.plan.sql);
+            return Err(failure.into());
         }
-        addresses::check_free(source, loaded, Some(now)).map_err(|text| anyhow!(text).into())
+        if let Some(Err(error)) = self.with_edge(|edge| edge.reload(&then.plan.edge, pool_configs(&then.plan, &then.pools))) {
+            self.roll_out(now.plan.pools.clone(), now.pools.clone()).context("and the old workers could not be brought back")?;
+            self.databases.keep(&now.plan.sql);
+            return Err(error.into());
+        }
+        self.roll_out(then.plan.pools.clone(), then.pools.clone())?;
+        self.databases.keep(&then.plan.sql);
+        self.logging.set_level(&then.plan.log);
+        self.current.store(Arc::new(then));
+        Ok(())
     }
 
-    fn roll_out(&self, plans: BTreeMap<String, PoolPlan>, pools: BTreeMap<String, Arc<Pool>>) -> anyhow::Result<()> {
+    fn roll_out(&self, plans: BTreeMap<String, PoolPlan>, pools: Pools) -> anyhow::Result<()> {
         match self.web.reload(plans, pools).blocking_recv() {
-            Ok(outcome) => outcome.map(drop).context("the workers could not be replaced"),
+            Ok(outcome) => Ok(outcome.map(drop)?),
             Err(_) => bail!("overtaken by a newer reload, or Pumasi is stopping"),
         }
     }
+}
 
-    /// Drains and stops every tier, from the outside in.
-    pub fn stop(&self) {
-        self.web.stop();
-        self.databases.stop();
+fn check_reload(now: &Plan, source: &Source, loaded: &Loaded) -> Result<(), Failure> {
+    let fixed = reload::needs_restart(now, &loaded.plan);
+    if !fixed.is_empty() {
+        let keys = fixed.join(", ");
+        return Err(anyhow!("a reload cannot change {keys}. Restart Pumasi for that, or take the change back").into());
+    }
+    addresses::check_free(source, loaded, Some(now)).map_err(|text| anyhow!(text).into())
+}
+
+/// The shared pools of the new plan: those that stay are the same ones.
+fn pools_for(plan: &Plan, now: &Pools) -> Pools {
+    let pool = |name: &String| now.get(name).cloned().unwrap_or_else(|| Arc::new(Pool::new(name)));
+    plan.pools.keys().map(|name| (name.clone(), pool(name))).collect()
+}
+
+/// The new plan's pools, and those of the old one that it drops.
+fn both(now: &Plan, then: &Plan) -> BTreeMap<String, PoolPlan> {
+    let mut plans = now.pools.clone();
+    plans.extend(then.pools.clone());
+    plans
+}
+
+fn union(now: &Pools, then: &Pools) -> Pools {
+    let mut pools = now.clone();
+    pools.extend(then.clone());
+    pools
+}
+
+fn pool_configs(plan: &Plan, pools: &Pools) -> Vec<PoolConfig> {
+    plan.pools.values().filter_map(|plan| Some(PoolConfig { plan: plan.clone(), pool: pools.get(&plan.name)?.clone() })).collect()
+}
+
+// === The picture ===
+
+impl House {
+    /// One picture of every tier. Waits for nothing but the reading of /proc.
+    pub fn status(&self) -> Status {
+        let (cpu_ms, memory_bytes) = own_process::cost();
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            uptime_s: self.started.elapsed().as_secs(),
+            cpu_ms,
+            memory_bytes,
+            edge: self.with_edge(Edge::status).unwrap_or_default(),
+            pools: self.pools_status(),
+            sql: self.databases.status(),
+            events: self.diary.events(),
+        }
     }
 
-    fn current(&self) -> MutexGuard<'_, Current> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Every effective value with where it was written, in the order of the reference.
+    pub fn settings(&self) -> Vec<(Setting, String)> {
+        self.current.load().settings.clone()
+    }
+
+    /// Workers as the supervisor sees them, and every upstream's load and health as the edge sees them.
+    fn pools_status(&self) -> Vec<pumasi_status::Pool> {
+        let current = self.current.load();
+        let mut workers: BTreeMap<String, Vec<pumasi_status::Upstream>> =
+            self.web.status().into_iter().map(|pool| (pool.name, pool.upstreams)).collect();
+        let picture = |plan: &PoolPlan| {
+            let members = current.pools.get(&plan.name).map(|pool| pool.upstreams()).unwrap_or_default();
+            let mut upstreams = workers.remove(&plan.name).unwrap_or_default();
+            for member in members.iter() {
+                let address = member.address.to_string();
+                let known = upstreams.iter().position(|upstream| upstream.address == address);
+                let at = known.unwrap_or_else(|| {
+                    upstreams.push(pumasi_status::Upstream { name: member.name.clone(), address, ..Default::default() });
+                    upstreams.len() - 1
+                });
+                upstreams[at].health = member.health().word().into();
+                upstreams[at].traffic.in_flight = u64::from(member.in_flight());
+            }
+            pumasi_status::Pool { name: plan.name.clone(), policy: policy_word(plan), upstreams }
+        };
+        current.plan.pools.values().map(picture).collect()
     }
 }
 
-fn settings_of(pool: &PoolPlan) -> Settings {
-    Settings {
-        policy: match pool.policy {
-            BalancePolicy::RoundRobin => pumasi_balance::Policy::RoundRobin,
-            BalancePolicy::LeastInFlight => pumasi_balance::Policy::LeastInFlight,
-        },
-        eject_after: pool.eject_after,
-        eject_for: pool.eject_for,
-        probed: pool.probe.is_some(),
-        concurrency_max: pool.concurrency_max.and_then(NonZeroU32::new),
-        queue_max: pool.queue_max,
-        ..Settings::default()
+fn policy_word(plan: &PoolPlan) -> String {
+    match plan.policy {
+        BalancePolicy::RoundRobin => "round-robin",
+        BalancePolicy::LeastInFlight => "least-in-flight",
     }
+    .into()
+}
+
+fn placed(source: &Source, loaded: &Loaded) -> Vec<(Setting, String)> {
+    loaded.settings.iter().map(|setting| (setting.clone(), source.place(&setting.origin))).collect()
 }

@@ -52,6 +52,7 @@ fn hidden_subcommand() -> Option<ExitCode> {
 
 fn carry_out(arguments: Arguments) -> Result<(), Failure> {
     match arguments.verb {
+        Verb::Demo { arguments } => demo::demo(&arguments),
         Verb::Run { configuration, workers, command } => {
             run::run(Configuration::to_run(&configuration, workers, &command)?, &run::Ordinary)
         }

@@ -1,16 +1,13 @@
 //! `pumasi run`: from the configuration to a serving house, until a signal.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    net::SocketAddr,
+    sync::{Arc, mpsc},
     thread,
 };
 
 use anyhow::Context;
-use pumasi_config::Plan;
+use pumasi_config::{Members, Plan};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
@@ -28,22 +25,47 @@ use crate::{
 
 /// What differs between the ways to run.
 pub trait Occasion {
+    /// Once the state directory is ours, before anything in it is opened.
+    fn open(&self, _state: &StateDirectory) -> Result<(), Failure> {
+        Ok(())
+    }
     /// After the databases have started, before the first worker does.
-    fn prepare(&self, databases: &Databases) -> Result<(), Failure>;
+    fn prepare(&self, _databases: &Databases) -> Result<(), Failure> {
+        Ok(())
+    }
     /// What is printed when the house serves.
-    fn greeting(&self, plan: &Plan, state: &StateDirectory) -> String;
+    fn greeting(&self, plan: &Plan, serving: &Serving, state: &StateDirectory) -> String;
+}
+
+/// Where the running house can be reached.
+#[derive(Clone, Debug, Default)]
+pub struct Serving {
+    pub edge: Vec<SocketAddr>,
+    pub console: Option<SocketAddr>,
+    pub databases: Vec<(String, SocketAddr)>,
 }
 
 /// `pumasi run`.
 pub struct Ordinary;
 
 impl Occasion for Ordinary {
-    fn prepare(&self, _: &Databases) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    fn greeting(&self, plan: &Plan, _: &StateDirectory) -> String {
-        plan.edge.listen.iter().map(|address| format!("Serving  http://{address}\n")).collect()
+    fn greeting(&self, plan: &Plan, serving: &Serving, _: &StateDirectory) -> String {
+        let mut out = String::new();
+        for address in &serving.edge {
+            out.push_str(&format!("Serving   http://{address}/\n"));
+        }
+        if let Some(console) = &serving.console {
+            out.push_str(&format!("Console   http://{console}/\n"));
+        }
+        for (name, address) in &serving.databases {
+            out.push_str(&format!("Database  {address} (sql.{name})\n"));
+        }
+        for pool in plan.pools.values() {
+            if let Members::Workers(workers) = &pool.members {
+                out.push_str(&format!("Workers   {} of pool {}\n", workers.workers, pool.name));
+            }
+        }
+        out
     }
 }
 
@@ -54,49 +76,39 @@ pub fn run(configuration: Configuration, occasion: &dyn Occasion) -> Result<(), 
     let diary = Arc::new(Diary::new(loaded.plan.log.json));
     let mut state = StateDirectory::take(&loaded.plan.state)?;
     addresses::check_free(&source, &loaded, None).map_err(|text| anyhow::anyhow!(text))?;
+    occasion.open(&state)?;
     raise_file_limit();
     let (wishes, wished) = mpsc::channel();
     stop::listen(wishes).context("cannot listen for signals")?;
     let plan = loaded.plan.clone();
     let databases = Arc::new(Databases::start(&plan.sql)?);
     occasion.prepare(&databases)?;
-    let house = House::start(configuration, loaded, databases, logging, diary.clone())?;
-    state.announce(plan.console.as_ref().map(|console| console.listen))?;
-    serve(house, &wished, || show::print(&occasion.greeting(&plan, &state)))
-}
-
-/// Obeys the wishes until the first `Stop`.
-fn serve(house: House, wished: &mpsc::Receiver<Wish>, greet: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-    let stopping = AtomicBool::new(false);
-    let interrupted = || {
-        if let Ok(Wish::Stop) = wished.try_recv() {
-            stopping.store(true, Ordering::Relaxed);
-        }
-        stopping.load(Ordering::Relaxed)
-    };
-    let ready = match house.wait_ready(interrupted) {
-        Ok(ready) => ready,
-        Err(failure) => {
-            house.stop();
-            return Err(failure);
-        }
-    };
-    let house = Arc::new(house);
-    if ready {
-        greet()?;
-        obey(&house, wished);
+    let house = Arc::new(House::start(configuration, &source, loaded, databases, logging, diary)?);
+    state.announce(None)?;
+    let outcome = serve(&house, &wished, || {
+        let serving = Serving { edge: house.edge_addresses(), console: None, databases: house.databases().addresses() };
+        show::print(&occasion.greeting(&plan, &serving, &state))
+    });
+    if outcome.is_ok() {
+        eprintln!("pumasi: stopping: requests in flight are finished first. Ctrl-C again ends at once.");
     }
-    eprintln!("pumasi: stopping: requests in flight are finished first. Ctrl-C again ends at once.");
     house.stop();
-    Ok(())
+    outcome
 }
 
-fn obey(house: &Arc<House>, wished: &mpsc::Receiver<Wish>) {
+/// Obeys the wishes until the first `Stop`; greets once every pool has a worker.
+fn serve(house: &Arc<House>, wished: &mpsc::Receiver<Wish>, greet: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    let interrupted = || matches!(wished.try_recv(), Ok(Wish::Stop));
+    if !house.wait_ready(interrupted)? {
+        return Ok(());
+    }
+    greet()?;
     while let Ok(Wish::Reload) = wished.recv() {
         let house = house.clone();
         // On a thread of its own: a reload waits for workers, and a stop must not wait for a reload.
         thread::spawn(move || _ = house.reload());
     }
+    Ok(())
 }
 
 /// The soft limit of open files is often 1024, which is a few hundred clients; the hard limit is ours to use.

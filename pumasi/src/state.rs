@@ -81,6 +81,9 @@ impl StateDirectory {
     }
 }
 
+/// Inside it; what the console's charts show, over restarts.
+pub const HISTORY: &str = "history";
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,7 @@ pub use problem::{Origin, Problem, Problems};
 pub use reference::{markdown, sample};
 pub use template::{BadTemplate, Hole, Template};
 use tree::Node;
+pub use tree::quoted;
 
 /// A configuration's text.
 #[derive(Clone, Debug)]
@@ -110,7 +111,7 @@ fn lay_over(root: &mut Node, surroundings: &Surroundings, reader: &mut Reader) {
 
 /// The text of the configuration that `pumasi run -- COMMAND` uses where there is no file.
 pub fn text_for_command(command: &[String]) -> String {
-    let arguments: Vec<String> = command.iter().map(|argument| tree::quoted(argument)).collect();
+    let arguments: Vec<String> = command.iter().map(|argument| quoted(argument)).collect();
     format!("[pool.app]\ncommand = [{}]\n", arguments.join(", "))
 }
 

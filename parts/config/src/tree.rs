@@ -205,7 +205,7 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 }
 
 /// A TOML basic string.
-pub(crate) fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     TomlValue::from(text).to_string()
 }
 

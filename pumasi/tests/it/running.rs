@@ -1,0 +1,261 @@
+//! `pumasi run` with real workers: small Python servers stand for the application.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::program::{command, directory_with, run};
+
+/// Answers the variable VERSION and its process number, after half a second on `/slow`.
+const SERVER: &str = r#"
+import http.server, os, signal, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        if self.path == "/slow":
+            time.sleep(0.5)
+        body = (os.environ.get("VERSION", "none") + " " + str(os.getpid())).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer.request_queue_size = 128
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
+signal.signal(signal.SIGTERM, lambda *a: os._exit(0))
+server.serve_forever()
+"#;
+
+/// How long any one condition may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running `pumasi`; killed when the test is over.
+struct Pumasi {
+    process: Child,
+    /// Lines of standard output.
+    out: mpsc::Receiver<String>,
+    err: PathBuf,
+}
+
+impl Pumasi {
+    fn start(directory: &Path, arguments: &[&str]) -> Pumasi {
+        let err = directory.join("stderr.txt");
+        let mut command = command(directory, arguments);
+        command.stdout(Stdio::piped()).stderr(fs::File::create(&err).expect("writable"));
+        let mut process = command.spawn().expect("the program runs");
+        let stdout = process.stdout.take().expect("piped");
+        let (lines, out) = mpsc::channel();
+        thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| _ = lines.send(line)));
+        Pumasi { process, out, err }
+    }
+
+    /// What follows `label` on the line of the greeting that begins with it.
+    fn greeted(&self, label: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        while let Ok(line) = self.out.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            if let Some(rest) = line.trim_start().strip_prefix(label) {
+                return rest.trim().to_owned();
+            }
+        }
+        panic!("no {label} was printed; standard error:\n{}", self.messages());
+    }
+
+    /// Where the edge is, once it serves.
+    fn site(&self) -> SocketAddr {
+        let url = self.greeted("Serving");
+        url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap_or_else(|_| panic!("not an address: {url}"))
+    }
+
+    fn messages(&self) -> String {
+        fs::read_to_string(&self.err).expect("readable")
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).expect("it runs");
+    }
+
+    fn code(&mut self) -> Option<i32> {
+        wait_for("the end of pumasi", || self.process.try_wait().expect("a child of ours")).code()
+    }
+}
+
+impl Drop for Pumasi {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Status and body; `Err` with the reason if there was no whole answer.
+fn get(address: SocketAddr, path: &str) -> Result<(u16, String), String> {
+    let exchange = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = exchange().map_err(|error| error.to_string())?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| format!("cut short: {answer:?}"))?;
+    Ok((head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or(head)?, body.to_owned()))
+}
+
+/// Processes whose command line or environment mentions the test's own directory: whatever it started, however deep.
+fn processes_of(directory: &Path) -> Vec<u32> {
+    let mark = directory.to_string_lossy().into_owned();
+    let numbers =
+        fs::read_dir("/proc").expect("Linux").flatten().filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok());
+    let ours = |number: &u32| {
+        let read = |file: &str| fs::read(format!("/proc/{number}/{file}")).unwrap_or_default();
+        let alive = !String::from_utf8_lossy(&read("stat")).contains(") Z ");
+        alive && *number != std::process::id() && String::from_utf8_lossy(&[read("cmdline"), read("environ")].concat()).contains(&mark)
+    };
+    numbers.filter(ours).collect()
+}
+
+fn directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("server.py"), SERVER).expect("writable");
+    directory
+}
+
+/// No file: the listeners on free ports, the rest by default.
+const FREE_PORTS: [&str; 4] = ["--listen", "127.0.0.1:0", "--console", "127.0.0.1:0"];
+
+fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["run"], &FREE_PORTS[..], more].concat()
+}
+
+#[test]
+fn a_command_without_a_file_is_served_and_ctrl_c_leaves_nothing_running() {
+    let directory = directory();
+    let server = directory.path().join("server.py").display().to_string();
+    // A shell and a background process in between: the family, not just the worker, must end.
+    let script = format!("sleep 1000 {server} & python3 {server}");
+    let mut pumasi = Pumasi::start(directory.path(), &arguments(&["--", "sh", "-c", &script]));
+    let site = pumasi.site();
+    assert_eq!(get(site, "/").map(|(status, _)| status), Ok(200));
+    let workers: std::collections::BTreeSet<String> = (0..20).filter_map(|_| get(site, "/").ok()).map(|(_, body)| body).collect();
+    assert_eq!(workers.len(), 2, "{workers:?}");
+    assert!(processes_of(directory.path()).len() >= 6, "two shells, two sleeps, two servers");
+    pumasi.signal(Signal::INT);
+    assert_eq!(pumasi.code(), Some(0), "{}", pumasi.messages());
+    assert_eq!(processes_of(directory.path()), [0; 0], "left running");
+}
+
+#[test]
+fn kill_9_of_pumasi_leaves_nothing_running() {
+    let directory = directory();
+    let server = directory.path().join("server.py").display().to_string();
+    let script = format!("setsid sleep 1000 {server} & python3 {server}");
+    let mut pumasi = Pumasi::start(directory.path(), &arguments(&["--", "sh", "-c", &script]));
+    pumasi.site();
+    pumasi.signal(Signal::KILL);
+    pumasi.code();
+    wait_for("the end of every worker", || processes_of(directory.path()).is_empty().then_some(()));
+}
+
+#[test]
+fn a_request_in_flight_is_finished_before_the_end() {
+    let directory = directory();
+    let mut pumasi = Pumasi::start(directory.path(), &arguments(&["--workers", "1", "--", "python3", "server.py"]));
+    let site = pumasi.site();
+    let asked = thread::spawn(move || get(site, "/slow"));
+    wait_for("the request to be in flight", || established(site).then_some(()));
+    pumasi.signal(Signal::TERM);
+    assert_eq!(asked.join().expect("no panic").map(|(status, _)| status), Ok(200));
+    assert_eq!(pumasi.code(), Some(0));
+}
+
+/// Whether the kernel knows a connection to `address` whose request has been read.
+fn established(address: SocketAddr) -> bool {
+    let port = format!(":{:04X}", address.port());
+    fs::read_to_string("/proc/net/tcp").unwrap_or_default().lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.len() > 4 && fields[1].ends_with(&port) && fields[3] == "01" && fields[4].ends_with(":00000000")
+    })
+}
+
+#[test]
+fn the_second_ctrl_c_ends_at_once() {
+    let directory = directory();
+    fs::write(directory.path().join("deaf.py"), SERVER.replace("lambda *a: os._exit(0)", "signal.SIG_IGN")).expect("writable");
+    let mut pumasi =
+        Pumasi::start(directory.path(), &arguments(&["--", "python3", &directory.path().join("deaf.py").display().to_string()]));
+    pumasi.site();
+    pumasi.signal(Signal::INT);
+    wait_for("the stop to begin", || pumasi.messages().contains("pumasi: stopping").then_some(()));
+    pumasi.signal(Signal::INT);
+    assert_eq!(pumasi.code(), Some(130));
+    wait_for("the end of every worker", || processes_of(directory.path()).is_empty().then_some(()));
+}
+
+#[test]
+fn a_worker_that_cannot_start_ends_the_run_with_its_last_words() {
+    let directory = directory();
+    let it = run(directory.path(), &arguments(&["--", "sh", "-c", "echo the database is on fire; exit 3"]));
+    assert_eq!(it.code, Some(1));
+    let last = it.stderr.split("pumasi: no worker of pool \"app\" got ready").nth(1).unwrap_or_else(|| panic!("{}", it.stderr));
+    assert!(last.contains("exit code 3") && last.contains("the database is on fire"), "{last}");
+}
+
+#[test]
+fn a_taken_port_names_the_key_and_its_holder() {
+    let directory = directory();
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = holder.local_addr().expect("bound").to_string();
+    let it = run(directory.path(), &["run", "--listen", &address, "--console", "off", "--", "true"]);
+    assert_eq!(it.code, Some(1));
+    let holder = format!("(process {}). Stop it, or choose another address with --listen ADDRESS.", std::process::id());
+    assert!(it.stderr.starts_with(&format!("pumasi: --listen: edge.listen: {address} is taken by ")), "{}", it.stderr);
+    assert!(it.stderr.contains(&holder), "{}", it.stderr);
+}
+
+#[test]
+fn a_state_directory_has_one_pumasi() {
+    let directory = directory();
+    let pumasi = Pumasi::start(directory.path(), &arguments(&["--", "python3", "server.py"]));
+    pumasi.site();
+    let it = run(directory.path(), &arguments(&["--", "python3", "server.py"]));
+    assert_eq!(it.code, Some(1));
+    assert!(it.stderr.contains(&format!("another Pumasi (process {}) runs in the state directory", pumasi.process.id())), "{}", it.stderr);
+}
+
+#[test]
+fn a_file_and_a_command_contradict_each_other() {
+    let directory = directory_with("[pool.app]\ncommand = \"x\"\n");
+    let it = run(directory.path(), &["run", "--", "true"]);
+    assert_eq!(it.code, Some(2));
+    assert!(it.stderr.starts_with("pumasi: there is pumasi.toml and a command on the command line."), "{}", it.stderr);
+}
+
+#[test]
+fn nobody_to_ask_is_code_5() {
+    let directory = directory_with("[pool.app]\ncommand = \"x\"\n");
+    for verb in ["status", "reload"] {
+        let it = run(directory.path(), &[verb]);
+        assert_eq!(it.code, Some(5));
+        assert!(it.stderr.contains("no Pumasi runs in ") && it.stderr.contains("--state DIR"), "{}", it.stderr);
+    }
+}
