@@ -71,7 +71,6 @@ impl House {
                 plan: plan.edge.clone(),
                 pools: pool_configs(&plan, &pools),
                 access_log: Box::new(std::io::stderr()),
-                pages: None,
             })?),
         };
         Ok(House {
