@@ -1,60 +1,206 @@
 //! The databases of the configuration, and each worker's own address at them.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
 
-use pumasi_config::{Hole, SqlPlan};
+use anyhow::{Context, bail};
+use pumasi_config::{EnginePlan, Hole, SqlPlan};
 use pumasi_freshness::Witness;
+use pumasi_sql::{
+    engine::Engine,
+    front::{Listener, Server},
+};
 use pumasi_web::{Binding, Resources};
 
+/// How long connections may finish the statement they are at when a database stops. The workers are gone by then, so what is
+/// left are people's own clients.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The running databases.
-#[derive(Default)]
-pub struct Databases {}
+pub struct Databases {
+    running: Arc<Mutex<BTreeMap<String, Database>>>,
+    state: std::path::PathBuf,
+    /// Dropped with the databases: ends the thread that closes a second of their rates every second.
+    _ticking: mpsc::Sender<()>,
+}
+
+struct Database {
+    server: Box<dyn Tier>,
+    /// By the address as it was written; more than one only during a reload that moves it.
+    listeners: Vec<(SocketAddr, Listener)>,
+}
+
+/// A server of any engine.
+trait Tier: Send + Sync {
+    fn listen(&self, address: SocketAddr, witness: Option<Arc<Witness>>) -> io::Result<Listener>;
+    fn status(&self) -> pumasi_status::Sql;
+    fn tick(&self, now: Instant);
+    fn stop(&self, deadline: Duration);
+}
+
+impl<E: Engine> Tier for Server<E> {
+    fn listen(&self, address: SocketAddr, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
+        Server::listen(self, address, witness)
+    }
+
+    fn status(&self) -> pumasi_status::Sql {
+        Server::status(self)
+    }
+
+    fn tick(&self, now: Instant) {
+        Server::tick(self, now);
+    }
+
+    fn stop(&self, deadline: Duration) {
+        Server::stop(self, deadline);
+    }
+}
 
 impl Databases {
-    pub fn start(plans: &BTreeMap<String, SqlPlan>) -> anyhow::Result<Databases> {
-        anyhow::ensure!(plans.is_empty(), "this version has no SQL tier yet: remove the [sql.NAME] sections");
-        Ok(Databases {})
+    /// Opens and serves every database. Errors: a file that cannot be opened, an address that cannot be had.
+    pub fn start(plans: &BTreeMap<String, SqlPlan>, state: &Path) -> anyhow::Result<Databases> {
+        let running: Arc<Mutex<BTreeMap<String, Database>>> = Arc::default();
+        let databases = Databases { state: state.to_owned(), _ticking: tick_every_second(&running)?, running };
+        databases.add(plans)?;
+        Ok(databases)
     }
 
-    pub fn status(&self) -> Vec<pumasi_status::Sql> {
-        vec![]
-    }
-
-    /// Where clients other than the workers connect to the database of that name.
-    pub fn address(&self, _name: &str) -> Option<SocketAddr> {
-        None
-    }
-
-    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
-        vec![]
-    }
-
-    /// Starts those of the plans that do not run yet.
-    pub fn add(&self, _plans: &BTreeMap<String, SqlPlan>) -> anyhow::Result<()> {
+    /// Starts those of the plans that do not run yet, and opens the new address of those that move. All or nothing.
+    pub fn add(&self, plans: &BTreeMap<String, SqlPlan>) -> anyhow::Result<()> {
+        let mut opened = BTreeMap::new();
+        for plan in plans.values() {
+            let listen = |server: &dyn Tier| {
+                let listener = server.listen(plan.listen, None);
+                listener.with_context(|| format!("sql.{}.listen: cannot listen on {}", plan.name, plan.listen))
+            };
+            match self.running().get_mut(&plan.name) {
+                Some(running) if running.listens_on(plan.listen) => {}
+                Some(running) => running.listeners.push((plan.listen, listen(&*running.server)?)),
+                None => {
+                    let server = open(plan, &self.state).with_context(|| format!("sql.{}", plan.name))?;
+                    let listener = listen(&*server)?;
+                    opened.insert(plan.name.clone(), Database { server, listeners: vec![(plan.listen, listener)] });
+                }
+            }
+        }
+        self.running().extend(opened);
         Ok(())
     }
 
-    /// Stops those that are not in the plans.
-    pub fn keep(&self, _plans: &BTreeMap<String, SqlPlan>) {}
+    /// Stops what is not in the plans: databases, and the addresses that others have left.
+    pub fn keep(&self, plans: &BTreeMap<String, SqlPlan>) {
+        let mut gone = vec![];
+        let mut running = self.running();
+        for (name, mut database) in std::mem::take(&mut *running) {
+            match plans.get(&name) {
+                Some(plan) => {
+                    database.listeners.retain(|(written, _)| *written == plan.listen);
+                    running.insert(name, database);
+                }
+                None => gone.push(database),
+            }
+        }
+        drop(running);
+        gone.into_iter().for_each(Database::stop);
+    }
 
-    pub fn stop(&self) {}
+    pub fn status(&self) -> Vec<pumasi_status::Sql> {
+        self.running().values().map(|database| database.server.status()).collect()
+    }
+
+    /// Where clients other than the workers connect to the database of that name.
+    pub fn address(&self, name: &str) -> Option<SocketAddr> {
+        self.addresses().into_iter().find(|(other, _)| other == name).map(|(_, address)| address)
+    }
+
+    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        let running = self.running();
+        running.iter().filter_map(|(name, database)| Some((name.clone(), database.listeners.first()?.1.address()))).collect()
+    }
+
+    /// Lets statements finish, then closes everything.
+    pub fn stop(&self) {
+        let all = std::mem::take(&mut *self.running());
+        all.into_values().for_each(Database::stop);
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<String, Database>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
+impl Database {
+    fn listens_on(&self, address: SocketAddr) -> bool {
+        self.listeners.iter().any(|(written, _)| *written == address)
+    }
+
+    fn stop(self) {
+        drop(self.listeners);
+        self.server.stop(STOP_TIMEOUT);
+    }
+}
+
+fn open(plan: &SqlPlan, _state: &Path) -> anyhow::Result<Box<dyn Tier>> {
+    match &plan.engine {
+        EnginePlan::Embedded { .. } => bail!("this version has no embedded engine yet"),
+        EnginePlan::Servers { .. } => bail!("this version cannot stand in front of MySQL servers yet. Use engine = \"embedded:FILE\""),
+    }
+}
+
+fn tick_every_second(running: &Arc<Mutex<BTreeMap<String, Database>>>) -> anyhow::Result<mpsc::Sender<()>> {
+    let (ticking, stopped) = mpsc::channel();
+    let running = Arc::downgrade(running);
+    let tick = move || {
+        while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(Duration::from_secs(1)) {
+            let Some(running) = running.upgrade() else { return };
+            let now = Instant::now();
+            running.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(|database| database.server.tick(now));
+        }
+    };
+    thread::Builder::new().name("sql-ticks".into()).spawn(tick).context("cannot start a thread")?;
+    Ok(ticking)
+}
+
+// === The workers' own addresses ===
+
 impl Resources for Databases {
-    fn bind(&self, _worker: &str) -> Result<Box<dyn Binding>, String> {
-        Ok(Box::new(Bound {}))
+    /// One address per database: what arrives there is known to be this worker's.
+    fn bind(&self, worker: &str) -> Result<Box<dyn Binding>, String> {
+        let witness = Arc::new(Witness::default());
+        let open = |(name, database): (&String, &Database)| {
+            let listener = database.server.listen((Ipv4Addr::LOCALHOST, 0).into(), Some(witness.clone()));
+            listener.map(|listener| (name.clone(), listener)).map_err(|error| format!("no address for {worker} at sql.{name}: {error}"))
+        };
+        let listeners: BTreeMap<String, Listener> = self.running().iter().map(open).collect::<Result<_, _>>()?;
+        let witness = (!listeners.is_empty()).then_some(witness);
+        Ok(Box::new(Bound { listeners, witness }))
     }
 }
 
 /// One worker's addresses. Dropping it closes them.
-struct Bound {}
+struct Bound {
+    listeners: BTreeMap<String, Listener>,
+    /// `None` where there is no database: then nothing is known of what the worker reads.
+    witness: Option<Arc<Witness>>,
+}
 
 impl Binding for Bound {
-    fn fill(&self, _hole: &Hole) -> Option<String> {
-        None
+    fn fill(&self, hole: &Hole) -> Option<String> {
+        match hole {
+            Hole::SqlHost(name) => Some(self.listeners.get(name)?.address().ip().to_string()),
+            Hole::SqlPort(name) => Some(self.listeners.get(name)?.address().port().to_string()),
+            Hole::Port | Hole::WorkerNumber | Hole::Env(_) => None,
+        }
     }
 
     fn witness(&self) -> Option<Arc<Witness>> {
-        None
+        self.witness.clone()
     }
 }

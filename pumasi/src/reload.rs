@@ -16,6 +16,9 @@ pub fn needs_restart(now: &Plan, then: &Plan) -> Vec<String> {
     for (name, sql) in &now.sql {
         if let Some(new) = then.sql.get(name) {
             differs(&format!("sql.{name}.engine"), sql.engine != new.engine);
+            differs(&format!("sql.{name}.users"), sql.users != new.users);
+            differs(&format!("sql.{name}.connections_max"), sql.connections_max != new.connections_max);
+            differs(&format!("sql.{name}.results"), sql.results != new.results || sql.results_bytes != new.results_bytes);
         }
     }
     keys

@@ -81,7 +81,7 @@ pub fn run(configuration: Configuration, occasion: &dyn Occasion) -> Result<(), 
     let (wishes, wished) = mpsc::channel();
     stop::listen(wishes).context("cannot listen for signals")?;
     let plan = loaded.plan.clone();
-    let databases = Arc::new(Databases::start(&plan.sql)?);
+    let databases = Arc::new(Databases::start(&plan.sql, &state.path)?);
     occasion.prepare(&databases)?;
     let house = Arc::new(House::start(configuration, &source, loaded, databases, logging, diary)?);
     state.announce(None)?;
