@@ -99,12 +99,17 @@ impl<V> Store<V> {
         self.nodes[at as usize].value.as_mut()
     }
 
-    /// Adds `value`, replacing the one that `is` it, if any. Whatever left (the replaced one as well) is appended to `left`, so that the
-    /// caller drops it outside its lock; `bytes` is what the value weighs beside [`Store::OVERHEAD_BYTES`].
+    /// Adds `value`, replacing the one that `is` it, if any; it then inherits what that one has proven. Whatever left (the replaced one as
+    /// well) is appended to `left`, so that the caller drops it outside its lock; `bytes` is what the value weighs beside
+    /// [`Store::OVERHEAD_BYTES`].
     ///
     /// Errors: `TooLarge` if it can never fit. A former value with that key has left nevertheless: it is no longer true.
     pub fn insert(&mut self, hash: u64, value: V, bytes: u64, is: impl Fn(&V) -> bool, left: &mut Vec<V>) -> Result<(), TooLarge<V>> {
-        left.extend(self.remove(hash, is));
+        let former = self.find(hash, is).map(|at| {
+            let Node { rank, uses, .. } = self.nodes[at as usize];
+            left.extend(self.take_out(at));
+            (rank, uses)
+        });
         let weight = bytes.saturating_add(Self::OVERHEAD_BYTES);
         if weight > self.budget {
             return Err(TooLarge(value));
@@ -112,12 +117,12 @@ impl<V> Store<V> {
         while self.bytes + weight > self.budget {
             left.extend(self.evict());
         }
-        let rank = match self.policy {
-            Policy::S3Fifo if self.ghost.take(hash) => MAIN,
-            Policy::S3Fifo => SMALL,
-            Policy::Lru | Policy::Lfu | Policy::Fifo => 0,
-        };
-        let node = Node { value: Some(value), hash, bytes: weight, previous: NONE, next: NONE, uses: 0, rank };
+        let (rank, uses) = former.unwrap_or_else(|| match self.policy {
+            Policy::S3Fifo if self.ghost.take(hash) => (MAIN, 0),
+            Policy::S3Fifo => (SMALL, 0),
+            Policy::Lru | Policy::Lfu | Policy::Fifo => (0, 0),
+        });
+        let node = Node { value: Some(value), hash, bytes: weight, previous: NONE, next: NONE, uses, rank };
         let at = match self.free.pop() {
             Some(at) => {
                 self.nodes[at as usize] = node;

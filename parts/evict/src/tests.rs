@@ -184,6 +184,8 @@ impl Model {
     /// Takes from `left` what it gives back itself.
     fn insert(&mut self, value: Value, left: &mut Vec<Value>) -> bool {
         let mut gives = |gone: Value| left.remove(left.iter().position(|v| *v == gone).expect("the store gave it back as well"));
+        let proven = self.main.iter().any(|held| held.value.key == value.key);
+        let former = self.small.iter().chain(&self.main).find(|held| held.value.key == value.key).copied();
         if let Some(gone) = self.remove(value.key) {
             gives(gone);
         }
@@ -195,8 +197,10 @@ impl Model {
             let gone = self.evict();
             gives(gone);
         }
-        let held = Held { value, uses: 0 };
+        let held = Held { value, uses: former.map_or(0, |former| former.uses) };
         match self.policy {
+            _ if proven => self.main.push(held),
+            _ if former.is_some() => self.small.push(held),
             Policy::S3Fifo if self.remembered.contains(&value.key) => {
                 self.remembered.retain(|key| *key != value.key);
                 self.main.push(held);

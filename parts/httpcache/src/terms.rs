@@ -78,6 +78,14 @@ impl Grace {
 }
 
 impl Terms {
+    /// Terms of a response that no lifetime limits because somebody else knows when it becomes wrong: fresh as long as it is kept, never
+    /// served stale, and not for requests with Authorization.
+    pub fn until_written(now_ms: u64) -> Terms {
+        let mut flags = Flags::default();
+        flags.set(Flags::STALE_FORBIDDEN, true);
+        Terms { response_ms: now_ms, initial_age_s: 0, lifetime_s: u32::MAX, stale_while_revalidate_s: 0, stale_if_error_s: 0, flags }
+    }
+
     /// Its age now, for the Age field (§4.2.3).
     pub fn age_s(&self, now_ms: u64) -> u64 {
         self.age_ms(now_ms) / 1000

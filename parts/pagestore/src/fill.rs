@@ -1,0 +1,347 @@
+//! From the origin's answer to a stored page.
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use bytes::Bytes;
+use pumasi_freshness::Entry;
+use pumasi_httpcache::{Answered, Asked, Bypass, Exchange, FieldLines, Terms, storing, validation, vary};
+
+use crate::{
+    Key, Landing, Page, Pages, field_lines,
+    flight::Flight,
+    marks::{Mark, Marks},
+    page::Draft,
+};
+
+/// The request that fetches, for itself and for whoever waits. Dropped without an end, it lets the others fetch for themselves.
+pub struct Lead {
+    pages: Arc<Pages>,
+    key: Key,
+    flight: Option<Arc<Flight>>,
+    sequence: u64,
+    request_ms: u64,
+}
+
+/// The origin's final head, as far as the store needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    pub status: u16,
+    pub reason: &'a [u8],
+    /// End-to-end field lines, each with its CR LF.
+    pub lines: &'a [u8],
+    /// Of the content, if known.
+    pub length: Option<u64>,
+}
+
+/// An answer being collected while it streams to its client.
+pub struct Fill {
+    lead: Lead,
+    draft: Draft,
+    body: Vec<u8>,
+    loan: Loan,
+    /// What Content-Length promises.
+    length: Option<u64>,
+    failed: Option<Bypass>,
+}
+
+/// Bytes of the budget lent to an answer on its way in; given back when dropped.
+struct Loan {
+    pages: Arc<Pages>,
+    bytes: u64,
+}
+
+/// Why an answer was not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotStored(pub Bypass);
+
+impl Lead {
+    pub(crate) fn new(pages: Arc<Pages>, key: Key, flight: Option<Arc<Flight>>, sequence: u64, request_ms: u64) -> Lead {
+        Lead { pages, key, flight, sequence, request_ms }
+    }
+
+    /// The origin's final head has arrived. `fields`: those of the request that was sent.
+    ///
+    /// Errors: why it is not stored. Whoever waited fetches for itself, and those who come in the next seconds do not wait.
+    pub fn begin<'a>(self, asked: &Asked<'_>, fields: impl FieldLines<'a> + Clone, head: Head<'_>, now_ms: u64) -> Result<Fill, NotStored> {
+        let answered = Answered::of(head.status, field_lines(head.lines));
+        let at = Exchange { request_ms: self.request_ms, response_ms: now_ms };
+        let terms = storing(asked, &answered, self.query(), &self.pages.settings.rules, at);
+        self.collect(fields, head, &answered, terms, now_ms)
+    }
+
+    /// As [`Lead::begin`], for a page that no header allows to store, on the word of whoever follows what it is made of (RFC 9111 §3 is not
+    /// asked). Its [`Entry`] comes at the end: [`Fill::finish_with`].
+    pub fn begin_automatic<'a>(self, fields: impl FieldLines<'a> + Clone, head: Head<'_>, now_ms: u64) -> Result<Fill, NotStored> {
+        let answered = Answered::of(head.status, field_lines(head.lines));
+        self.collect(fields, head, &answered, Ok(Terms::until_written(now_ms)), now_ms)
+    }
+
+    /// The origin answered the page's conditions with 304: the page with its fields and terms brought up to date (RFC 9111 §4.3.4), stored
+    /// and given to whoever waits. Gives the lead back if the 304 is about something else: then fetch without conditions.
+    pub fn confirm(mut self, page: &Page, asked: &Asked<'_>, lines: &[u8], now_ms: u64) -> Result<Arc<Page>, Lead> {
+        let new = Answered::of(page.status, field_lines(lines));
+        if !validation::confirms(new.etag, page.etag()) {
+            return Err(self);
+        }
+        let fields = validation::freshened(field_lines(&page.lines), field_lines(lines), &[], &[]);
+        let mut merged = Vec::with_capacity(page.lines.len() + lines.len());
+        fields.iter().filter(|(name, _)| !made_anew(name)).for_each(|(name, value)| crate::lines::push(&mut merged, name, value));
+        // Its age begins with the 304, whose own Age counts (§4.2.3); the stored head has none.
+        let age: Vec<u8> = field_lines(lines).filter(|(name, _)| name.eq_ignore_ascii_case(b"age")).fold(Vec::new(), |mut out, (n, v)| {
+            crate::lines::push(&mut out, n, v);
+            out
+        });
+        let answered = Answered::of(page.status, field_lines(&merged).chain(field_lines(&age)));
+        let at = Exchange { request_ms: self.request_ms, response_ms: now_ms };
+        let terms = storing(asked, &answered, self.query(), &self.pages.settings.rules, at);
+        let renewed = Draft {
+            status: page.status,
+            reason: page.reason.clone(),
+            // What may no longer be stored is served once more and then gone.
+            terms: terms.unwrap_or_else(|_| {
+                let mut stale = page.terms;
+                stale.make_stale(now_ms);
+                stale
+            }),
+            lines: merged,
+            sequence: self.sequence,
+            requested_ms: self.request_ms,
+            marks: page.marks.clone(),
+            vary: page.vary.clone(),
+            selection: page.selection.clone(),
+            entry: None,
+        };
+        let renewed = Arc::new(renewed.finish(page.body.clone()));
+        match terms {
+            Ok(_) if self.pages.store(&self.key, renewed.clone()).is_ok() => self.land(Landing::Page(renewed.clone())),
+            _ => {
+                self.pages.forget(&self.key);
+                self.land(Landing::Alone);
+            }
+        }
+        Ok(renewed)
+    }
+
+    /// What the request began with, for [`Pages::look_up`] to be asked again.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The answer is not stored: others fetch for themselves.
+    pub fn refuse(mut self, reason: Bypass, now_ms: u64) -> NotStored {
+        // Only what the origin said about the target tells something about the next request for it.
+        let lasting =
+            !matches!(reason, Bypass::NoRoom | Bypass::Incomplete | Bypass::Overtaken | Bypass::RequestNoStore | Bypass::Authorization);
+        if lasting && self.flight.is_some() {
+            self.pages.remember_passing(&self.key, now_ms + PASSING_MS);
+        }
+        self.land(Landing::Alone);
+        NotStored(reason)
+    }
+
+    fn collect<'a>(
+        self,
+        fields: impl FieldLines<'a> + Clone,
+        head: Head<'_>,
+        answered: &Answered<'_>,
+        terms: Result<Terms, Bypass>,
+        now_ms: u64,
+    ) -> Result<Fill, NotStored> {
+        let too_large = head.length.is_some_and(|length| length > self.pages.settings.object_bytes_max);
+        let terms = if too_large { terms.and(Err(Bypass::TooLarge)) } else { terms };
+        match terms.and_then(|terms| self.draft(answered, fields, head, terms)) {
+            Ok(draft) => Ok(Fill::new(self, draft, head.length)),
+            Err(reason) => Err(self.refuse(reason, now_ms)),
+        }
+    }
+
+    fn draft<'a>(
+        &self,
+        answered: &Answered<'_>,
+        fields: impl FieldLines<'a> + Clone,
+        head: Head<'_>,
+        terms: Terms,
+    ) -> Result<Draft, Bypass> {
+        let Head { status, reason, lines, .. } = head;
+        let named =
+            |wanted: &'static [u8]| field_lines(lines).filter(move |(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
+        let names = vary::names(named(b"vary"))?;
+        let mut selection = Vec::new();
+        vary::select(&names, fields, &mut selection);
+        let mut marks = vec![Marks::place(self.key.hash)];
+        let tags = named(b"surrogate-key").chain(named(b"cache-tag")).flat_map(tags);
+        for tag in tags {
+            if marks.len() > TAGS_MAX {
+                return Err(Bypass::TooLarge);
+            }
+            marks.push(Marks::place(self.pages.keys.hash_tag(tag)));
+        }
+        let mut kept = Vec::with_capacity(lines.len());
+        for (name, value) in field_lines(lines) {
+            if !made_anew(name) && validation::storable(name, &[], &answered.directives.withheld) {
+                crate::lines::push(&mut kept, name, value);
+            }
+        }
+        Ok(Draft {
+            status,
+            reason: reason.into(),
+            lines: kept,
+            terms,
+            sequence: self.sequence,
+            requested_ms: self.request_ms,
+            marks: dedup(marks),
+            vary: names.into(),
+            selection: selection.into(),
+            entry: None,
+        })
+    }
+
+    fn store(mut self, draft: Draft, body: Vec<u8>) -> Result<Arc<Page>, NotStored> {
+        let page = Arc::new(draft.finish(Bytes::from(body.into_boxed_slice())));
+        match self.pages.store(&self.key, page.clone()) {
+            Ok(()) => {
+                self.land(Landing::Page(page.clone()));
+                Ok(page)
+            }
+            Err(reason) => {
+                self.land(Landing::Alone);
+                Err(NotStored(reason))
+            }
+        }
+    }
+
+    fn query(&self) -> bool {
+        self.key.bytes.contains(&b'?')
+    }
+
+    fn land(&mut self, landing: Landing) {
+        if let Some(flight) = self.flight.take() {
+            // Off the board first: whoever is woken and looks up again must not find it.
+            self.pages.arrived(&self.key, &flight);
+            flight.land(landing);
+        }
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        self.land(Landing::Alone);
+    }
+}
+
+impl Fill {
+    fn new(lead: Lead, draft: Draft, length: Option<u64>) -> Fill {
+        let loan = Loan { pages: lead.pages.clone(), bytes: 0 };
+        let mut fill = Fill { lead, draft, body: Vec::new(), loan, length, failed: None };
+        if let Some(length) = length {
+            fill.make_room(length);
+        }
+        fill
+    }
+
+    /// The next bytes of the content.
+    pub fn data(&mut self, data: &[u8]) {
+        let needed = (self.body.len() + data.len()) as u64;
+        if needed > self.lead.pages.settings.object_bytes_max {
+            self.fail(Bypass::TooLarge);
+        }
+        if needed > self.loan.bytes {
+            // Twice as much each time, as vectors grow, but never past what may be stored.
+            self.make_room(needed.max((2 * self.loan.bytes).min(self.lead.pages.settings.object_bytes_max)));
+        }
+        if self.failed.is_none() {
+            self.body.extend_from_slice(data);
+        }
+    }
+
+    /// The content has ended as it should: stores the page and gives it to whoever waits.
+    pub fn finish(self, now_ms: u64) -> Result<Arc<Page>, NotStored> {
+        self.finish_with(None, now_ms)
+    }
+
+    /// As [`Fill::finish`], with what the page was made of.
+    pub fn finish_with(self, entry: Option<Entry>, now_ms: u64) -> Result<Arc<Page>, NotStored> {
+        let Fill { lead, draft, body, loan, length, failed } = self;
+        let complete = length.is_none_or(|length| length == body.len() as u64);
+        let result = match failed.or((!complete).then_some(Bypass::Incomplete)) {
+            Some(reason) => Err(lead.refuse(reason, now_ms)),
+            None => lead.store(Draft { entry, ..draft }, body),
+        };
+        drop(loan);
+        result
+    }
+
+    /// The page may not be stored after all.
+    pub fn refuse(self, reason: Bypass, now_ms: u64) -> NotStored {
+        self.lead.refuse(reason, now_ms)
+    }
+
+    /// Room for `bytes` of content in all.
+    fn make_room(&mut self, bytes: u64) {
+        match self.failed {
+            Some(_) => {}
+            None if self.loan.raise_to(bytes) => self.body.reserve_exact(bytes as usize - self.body.len()),
+            None => self.fail(Bypass::NoRoom),
+        }
+    }
+
+    fn fail(&mut self, reason: Bypass) {
+        self.failed = self.failed.or(Some(reason));
+        self.body = Vec::new();
+        self.loan.give_back();
+    }
+}
+
+impl Loan {
+    /// Whether the budget lends that much.
+    fn raise_to(&mut self, bytes: u64) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        let most = self.pages.filling_max;
+        let take = |lent: u64| lent.checked_add(more).filter(|lent| *lent <= most);
+        let lent = self.pages.filling.fetch_update(Relaxed, Relaxed, take).is_ok();
+        if lent {
+            self.bytes += more;
+        }
+        lent
+    }
+
+    fn give_back(&mut self) {
+        self.pages.filling.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+// === helpers ===
+
+/// Tags of one page that are followed; a page with more is not stored. They are checked at each look-up.
+const TAGS_MAX: usize = 64;
+
+/// After an answer that is not stored, requests for the same target do not wait for each other for this long.
+const PASSING_MS: u64 = 10_000;
+
+/// Fields that each reply writes itself, and those that are only for us.
+fn made_anew(name: &[u8]) -> bool {
+    const NAMES: [&str; 4] = ["age", "content-length", "surrogate-key", "cache-tag"];
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// Surrogate-Key is separated by spaces, Cache-Tag by commas; neither character is of use inside a tag.
+fn tags(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| matches!(b, b' ' | b'\t' | b',')).filter(|tag| !tag.is_empty())
+}
+
+fn dedup(mut marks: Vec<Mark>) -> Box<[Mark]> {
+    let mut index = 0;
+    while index < marks.len() {
+        if marks[..index].contains(&marks[index]) {
+            marks.swap_remove(index);
+        } else {
+            index += 1;
+        }
+    }
+    marks.into()
+}

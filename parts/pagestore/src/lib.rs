@@ -1,0 +1,325 @@
+//! Stored pages, shared by all cores: look-up, coalescing, filling and purging. `pumasi_httpcache` decides, `pumasi_evict` keeps.
+//!
+//! Pure: the request comes in as fields, the origin's answer as lines and bytes, time as milliseconds since the Unix epoch. Whoever
+//! carries the bytes (the edge) asks [`Pages::look_up`] and does what the [`Lookup`] says:
+//!
+//! ```text
+//! Hit       --> page.reply(..)                      and, if it brings a lead, refetch in the background
+//! Miss      --> lead --> origin's head --> lead.begin(..) --> fill.data(..) ... fill.finish() --> stored, waiters answered
+//! Validate  --> the same with conditions; 304 --> lead.confirm(..) --> page.reply(..)
+//! Wait      --> waiter.landing().await --> a page, or look up again
+//! ```
+//! **Invariant:** a page is immutable; whoever has its `Arc` may write it to a socket without any lock.
+//!
+//! **Invariant:** whatever a purge or an invalidation names is not served by a look-up that begins after it returned, also if it was being
+//! fetched at that moment: a page carries the sequence number its fetch began with, and a purge leaves a later one behind.
+//!
+//! **Invariant:** [`Pages::status`]' bytes never exceed the budget: keys, heads, bodies, index, purge marks and what is being filled.
+mod counters;
+mod fill;
+mod flight;
+mod key;
+mod lines;
+mod marks;
+mod page;
+mod purge;
+mod reply;
+mod resource;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+pub use counters::RouteCounters;
+pub use fill::{Fill, Head, Lead, NotStored};
+pub use flight::{Landing, Waiter};
+pub use key::{Key, Keys};
+pub use lines::field_lines;
+pub use page::Page;
+pub use purge::{Purge, PurgeKind};
+pub use reply::{Content, Reply, Told};
+
+use counters::Counters;
+use flight::Flight;
+use marks::Marks;
+use pumasi_evict::{Policy, Store};
+use pumasi_freshness::Freshness;
+use pumasi_httpcache::{Asked, Bypass, FieldLines, Forward, Grace, Reuse, Rules, Why};
+use resource::Resource;
+
+/// What the operator decides about the store.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Everything together, in bytes. At least [`Settings::BUDGET_MIN`].
+    pub budget_bytes: u64,
+    /// Larger answers stream through and are not stored.
+    pub object_bytes_max: u64,
+    pub policy: Policy,
+    /// Requests that may wait for one fetch; the next is answered 503.
+    pub waiters_max: usize,
+    /// How long a request waits for another's fetch before it fetches for itself. Kept here for the edge, which has the timers.
+    pub wait_max: Duration,
+    pub rules: Rules,
+}
+
+impl Settings {
+    /// Less would leave shards too small for one ordinary page.
+    pub const BUDGET_MIN: u64 = 4 << 20;
+}
+
+/// The store. One per process.
+pub struct Pages {
+    settings: Settings,
+    keys: Keys,
+    shards: Box<[Mutex<Shard>]>,
+    marks: Marks,
+    /// Bytes of answers being collected; part of the budget.
+    filling: AtomicU64,
+    filling_max: u64,
+    counters: Counters,
+    freshness: Option<Arc<Freshness>>,
+}
+
+struct Shard {
+    resources: Store<Resource>,
+    /// Fetches under way that others may wait for.
+    flights: HashMap<Box<[u8]>, Arc<Flight>>,
+}
+
+/// What to do with a request.
+pub enum Lookup {
+    /// Answer with the page. `refetch`: it is stale by permission, and this request is the one to refetch it in the background.
+    Hit { page: Arc<Page>, stale: bool, refetch: Option<Lead> },
+    /// Ask the origin whether the page still holds ([`Page::conditions`]); `grace` says when it may be served although the origin fails.
+    Validate { page: Arc<Page>, grace: Grace, lead: Lead },
+    /// Fetch.
+    Miss { lead: Lead, why: Forward },
+    /// Somebody is fetching it.
+    Wait(Waiter),
+    /// `waiters_max` wait already: 503.
+    Full,
+    /// The client wants it from the store only (`only-if-cached`), and it is not there: 504.
+    OnlyIfCached,
+    /// Send the request on and store nothing.
+    Pass(Bypass),
+}
+
+impl Pages {
+    /// `freshness`: where automatic pages look up whether a write has overtaken them.
+    pub fn new(settings: Settings, freshness: Option<Arc<Freshness>>) -> Arc<Pages> {
+        let budget = settings.budget_bytes.max(Settings::BUDGET_MIN);
+        // A quarter at most is lent to answers on their way in; what is not lent is not taken from the stored ones.
+        let filling_max = budget / 4;
+        let marks = Marks::default();
+        let per_shard = (budget - filling_max - marks.bytes()) / SHARDS as u64;
+        let shard = || Mutex::new(Shard { resources: Store::new(settings.policy, per_shard), flights: HashMap::new() });
+        let settings = Settings { object_bytes_max: settings.object_bytes_max.min(per_shard - OBJECT_SLACK), ..settings };
+        Arc::new(Pages {
+            settings,
+            keys: Keys::default(),
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+            marks,
+            filling: AtomicU64::new(0),
+            filling_max,
+            counters: Counters::default(),
+            freshness,
+        })
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The key of a request's target. `scheme` and `host` in any case.
+    pub fn key(&self, scheme: &str, host: &[u8], path_and_query: &[u8]) -> Key {
+        self.keys.of(scheme, host, path_and_query)
+    }
+
+    /// What to do with a request for `key`. `fields`: those of its head.
+    pub fn look_up<'a>(self: &Arc<Pages>, key: &Key, asked: &Asked<'a>, fields: impl FieldLines<'a> + Clone, now_ms: u64) -> Lookup {
+        if let Some(reason) = asked.bypass() {
+            return Lookup::Pass(reason);
+        }
+        let mut shard = self.shard(key);
+        let is = |resource: &Resource| resource.is(key);
+        let found = shard.resources.get(key.hash, is).map(|resource| resource.select(fields.clone()));
+        let (page, varies, alone) = match found {
+            Some(selected) => {
+                let passing = selected.passing(now_ms);
+                (selected.page, selected.varies, passing)
+            }
+            None => (None, false, false),
+        };
+        let page = match page {
+            Some(page) if self.gone(&page) => {
+                self.counters.invalidated(1);
+                None
+            }
+            page => page,
+        };
+        let reuse = page.as_ref().map(|page| page.terms_now(&self.marks).reuse(asked, now_ms));
+        let why = match (&page, varies) {
+            (None, true) => Forward::VaryMiss,
+            (None, false) => Forward::UriMiss,
+            (Some(_), _) => Forward::Stale,
+        };
+        let lookup = match (page, reuse) {
+            (Some(page), Some(Reuse::Fresh)) => Lookup::Hit { page, stale: false, refetch: None },
+            (Some(page), Some(Reuse::Stale(Why::ClientAllows))) => Lookup::Hit { page, stale: true, refetch: None },
+            (Some(page), Some(Reuse::Stale(Why::WhileRevalidating))) => {
+                // One refetch at a time: whoever finds one under way just serves.
+                let refetch = self.take_off(&mut shard, key, fields, now_ms);
+                Lookup::Hit { page, stale: true, refetch }
+            }
+            _ if asked.directives.only_if_cached => Lookup::OnlyIfCached,
+            // A HEAD's answer fills nothing.
+            (_, _) if asked.method == pumasi_httpcache::Method::Head => Lookup::Pass(Bypass::Method),
+            (Some(page), Some(Reuse::Validate(grace))) => match self.join(&mut shard, key, fields, now_ms, true) {
+                Ok(lead) => Lookup::Validate { page, grace, lead },
+                Err(other) => other,
+            },
+            _ => match self.join(&mut shard, key, fields, now_ms, asked.plain() && !alone) {
+                Ok(lead) => Lookup::Miss { lead, why },
+                Err(other) => other,
+            },
+        };
+        drop(shard);
+        match &lookup {
+            Lookup::Hit { .. } => self.counters.hit(),
+            Lookup::Pass(_) => {}
+            _ => self.counters.missed(),
+        }
+        lookup
+    }
+
+    /// What the store holds and has done.
+    pub fn status(&self) -> pumasi_status::Store {
+        let (mut entries, mut bytes) = (0, 0);
+        for shard in &self.shards {
+            let shard = lock(shard);
+            entries += shard.resources.iter().map(|resource| resource.pages().len() as u64).sum::<u64>();
+            bytes += shard.resources.bytes();
+        }
+        self.counters.status(entries, bytes + self.filling.load(Relaxed) + self.marks.bytes(), self.settings.budget_bytes)
+    }
+
+    /// Purged, invalidated, or overtaken by a write.
+    fn gone(&self, page: &Page) -> bool {
+        self.marks.overtook(page.marks(), page.sequence) || page.overtaken(self.freshness.as_deref())
+    }
+
+    /// A lead with a flight others may wait for, or without one if `shared` is false; or the flight of whoever is first.
+    fn join<'a>(
+        self: &Arc<Pages>,
+        shard: &mut Shard,
+        key: &Key,
+        fields: impl FieldLines<'a> + Clone,
+        now_ms: u64,
+        shared: bool,
+    ) -> Result<Lead, Lookup> {
+        if !shared {
+            return Ok(Lead::new(self.clone(), key.clone(), None, self.marks.sequence(), now_ms));
+        }
+        let name = self.flight_name(shard, key, fields);
+        match shard.flights.get(&name) {
+            Some(flight) => Err(flight.board(self.settings.waiters_max).map_or(Lookup::Full, Lookup::Wait)),
+            None => Ok(self.depart(shard, key, name, now_ms)),
+        }
+    }
+
+    /// A lead with a flight, unless there is one already.
+    fn take_off<'a>(self: &Arc<Pages>, shard: &mut Shard, key: &Key, fields: impl FieldLines<'a> + Clone, now_ms: u64) -> Option<Lead> {
+        let name = self.flight_name(shard, key, fields);
+        (!shard.flights.contains_key(&name)).then(|| self.depart(shard, key, name, now_ms))
+    }
+
+    fn depart(self: &Arc<Pages>, shard: &mut Shard, key: &Key, name: Box<[u8]>, now_ms: u64) -> Lead {
+        let flight = Flight::new(name.clone());
+        shard.flights.insert(name, flight.clone());
+        Lead::new(self.clone(), key.clone(), Some(flight), self.marks.sequence(), now_ms)
+    }
+
+    /// Requests that are known to get different variants do not wait for each other.
+    fn flight_name<'a>(&self, shard: &Shard, key: &Key, fields: impl FieldLines<'a> + Clone) -> Box<[u8]> {
+        let mut name = key.bytes.to_vec();
+        if let Some(resource) = shard.resources.peek(key.hash, |resource: &Resource| resource.is(key)) {
+            resource.write_selection(fields, &mut name);
+        }
+        name.into()
+    }
+
+    /// Takes a landed flight off the board; who comes later looks the store up.
+    fn arrived(&self, key: &Key, flight: &Flight) {
+        self.shard(key).flights.remove(&flight.name);
+    }
+
+    /// Stores a page, unless something overtook its fetch.
+    fn store(&self, key: &Key, page: Arc<Page>) -> Result<(), Bypass> {
+        self.update(key, |resource| {
+            // Under the shard's lock: a purge marks first and sweeps then, so either this sees the mark or the sweep sees the page.
+            if self.gone(&page) || self.marks.pattern_overtook(&key.bytes, page.sequence) {
+                return Err(Bypass::Overtaken);
+            }
+            resource.put(page);
+            Ok(())
+        })
+    }
+
+    /// Remembers that this target's answers are not stored, so that nobody waits for one.
+    fn remember_passing(&self, key: &Key, until_ms: u64) {
+        // No room for the mark only means that some requests wait in vain.
+        let _ = self.update(key, |resource| {
+            resource.pass_until(until_ms);
+            Ok(())
+        });
+    }
+
+    /// Removes all that is stored under `key`.
+    fn forget(&self, key: &Key) -> u64 {
+        let gone = self.shard(key).resources.remove(key.hash, |resource| resource.is(key));
+        gone.map_or(0, |resource| resource.pages().len() as u64)
+    }
+
+    fn update(&self, key: &Key, change: impl FnOnce(&mut Resource) -> Result<(), Bypass>) -> Result<(), Bypass> {
+        let mut left = Vec::new();
+        let mut shard = self.shard(key);
+        let is = |resource: &Resource| resource.is(key);
+        let mut resource = shard.resources.peek(key.hash, is).cloned().unwrap_or_else(|| Resource::new(key));
+        change(&mut resource)?;
+        let weight = resource.weight();
+        let stored = shard.resources.insert(key.hash, resource, weight, is, &mut left);
+        drop(shard);
+        // The former self of this resource is no eviction.
+        let evicted = left.iter().filter(|resource| !resource.is(key)).map(|resource| resource.pages().len() as u64).sum();
+        self.counters.evicted(evicted);
+        drop(left); // large bodies are freed here, outside the lock
+        stored.map_err(|_| Bypass::TooLarge)
+    }
+
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
+        // The index uses the hash's low bits and its top seven; these are in between.
+        lock(&self.shards[(key.hash >> 40) as usize % SHARDS])
+    }
+}
+
+// === helpers ===
+
+/// Locks of their own. With two dozen cores at most two of them want the same one in a hundred times, and each shard's part of the
+/// budget still holds many pages.
+const SHARDS: usize = 64;
+
+/// What a page weighs beside its body, at most, for `object_bytes_max` to be a size that really fits: a head of 64 KiB and the index.
+const OBJECT_SLACK: u64 = 32 << 10;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held, and every state in between is a valid one.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

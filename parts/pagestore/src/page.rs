@@ -1,0 +1,143 @@
+//! One stored answer.
+use std::ops::Range;
+
+use bytes::Bytes;
+use pumasi_freshness::{Entry, Freshness};
+use pumasi_httpcache::{Asked, Terms, date, validation};
+
+use crate::{
+    field_lines,
+    marks::{Mark, Marks},
+};
+
+/// One stored answer, immutable.
+#[derive(Debug)]
+pub struct Page {
+    pub status: u16,
+    pub reason: Box<[u8]>,
+    /// End-to-end field lines without those that are made anew for each client: Age, Cache-Status, Content-Length.
+    pub lines: Box<[u8]>,
+    pub body: Bytes,
+    pub terms: Terms,
+    /// The number of the last purge when its fetch began, and when that was: see `marks`.
+    pub(crate) sequence: u64,
+    pub(crate) requested_ms: u64,
+    /// The target's own mark, then its tags'.
+    pub(crate) marks: Box<[Mark]>,
+    /// Lower-case names of Vary, and what the request it answered had there.
+    pub(crate) vary: Box<[Box<[u8]>]>,
+    pub(crate) selection: Box<[u8]>,
+    /// Automatic pages: what they were made of.
+    pub(crate) entry: Option<Entry>,
+    etag: Option<Range<u32>>,
+    last_modified: Option<Range<u32>>,
+}
+
+/// What a page is made of, before it is one.
+pub(crate) struct Draft {
+    pub status: u16,
+    pub reason: Box<[u8]>,
+    pub lines: Vec<u8>,
+    pub terms: Terms,
+    pub sequence: u64,
+    pub requested_ms: u64,
+    pub marks: Box<[Mark]>,
+    pub vary: Box<[Box<[u8]>]>,
+    pub selection: Box<[u8]>,
+    pub entry: Option<Entry>,
+}
+
+impl Draft {
+    pub fn finish(self, body: Bytes) -> Page {
+        let place = |wanted: &[u8]| {
+            let (_, value) = field_lines(&self.lines).find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+            let start = (value.as_ptr() as usize - self.lines.as_ptr() as usize) as u32;
+            Some(start..start + value.len() as u32)
+        };
+        Page {
+            etag: place(b"etag"),
+            last_modified: place(b"last-modified"),
+            status: self.status,
+            reason: self.reason,
+            lines: self.lines.into(),
+            body,
+            terms: self.terms,
+            sequence: self.sequence,
+            requested_ms: self.requested_ms,
+            marks: self.marks,
+            vary: self.vary,
+            selection: self.selection,
+            entry: self.entry,
+        }
+    }
+}
+
+impl Page {
+    pub fn etag(&self) -> Option<&[u8]> {
+        self.value(&self.etag)
+    }
+
+    pub fn last_modified(&self) -> Option<&[u8]> {
+        self.value(&self.last_modified)
+    }
+
+    /// The field lines, each with its CR LF, that ask the origin whether this page still holds (RFC 9111 §4.3.1). Empty if it has nothing
+    /// to ask with: then the fetch is an ordinary one.
+    pub fn conditions(&self) -> Vec<u8> {
+        let mut lines = Vec::new();
+        if let Some(etag) = self.etag() {
+            crate::lines::push(&mut lines, b"If-None-Match", etag);
+        }
+        if let Some(modified) = self.last_modified() {
+            crate::lines::push(&mut lines, b"If-Modified-Since", modified);
+        }
+        lines
+    }
+
+    /// Whether the client has it already (RFC 9111 §4.3.2).
+    pub fn not_modified(&self, asked: &Asked<'_>) -> bool {
+        let stored_s = field_lines(&self.lines)
+            .find(|(name, _)| name.eq_ignore_ascii_case(b"date"))
+            .and_then(|(_, value)| date::parse(value, (self.terms.response_ms / 1000) as i64))
+            .unwrap_or((self.terms.response_ms / 1000) as i64);
+        asked.conditional() && validation::not_modified(asked, self.etag(), self.last_modified(), stored_s)
+    }
+
+    pub(crate) fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    /// Its terms, shortened by soft purges.
+    pub(crate) fn terms_now(&self, marks: &Marks) -> Terms {
+        let mut terms = self.terms;
+        let soft_ms = marks.soft_ms(&self.marks);
+        if soft_ms >= self.requested_ms {
+            terms.make_stale(soft_ms);
+        }
+        terms
+    }
+
+    pub(crate) fn overtaken(&self, freshness: Option<&Freshness>) -> bool {
+        match (&self.entry, freshness) {
+            (None, _) => false,
+            (Some(entry), Some(freshness)) => !entry.usable(freshness),
+            (Some(_), None) => true, // nobody can tell any more
+        }
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        let marks = std::mem::size_of_val(&*self.marks);
+        let vary: usize = self.vary.iter().map(|name| name.len() + size_of::<Box<[u8]>>() + ALLOCATION).sum();
+        let parts = self.reason.len() + self.lines.len() + self.body.len() + marks + vary + self.selection.len();
+        (size_of::<Page>() + parts + 7 * ALLOCATION) as u64
+    }
+
+    fn value(&self, place: &Option<Range<u32>>) -> Option<&[u8]> {
+        place.as_ref().map(|range| &self.lines[range.start as usize..range.end as usize])
+    }
+}
+
+// === helpers ===
+
+/// What the allocator adds to each piece.
+pub(crate) const ALLOCATION: usize = 16;

@@ -1,0 +1,143 @@
+//! Purging by target, prefix and tag, hard or soft, and what unsafe requests invalidate.
+use std::sync::Arc;
+
+use crate::{
+    Key, Pages, lock,
+    marks::{Mark, Marks},
+    resource::Resource,
+};
+
+/// What to purge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purge<'a> {
+    /// One target: `http://example.org/path?query`, or `/path?query` on every host. All its variants.
+    Target(&'a str),
+    /// Every target that begins so: `http://example.org/dir/`, or `/dir/` on every host.
+    Prefix(&'a str),
+    /// Every page whose Surrogate-Key or Cache-Tag had this.
+    Tag(&'a str),
+    Everything,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurgeKind {
+    /// Gone: the next request waits for the origin.
+    Hard,
+    /// Stale: served while it is refetched, or while the origin is down, as far as its stale windows go.
+    Soft,
+}
+
+impl Pages {
+    /// Purges, and returns how many stored pages that were. Pages being fetched at this moment are covered as well. Linear in the stored
+    /// pages but for a hard purge of one whole target.
+    pub fn purge(&self, what: Purge<'_>, kind: PurgeKind, now_ms: u64) -> u64 {
+        let count = match what {
+            Purge::Target(target) if !target.starts_with('/') => self.purge_key(&self.keys.of_bytes(normal(target)), kind, now_ms),
+            Purge::Target(path) => self.purge_matching(kind, now_ms, Pattern::Path(path.as_bytes().into())),
+            Purge::Prefix(prefix) if !prefix.starts_with('/') => self.purge_matching(kind, now_ms, Pattern::Prefix(normal(prefix).into())),
+            Purge::Prefix(path) => self.purge_matching(kind, now_ms, Pattern::PathPrefix(path.as_bytes().into())),
+            Purge::Tag(tag) => self.purge_tag(tag.as_bytes(), kind, now_ms),
+            Purge::Everything => self.purge_matching(kind, now_ms, Pattern::Prefix(Arc::default())),
+        };
+        self.counters.invalidated(count);
+        count
+    }
+
+    /// A successful unsafe request (RFC 9111 §4.4): what is stored for this target is no longer true.
+    pub fn invalidate(&self, key: &Key) {
+        let count = self.purge_key(key, PurgeKind::Hard, 0);
+        self.counters.invalidated(count);
+    }
+
+    fn purge_key(&self, key: &Key, kind: PurgeKind, now_ms: u64) -> u64 {
+        let mark = Marks::place(key.hash);
+        match kind {
+            PurgeKind::Hard => {
+                self.marks.purge(mark);
+                self.forget(key)
+            }
+            PurgeKind::Soft => {
+                self.marks.purge_softly(mark, now_ms);
+                self.shard(key).resources.peek(key.hash, |resource| resource.is(key)).map_or(0, |r| r.pages().len() as u64)
+            }
+        }
+    }
+
+    fn purge_tag(&self, tag: &[u8], kind: PurgeKind, now_ms: u64) -> u64 {
+        let mark = Marks::place(self.keys.hash_tag(tag));
+        match kind {
+            PurgeKind::Hard => self.marks.purge(mark),
+            PurgeKind::Soft => self.marks.purge_softly(mark, now_ms),
+        }
+        self.sweep(kind, |resource| resource.pages().iter().any(|page| page.marks().contains(&mark)), |_| {})
+    }
+
+    fn purge_matching(&self, kind: PurgeKind, now_ms: u64, pattern: Pattern) -> u64 {
+        if kind == PurgeKind::Hard {
+            self.marks.purge_pattern(pattern.clone());
+        }
+        let soften = |mark| {
+            if kind == PurgeKind::Soft {
+                self.marks.purge_softly(mark, now_ms);
+            }
+        };
+        self.sweep(kind, |resource| pattern.matches(resource.key()), soften)
+    }
+
+    /// Counts what matches, and frees it now if it is gone for good; look-ups would refuse it anyway.
+    fn sweep(&self, kind: PurgeKind, matches: impl Fn(&Resource) -> bool, each: impl Fn(Mark)) -> u64 {
+        let mut count = 0;
+        for shard in &self.shards {
+            let mut left = Vec::new();
+            let keep = |resource: &mut Resource| {
+                if !matches(resource) {
+                    return true;
+                }
+                count += resource.pages().len() as u64;
+                each(resource.mark());
+                kind == PurgeKind::Soft
+            };
+            lock(shard).resources.retain(keep, &mut left);
+        }
+        count
+    }
+}
+
+/// Targets, for marks that fetches under way are compared with.
+#[derive(Clone, Debug)]
+pub(crate) enum Pattern {
+    Prefix(Arc<[u8]>),
+    PathPrefix(Arc<[u8]>),
+    Path(Arc<[u8]>),
+}
+
+impl Pattern {
+    pub fn matches(&self, key: &[u8]) -> bool {
+        match self {
+            Pattern::Prefix(prefix) => key.starts_with(prefix),
+            Pattern::PathPrefix(prefix) => path(key).starts_with(prefix),
+            Pattern::Path(wanted) => path(key) == &**wanted,
+        }
+    }
+}
+
+// === helpers ===
+
+/// Scheme and host in lower case, and a path.
+fn normal(target: &str) -> Vec<u8> {
+    let bytes = target.as_bytes();
+    let start = path_start(bytes).unwrap_or(bytes.len());
+    let mut normal = bytes[..start].to_ascii_lowercase();
+    normal.extend_from_slice(&bytes[start..]);
+    normal
+}
+
+fn path(key: &[u8]) -> &[u8] {
+    path_start(key).map_or(b"", |start| &key[start..])
+}
+
+/// Where the path begins, behind `scheme://host`.
+fn path_start(target: &[u8]) -> Option<usize> {
+    let host = target.windows(3).position(|w| w == b"://")? + 3;
+    Some(host + target[host..].iter().position(|b| *b == b'/')?)
+}

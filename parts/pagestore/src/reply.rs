@@ -1,0 +1,127 @@
+//! What a client gets of a stored page.
+use std::ops::Range;
+
+use pumasi_httpcache::{Asked, CacheStatus, Method, range};
+
+use crate::{
+    Page, field_lines,
+    lines::{push, push_number},
+};
+
+/// An answer made of a stored page, ready to be written.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    /// The reason phrase is the page's own; otherwise the usual words for the status.
+    pub reason_of_page: bool,
+    pub content: Content,
+}
+
+/// What follows the head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing, and no Content-Length: 304, 204.
+    None,
+    /// Nothing, but Content-Length tells how much it would have been: HEAD.
+    Announced(u64),
+    /// This part of the page's body.
+    Body(Range<usize>),
+}
+
+impl Page {
+    /// Decides what this client gets (200, 206, 304 or 416) and appends its field lines, without framing, to `lines`.
+    ///
+    /// `told`: what Cache-Status says. Times are milliseconds since the Unix epoch.
+    pub fn reply(&self, asked: &Asked<'_>, told: Told, now_ms: u64, lines: &mut Vec<u8>) -> Reply {
+        let length = self.body.len() as u64;
+        let now_s = (now_ms / 1000) as i64;
+        let successful = self.status == 200;
+        let reply = if successful && self.not_modified(asked) {
+            self.push_lines_of_304(lines);
+            Reply { status: 304, reason_of_page: false, content: Content::None }
+        } else {
+            // RFC 9110 §14.2: Range is for GET, and for what would have been a 200.
+            let part = match asked.method {
+                Method::Get if successful => range::part(asked, length, self.etag(), self.last_modified(), now_s),
+                _ => range::Part::Whole,
+            };
+            lines.extend_from_slice(&self.lines);
+            self.part(part, asked, lines)
+        };
+        lines.extend_from_slice(b"Age: ");
+        push_number(lines, self.terms.age_s(now_ms));
+        lines.extend_from_slice(b"\r\nCache-Status: ");
+        match told {
+            Told::Hit => {
+                lines.extend_from_slice(b"pumasi; hit; ttl=");
+                let ttl_s = self.terms.ttl_s(now_ms);
+                if ttl_s < 0 {
+                    lines.push(b'-');
+                }
+                push_number(lines, ttl_s.unsigned_abs());
+            }
+            Told::Forwarded(status) => status.write(lines),
+        }
+        lines.extend_from_slice(b"\r\n");
+        reply
+    }
+
+    fn part(&self, part: range::Part, asked: &Asked<'_>, lines: &mut Vec<u8>) -> Reply {
+        let length = self.body.len();
+        match part {
+            range::Part::Whole => {
+                let content = match (self.status, asked.method) {
+                    (204 | 304, _) => Content::None,
+                    (_, Method::Head) => Content::Announced(length as u64),
+                    _ => Content::Body(0..length),
+                };
+                Reply { status: self.status, reason_of_page: true, content }
+            }
+            range::Part::Bytes { first, last } => {
+                push_content_range(lines, Some((first, last)), length);
+                Reply { status: 206, reason_of_page: false, content: Content::Body(first as usize..last as usize + 1) }
+            }
+            range::Part::Unsatisfiable => {
+                push_content_range(lines, None, length);
+                Reply { status: 416, reason_of_page: false, content: Content::Body(0..0) }
+            }
+        }
+    }
+
+    /// RFC 9110 §15.4.5: what a 200 would have said, without the fields that describe content that is not there.
+    fn push_lines_of_304(&self, lines: &mut Vec<u8>) {
+        for (name, value) in field_lines(&self.lines) {
+            let describes =
+                name.len() > 8 && name[..8].eq_ignore_ascii_case(b"content-") && !name.eq_ignore_ascii_case(b"content-location");
+            if !describes {
+                push(lines, name, value);
+            }
+        }
+    }
+}
+
+/// What Cache-Status says about a reply from the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Hit,
+    /// The origin was asked on the way.
+    Forwarded(CacheStatus),
+}
+
+// === helpers ===
+
+/// `bytes 0-1/10`, or `bytes */10`.
+fn push_content_range(lines: &mut Vec<u8>, part: Option<(u64, u64)>, length: usize) {
+    lines.extend_from_slice(b"Content-Range: bytes ");
+    match part {
+        Some((first, last)) => {
+            push_number(lines, first);
+            lines.push(b'-');
+            push_number(lines, last);
+        }
+        None => lines.push(b'*'),
+    }
+    lines.push(b'/');
+    push_number(lines, length as u64);
+    lines.extend_from_slice(b"\r\n");
+}

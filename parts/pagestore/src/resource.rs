@@ -1,0 +1,101 @@
+//! All that is stored under one key: its variants, and whether it is worth waiting for.
+use std::sync::Arc;
+
+use pumasi_httpcache::{FieldLines, vary};
+
+use crate::{
+    Key, Page,
+    marks::{Mark, Marks},
+    page::ALLOCATION,
+};
+
+/// The variants of one target. Cloned to be changed: it is a key and a few counted pointers.
+#[derive(Clone, Debug)]
+pub(crate) struct Resource {
+    key: Key,
+    /// Newest last.
+    pages: Vec<Arc<Page>>,
+    /// Until then its answers are taken to be ones that are not stored.
+    passing_until_ms: u64,
+}
+
+/// What a request finds.
+pub(crate) struct Selected {
+    pub page: Option<Arc<Page>>,
+    /// There are variants.
+    pub varies: bool,
+    passing_until_ms: u64,
+}
+
+impl Selected {
+    pub fn passing(&self, now_ms: u64) -> bool {
+        now_ms < self.passing_until_ms
+    }
+}
+
+impl Resource {
+    pub fn new(key: &Key) -> Resource {
+        Resource { key: key.clone(), pages: Vec::new(), passing_until_ms: 0 }
+    }
+
+    pub fn is(&self, key: &Key) -> bool {
+        self.key.bytes == key.bytes
+    }
+
+    pub fn key(&self) -> &[u8] {
+        &self.key.bytes
+    }
+
+    pub fn mark(&self) -> Mark {
+        Marks::place(self.key.hash)
+    }
+
+    pub fn pages(&self) -> &[Arc<Page>] {
+        &self.pages
+    }
+
+    /// The newest variant that answers a request with these fields (RFC 9111 §4.1).
+    pub fn select<'a>(&self, fields: impl FieldLines<'a> + Clone) -> Selected {
+        let (mut names, mut selection): (&[Box<[u8]>], Vec<u8>) = (&[], Vec::new());
+        let page = self.pages.iter().rev().find(|page| {
+            if *page.vary != *names {
+                names = &page.vary;
+                selection.clear();
+                vary::select(names, fields.clone(), &mut selection);
+            }
+            *page.selection == *selection
+        });
+        Selected { page: page.cloned(), varies: !self.pages.is_empty(), passing_until_ms: self.passing_until_ms }
+    }
+
+    /// What tells this request from others of the target, as far as the newest variant knows.
+    pub fn write_selection<'a>(&self, fields: impl FieldLines<'a> + Clone, out: &mut Vec<u8>) {
+        if let Some(page) = self.pages.last() {
+            vary::select(&page.vary, fields, out);
+        }
+    }
+
+    /// Adds a page; it replaces the variant it is a newer version of.
+    pub fn put(&mut self, page: Arc<Page>) {
+        self.pages.retain(|other| other.vary != page.vary || other.selection != page.selection);
+        if self.pages.len() >= VARIANTS_MAX {
+            self.pages.remove(0);
+        }
+        self.pages.push(page);
+        self.passing_until_ms = 0;
+    }
+
+    pub fn pass_until(&mut self, until_ms: u64) {
+        self.passing_until_ms = until_ms;
+    }
+
+    pub fn weight(&self) -> u64 {
+        let pages: u64 = self.pages.iter().map(|page| page.weight() + 2 * size_of::<Arc<Page>>() as u64).sum();
+        (self.key.bytes.len() + 2 * ALLOCATION) as u64 + pages
+    }
+}
+
+// === helpers ===
+
+/// Variants kept of one target; the oldest goes. A look-up walks them, and a Vary on something personal must not fill the store.
+const VARIANTS_MAX: usize = 32;

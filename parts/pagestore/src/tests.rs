@@ -1,0 +1,460 @@
+use std::{
+    future::Future,
+    task::{Context, Poll, Waker},
+};
+
+use pumasi_freshness::{Changes, Deps, Entry, Table, Tables};
+use pumasi_httpcache::CacheStatus;
+
+use super::*;
+
+// === looking up and filling ===
+
+#[test]
+fn what_was_fetched_once_is_served_from_the_store() {
+    let site = Site::new();
+    site.fetch("/a", "", "Cache-Control: max-age=60\r\n", b"hello");
+    let page = site.hit("/a", "");
+    assert_eq!((page.status, &page.body[..]), (200, &b"hello"[..]));
+    assert!(matches!(site.look_up("/b", ""), Lookup::Miss { why: Forward::UriMiss, .. }));
+    let status = site.pages.status();
+    assert_eq!((status.entries, status.hits), (1, 1));
+}
+
+#[test]
+fn hosts_are_one_in_any_case_and_schemes_are_two() {
+    let pages = Site::new().pages;
+    let key = |scheme, host: &str| pages.key(scheme, host.as_bytes(), b"/a").as_bytes().to_vec();
+    assert_eq!(key("http", "Example.ORG"), key("http", "example.org"));
+    assert_ne!(key("http", "example.org"), key("https", "example.org"));
+}
+
+#[test]
+fn variants_are_kept_apart() {
+    let site = Site::new();
+    let vary = "Cache-Control: max-age=60\r\nVary: Accept-Language\r\n";
+    site.fetch("/", "Accept-Language: ko", vary, b"annyeong");
+    site.fetch("/", "Accept-Language: en", vary, b"hello");
+    assert_eq!(&site.hit("/", "Accept-Language: ko").body[..], b"annyeong");
+    assert_eq!(&site.hit("/", "Accept-Language: EN").body[..], b"hello");
+    assert!(matches!(site.look_up("/", "Accept-Language: de"), Lookup::Miss { why: Forward::VaryMiss, .. }));
+}
+
+#[test]
+fn a_target_keeps_so_many_variants_and_no_more() {
+    let site = Site::new();
+    for n in 0..50 {
+        site.fetch("/", &format!("X: {n}"), "Cache-Control: max-age=60\r\nVary: X\r\n", b"v");
+    }
+    assert_eq!(site.pages.status().entries, 32);
+    site.hit("/", "X: 49");
+    assert!(matches!(site.look_up("/", "X: 0"), Lookup::Miss { .. }));
+}
+
+#[test]
+fn an_answer_that_breaks_off_or_is_too_large_is_not_stored() {
+    let site = Site::new();
+    let mut fill = site.begin("/", "", "Cache-Control: max-age=60\r\n", Some(10));
+    fill.data(b"half");
+    assert_eq!(fill.finish(NOW).unwrap_err(), NotStored(Bypass::Incomplete));
+
+    let most = site.pages.settings().object_bytes_max;
+    let lead = site.miss("/large", "");
+    assert_eq!(site.begin_with(lead, "", "Cache-Control: max-age=60\r\n", Some(most + 1)).err(), Some(NotStored(Bypass::TooLarge)));
+
+    let mut fill = site.begin("/open", "", "Cache-Control: max-age=60\r\n", None);
+    for _ in 0..=most / 65_536 {
+        fill.data(&[0; 65_536]);
+    }
+    assert_eq!(fill.finish(NOW).unwrap_err(), NotStored(Bypass::TooLarge));
+    assert_eq!(site.pages.status().entries, 0);
+}
+
+#[test]
+fn what_is_being_filled_counts_and_has_its_own_bound() {
+    let site = Site::new();
+    let before = site.pages.status().bytes;
+    let fill = site.begin("/a", "", "Cache-Control: max-age=60\r\n", Some(20_000));
+    assert_eq!(site.pages.status().bytes, before + 20_000);
+    drop(fill);
+    assert_eq!(site.pages.status().bytes, before);
+
+    let most = site.pages.settings().object_bytes_max;
+    let mut fills: Vec<Fill> = Vec::new();
+    while (fills.len() as u64 + 1) * most <= site.pages.filling_max {
+        fills.push(site.begin(&format!("/{}", fills.len()), "", "Cache-Control: max-age=60\r\n", Some(most)));
+    }
+    let mut over = site.begin("/over", "", "Cache-Control: max-age=60\r\n", Some(most));
+    over.data(&vec![0; most as usize]);
+    assert_eq!(over.finish(NOW).unwrap_err(), NotStored(Bypass::NoRoom));
+}
+
+#[test]
+fn the_budget_holds_whatever_is_stored() {
+    let site = Site::new();
+    for n in 0..5000 {
+        site.fetch(&format!("/{n}"), "", "Cache-Control: max-age=60\r\n", &vec![b'x'; 1 + n * 7 % 9000]);
+        assert!(site.pages.status().bytes <= BUDGET);
+    }
+    let status = site.pages.status();
+    assert!(status.evicted > 0 && status.entries > 100, "{status:?}");
+}
+
+// === coalescing ===
+
+#[test]
+fn others_wait_for_the_first_and_get_its_page() {
+    let site = Site::new();
+    let lead = site.miss("/", "");
+    let mut waiter = site.wait("/");
+    assert!(poll(&mut waiter).is_none());
+    site.finish(lead, "", "Cache-Control: max-age=60\r\n", b"once");
+    assert!(matches!(poll(&mut waiter), Some(Landing::Page(page)) if &page.body[..] == b"once"));
+    site.hit("/", "");
+}
+
+#[test]
+fn so_many_wait_and_no_more() {
+    let site = Site::new();
+    let _lead = site.miss("/", "");
+    let mut waiters: Vec<Waiter> = (0..3).map(|_| site.wait("/")).collect();
+    assert!(matches!(site.look_up("/", ""), Lookup::Full));
+    waiters.pop();
+    site.wait("/");
+}
+
+#[test]
+fn when_the_first_gives_up_the_others_go_on_alone() {
+    let site = Site::new();
+    let lead = site.miss("/", "");
+    let mut waiter = site.wait("/");
+    drop(lead);
+    assert!(matches!(poll(&mut waiter), Some(Landing::Alone)));
+    site.miss("/", "");
+}
+
+#[test]
+fn nobody_waits_for_what_was_not_stored_a_moment_ago() {
+    let site = Site::new();
+    let lead = site.miss("/", "");
+    assert_eq!(site.begin_with(lead, "", "Cache-Control: no-store\r\n", None).err(), Some(NotStored(Bypass::NoStore)));
+    let _first = site.miss("/", "");
+    let second = site.miss("/", "");
+    // One of them gets something storable after all: that ends it.
+    site.finish(second, "", "Cache-Control: max-age=60\r\n", b"now");
+    site.hit("/", "");
+}
+
+#[test]
+fn requests_for_different_variants_do_not_wait_for_each_other() {
+    let site = Site::new();
+    site.fetch("/", "X: 1", "Cache-Control: max-age=60\r\nVary: X\r\n", b"1");
+    let _two = site.miss("/", "X: 2");
+    let _three = site.miss("/", "X: 3");
+    assert!(matches!(site.look_up("/", "X: 2"), Lookup::Wait(_)));
+}
+
+#[test]
+fn partial_and_conditional_misses_are_nobodys_to_wait_for() {
+    let site = Site::new();
+    let _ranged = site.miss("/", "Range: bytes=0-1");
+    let _conditional = site.miss("/", "If-None-Match: \"x\"");
+    site.miss("/", "");
+}
+
+// === staleness ===
+
+#[test]
+fn one_request_refetches_while_the_stale_page_is_served() {
+    let site = Site::new();
+    site.fetch("/", "", "Cache-Control: max-age=60, stale-while-revalidate=60\r\n", b"old");
+    let Lookup::Hit { stale: true, refetch: Some(lead), .. } = site.look_up_at("/", "", NOW + 61_000) else { panic!() };
+    assert!(matches!(site.look_up_at("/", "", NOW + 61_000), Lookup::Hit { stale: true, refetch: None, .. }));
+    let mut fill = site.begin_with(lead, "", "Cache-Control: max-age=60\r\n", None).ok().unwrap();
+    fill.data(b"new");
+    fill.finish(NOW + 61_000).unwrap();
+    assert_eq!(&site.hit("/", "").body[..], b"new");
+}
+
+#[test]
+fn a_304_renews_the_page_for_all() {
+    let site = Site::new();
+    site.fetch("/", "", "Cache-Control: max-age=60\r\nETag: \"a\"\r\nX: 1\r\nAge: 5\r\n", b"body");
+    let later = NOW + 61_000;
+    let Lookup::Validate { page, lead, .. } = site.look_up_at("/", "", later) else { panic!() };
+    assert_eq!(page.conditions(), b"If-None-Match: \"a\"\r\n");
+    let mut waiter = match site.look_up_at("/", "", later) {
+        Lookup::Wait(waiter) => waiter,
+        _ => panic!(),
+    };
+    let asked = Asked::of(b"GET", [].into_iter());
+    let renewed = lead.confirm(&page, &asked, b"Cache-Control: max-age=90\r\nX: 2\r\nAge: 3\r\n", later).ok().unwrap();
+    assert_eq!((&renewed.body[..], renewed.terms.age_s(later), renewed.terms.lifetime_s), (&b"body"[..], 3, 90));
+    assert!(field_lines(&renewed.lines).any(|line| line == (b"X", b"2")));
+    assert!(!field_lines(&renewed.lines).any(|(name, _)| name == b"Age"));
+    assert!(matches!(poll(&mut waiter), Some(Landing::Page(_))));
+    assert!(matches!(site.look_up_at("/", "", later), Lookup::Hit { stale: false, .. }));
+}
+
+#[test]
+fn a_304_about_another_version_renews_nothing() {
+    let site = Site::new();
+    site.fetch("/", "", "Cache-Control: max-age=60\r\nETag: \"a\"\r\n", b"body");
+    let Lookup::Validate { page, lead, .. } = site.look_up_at("/", "", NOW + 61_000) else { panic!() };
+    let asked = Asked::of(b"GET", [].into_iter());
+    assert!(lead.confirm(&page, &asked, b"ETag: \"b\"\r\n", NOW + 61_000).is_err());
+}
+
+#[test]
+fn only_if_cached_and_other_methods_go_their_own_ways() {
+    let site = Site::new();
+    assert!(matches!(site.look_up("/", "Cache-Control: only-if-cached"), Lookup::OnlyIfCached));
+    assert!(matches!(site.look_up("/", "Cache-Control: no-store"), Lookup::Pass(Bypass::RequestNoStore)));
+    let head = Asked::of(b"HEAD", [].into_iter());
+    let key = site.key("/");
+    assert!(matches!(site.pages.look_up(&key, &head, [].into_iter(), NOW), Lookup::Pass(Bypass::Method)));
+    site.fetch("/", "", "Cache-Control: max-age=60\r\n", b"body");
+    assert!(matches!(site.pages.look_up(&key, &head, [].into_iter(), NOW), Lookup::Hit { .. }));
+}
+
+// === purging ===
+
+#[test]
+fn a_hard_purge_is_over_when_it_returns() {
+    let site = Site::new();
+    let tagged = "Cache-Control: max-age=60\r\nSurrogate-Key: front news\r\nCache-Tag: all\r\n";
+    for (what, count) in [
+        (Purge::Target("http://Example.org/news/1"), 1),
+        (Purge::Target("/news/1"), 1),
+        (Purge::Prefix("http://example.org/news/"), 2),
+        (Purge::Prefix("/news/"), 2),
+        (Purge::Tag("news"), 3),
+        (Purge::Tag("all"), 3),
+        (Purge::Everything, 3),
+        (Purge::Tag("nothing"), 0),
+        (Purge::Target("http://example.org/new"), 0),
+    ] {
+        for path in ["/", "/news/1", "/news/2"] {
+            site.fetch(path, "", tagged, b"x");
+        }
+        assert_eq!(site.pages.purge(what, PurgeKind::Hard, NOW), count, "{what:?}");
+        assert_eq!(site.pages.status().entries, 3 - count, "{what:?}: what is purged is freed");
+        site.pages.purge(Purge::Everything, PurgeKind::Hard, NOW);
+    }
+}
+
+#[test]
+fn a_purge_covers_what_is_being_fetched() {
+    let site = Site::new();
+    let head = "Cache-Control: max-age=60\r\nSurrogate-Key: news\r\n";
+    for what in [Purge::Target("http://example.org/a"), Purge::Target("/a"), Purge::Prefix("/"), Purge::Tag("news"), Purge::Everything] {
+        let mut fill = site.begin("/a", "", head, None);
+        fill.data(b"old");
+        site.pages.purge(what, PurgeKind::Hard, NOW);
+        assert_eq!(fill.finish(NOW).unwrap_err(), NotStored(Bypass::Overtaken), "{what:?}");
+    }
+    let fill = site.begin("/a", "", head, None);
+    site.pages.invalidate(&site.key("/a"));
+    assert_eq!(fill.finish(NOW).unwrap_err(), NotStored(Bypass::Overtaken));
+}
+
+#[test]
+fn a_soft_purge_leaves_a_page_that_may_be_served_stale() {
+    for what in [Purge::Target("http://example.org/a"), Purge::Prefix("/"), Purge::Tag("news"), Purge::Everything] {
+        let site = Site::new();
+        site.fetch("/a", "", "Cache-Control: max-age=60, stale-while-revalidate=60\r\nCache-Tag: news\r\n", b"old");
+        assert_eq!(site.pages.purge(what, PurgeKind::Soft, NOW + 1000), 1, "{what:?}");
+        assert!(matches!(site.look_up_at("/a", "", NOW + 1000), Lookup::Hit { stale: true, refetch: Some(_), .. }), "{what:?}");
+        assert!(matches!(site.look_up_at("/a", "", NOW + 62_000), Lookup::Validate { .. }), "{what:?}");
+    }
+}
+
+#[test]
+fn tags_stay_with_us() {
+    let site = Site::new();
+    site.fetch("/", "", "Cache-Control: max-age=60\r\nSurrogate-Key: a\r\nCache-Tag: b\r\nX: 1\r\n", b"");
+    assert_eq!(&site.hit("/", "").lines[..], b"Cache-Control: max-age=60\r\nX: 1\r\n");
+}
+
+// === automatic pages ===
+
+#[test]
+fn a_page_made_of_rows_is_gone_when_they_change() {
+    let freshness = Arc::new(Freshness::new());
+    let site = Site { pages: Pages::new(SETTINGS, Some(freshness.clone())) };
+    let lead = site.miss("/", "");
+    let (stamp, mut deps) = (freshness.stamp(), Deps::new());
+    let table = Table::named("app", "ask");
+    deps.add_table(table);
+    let head = Head { status: 200, reason: b"OK", lines: b"Content-Type: text/html\r\n", length: None };
+    let mut fill = lead.begin_automatic([].into_iter(), head, NOW).ok().unwrap();
+    fill.data(b"page");
+    fill.finish_with(Some(Entry::new(stamp, deps)), NOW).unwrap();
+    site.hit("/", "");
+    let mut changes = Changes::new();
+    changes.unknown_rows(table);
+    freshness.fence(Tables::of([table])).commit(&changes);
+    assert!(matches!(site.look_up("/", ""), Lookup::Miss { .. }));
+}
+
+// === replies ===
+
+#[test]
+fn replies_are_whole_partial_or_only_a_nod() {
+    let site = Site::new();
+    site.fetch("/", "", "Cache-Control: max-age=60\r\nETag: \"a\"\r\nContent-Type: text/plain\r\n", b"0123456789");
+    let check = |request: &str, status: u16, content: Content, has: &str| {
+        let page = site.hit("/", request);
+        let lines = head(request);
+        let asked = Asked::of(b"GET", fields(&lines));
+        let mut out = Vec::new();
+        let reply = page.reply(&asked, Told::Hit, NOW + 7500, &mut out);
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!((reply.status, reply.content), (status, content), "{request}");
+        assert!(out.contains("Age: 7\r\n") && out.contains("Cache-Status: pumasi; hit; ttl=53\r\n"), "{out}");
+        assert!(out.contains("ETag: \"a\"\r\n") && out.contains(has), "{out}");
+        assert_eq!(out.contains("Content-Type"), status != 304, "{out}");
+    };
+    check("", 200, Content::Body(0..10), "");
+    check("Range: bytes=2-4", 206, Content::Body(2..5), "Content-Range: bytes 2-4/10\r\n");
+    check("Range: bytes=20-", 416, Content::Body(0..0), "Content-Range: bytes */10\r\n");
+    check("If-None-Match: \"a\"", 304, Content::None, "");
+    check("If-None-Match: \"a\"\nRange: bytes=2-4", 304, Content::None, "");
+}
+
+#[test]
+fn a_head_request_is_told_the_length() {
+    let site = Site::new();
+    site.fetch("/", "", "Cache-Control: max-age=60\r\n", b"0123456789");
+    let told = Told::Forwarded(CacheStatus::Hit { ttl_s: 1 });
+    let reply = site.hit("/", "").reply(&Asked::of(b"HEAD", [].into_iter()), told, NOW, &mut Vec::new());
+    assert_eq!(reply.content, Content::Announced(10));
+}
+
+// === many cores ===
+
+/// Threads fetch, hit, purge and invalidate the same few targets. At the end nothing is left over: no flight, no loan.
+#[test]
+fn cores_do_not_get_in_each_others_way() {
+    let site = Site::new();
+    std::thread::scope(|scope| {
+        for thread in 0..4_usize {
+            let site = &site;
+            scope.spawn(move || {
+                for n in 0..3000_usize {
+                    let path = format!("/{}", (n * 7 + thread) % 10);
+                    match (site.look_up(&path, ""), n % 97) {
+                        (_, 0) => drop(site.pages.purge(Purge::Prefix("/3"), PurgeKind::Hard, NOW)),
+                        (_, 1) => site.pages.invalidate(&site.key(&path)),
+                        (Lookup::Miss { lead, .. }, _) => {
+                            let fill = site.begin_with(lead, "", "Cache-Control: max-age=60\r\n", None);
+                            if let Ok(mut fill) = fill {
+                                fill.data(path.as_bytes());
+                                let _ = fill.finish(NOW); // overtaken by a purge, now and then
+                            }
+                        }
+                        (Lookup::Hit { page, .. }, _) => assert_eq!(&page.body[..], path.as_bytes()),
+                        _ => {}
+                    }
+                }
+            });
+        }
+    });
+    assert!(site.pages.shards.iter().all(|shard| lock(shard).flights.is_empty()));
+    assert_eq!(site.pages.filling.load(Relaxed), 0);
+}
+
+// === how these tests speak ===
+
+const NOW: u64 = 1_800_000_000_000;
+const BUDGET: u64 = 16 << 20;
+const SETTINGS: Settings = Settings {
+    budget_bytes: BUDGET,
+    object_bytes_max: 100_000,
+    policy: Policy::S3Fifo,
+    waiters_max: 3,
+    wait_max: Duration::from_secs(1),
+    rules: Rules { heuristic_percent: 10, heuristic_max_s: 86_400, stale_if_error_s: 0, stale_while_revalidate_s: 0, negative_s: 0 },
+};
+
+struct Site {
+    pages: Arc<Pages>,
+}
+
+impl Site {
+    fn new() -> Site {
+        Site { pages: Pages::new(SETTINGS, None) }
+    }
+
+    fn key(&self, path: &str) -> Key {
+        self.pages.key("http", b"example.org", path.as_bytes())
+    }
+
+    fn look_up(&self, path: &str, request: &str) -> Lookup {
+        self.look_up_at(path, request, NOW)
+    }
+
+    fn look_up_at(&self, path: &str, request: &str, now_ms: u64) -> Lookup {
+        let lines = head(request);
+        self.pages.look_up(&self.key(path), &Asked::of(b"GET", fields(&lines)), fields(&lines), now_ms)
+    }
+
+    fn hit(&self, path: &str, request: &str) -> Arc<Page> {
+        match self.look_up(path, request) {
+            Lookup::Hit { page, .. } => page,
+            _ => panic!("{path} is not stored for {request:?}"),
+        }
+    }
+
+    fn miss(&self, path: &str, request: &str) -> Lead {
+        match self.look_up(path, request) {
+            Lookup::Miss { lead, .. } => lead,
+            _ => panic!("{path} is stored, or being fetched"),
+        }
+    }
+
+    fn wait(&self, path: &str) -> Waiter {
+        match self.look_up(path, "") {
+            Lookup::Wait(waiter) => waiter,
+            _ => panic!("{path} is not being fetched"),
+        }
+    }
+
+    fn begin(&self, path: &str, request: &str, response: &str, length: Option<u64>) -> Fill {
+        match self.begin_with(self.miss(path, request), request, response, length) {
+            Ok(fill) => fill,
+            Err(reason) => panic!("{path}: {reason:?}"),
+        }
+    }
+
+    fn begin_with(&self, lead: Lead, request: &str, response: &str, length: Option<u64>) -> Result<Fill, NotStored> {
+        let lines = head(request);
+        let answer = Head { status: 200, reason: b"OK", lines: response.as_bytes(), length };
+        lead.begin(&Asked::of(b"GET", fields(&lines)), fields(&lines), answer, NOW)
+    }
+
+    fn finish(&self, lead: Lead, request: &str, response: &str, body: &[u8]) {
+        let mut fill = self.begin_with(lead, request, response, Some(body.len() as u64)).unwrap_or_else(|reason| panic!("{reason:?}"));
+        fill.data(body);
+        fill.finish(NOW).expect("stored");
+    }
+
+    fn fetch(&self, path: &str, request: &str, response: &str, body: &[u8]) {
+        self.finish(self.miss(path, request), request, response, body);
+    }
+}
+
+fn head(lines: &str) -> Vec<(String, String)> {
+    lines.lines().filter_map(|line| line.split_once(": ")).map(|(n, v)| (n.to_string(), v.to_string())).collect()
+}
+
+fn fields(lines: &[(String, String)]) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+    lines.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))
+}
+
+fn poll(waiter: &mut Waiter) -> Option<Landing> {
+    match std::pin::pin!(waiter.landing()).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(landing) => Some(landing),
+        Poll::Pending => None,
+    }
+}
