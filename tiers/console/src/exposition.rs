@@ -1,0 +1,144 @@
+//! A status as Prometheus text.
+use pumasi_metrics::{Exposition, Family, catalogue as c};
+use pumasi_status::{Status, Store, Traffic};
+
+/// Statements shown per database; the digests page has the rest. A scraper keeps every label value it ever saw.
+const DIGESTS_MAX: usize = 20;
+/// Characters of a statement that become a label.
+const DIGEST_CHARS_MAX: usize = 120;
+
+/// The whole answer to `GET /metrics`.
+pub fn text(status: &Status) -> String {
+    let mut out = Exposition::new();
+    out.add(&c::BUILD, &[&status.version], 1.0);
+    out.add(&c::UPTIME, &[], status.uptime_s as f64);
+    out.add(&c::CPU, &[], status.cpu_ms as f64 / 1000.0);
+    out.add(&c::MEMORY, &[], status.memory_bytes as f64);
+    edge(&mut out, status);
+    pools(&mut out, status);
+    databases(&mut out, status);
+    out.finish()
+}
+
+fn edge(out: &mut Exposition, status: &Status) {
+    let edge = &status.edge;
+    out.add(&c::EDGE_CONNECTIONS, &[], edge.connections as f64);
+    out.add(&c::EDGE_REQUESTS, &[], edge.traffic.requests_total as f64);
+    out.add(&c::EDGE_ERRORS, &[], edge.traffic.errors_total as f64);
+    let classes = [edge.status_1xx, edge.status_2xx, edge.status_3xx, edge.status_4xx, edge.status_5xx];
+    for (class, count) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(classes) {
+        out.add(&c::EDGE_RESPONSES, &[class], count as f64);
+    }
+    out.add(&c::EDGE_IN_FLIGHT, &[], edge.traffic.in_flight as f64);
+    latency(out, &c::EDGE_LATENCY, &[], &edge.traffic);
+    out.add(&c::EDGE_QUEUE, &["0.95"], seconds(edge.queue_us_p95));
+    out.add(&c::EDGE_RECEIVED, &[], edge.bytes_in as f64);
+    out.add(&c::EDGE_SENT, &[], edge.bytes_out as f64);
+    for route in &edge.routes {
+        let labels = [route.route.as_str(), route.pool.as_str()];
+        out.add(&c::ROUTE_REQUESTS, &labels, route.traffic.requests_total as f64);
+        out.add(&c::ROUTE_ERRORS, &labels, route.traffic.errors_total as f64);
+        out.add(&c::ROUTE_IN_FLIGHT, &labels, route.traffic.in_flight as f64);
+        latency(out, &c::ROUTE_LATENCY, &labels, &route.traffic);
+        out.add(&c::ROUTE_HITS, &labels, route.hits as f64);
+        out.add(&c::ROUTE_MISSES, &labels, route.misses as f64);
+        out.add(&c::ROUTE_STALE, &labels, route.stale as f64);
+        for (reason, count) in &route.bypasses {
+            out.add(&c::ROUTE_BYPASSES, &[labels[0], labels[1], reason], *count as f64);
+        }
+    }
+    if let Some(pages) = &edge.pages {
+        let families = [
+            &c::PAGES_ENTRIES,
+            &c::PAGES_BYTES,
+            &c::PAGES_BYTES_MAX,
+            &c::PAGES_HITS,
+            &c::PAGES_MISSES,
+            &c::PAGES_INVALIDATED,
+            &c::PAGES_EVICTED,
+        ];
+        store(out, families, &[], pages);
+    }
+}
+
+fn pools(out: &mut Exposition, status: &Status) {
+    for (pool, upstream) in status.pools.iter().flat_map(|pool| pool.upstreams.iter().map(move |upstream| (pool, upstream))) {
+        let labels = [pool.name.as_str(), upstream.name.as_str()];
+        out.add(&c::UPSTREAM_UP, &labels, f64::from(u8::from(upstream.health == "up")));
+        out.add(&c::UPSTREAM_REQUESTS, &labels, upstream.traffic.requests_total as f64);
+        out.add(&c::UPSTREAM_ERRORS, &labels, upstream.traffic.errors_total as f64);
+        out.add(&c::UPSTREAM_IN_FLIGHT, &labels, upstream.traffic.in_flight as f64);
+        latency(out, &c::UPSTREAM_LATENCY, &labels, &upstream.traffic);
+        if let Some(worker) = &upstream.worker {
+            out.add(&c::WORKER_MEMORY, &labels, worker.memory_bytes as f64);
+            out.add(&c::WORKER_CPU, &labels, worker.cpu_ms as f64 / 1000.0);
+            out.add(&c::WORKER_RESTARTS, &labels, worker.restarts as f64);
+            out.add(&c::WORKER_READY, &labels, f64::from(u8::from(worker.state == "ready")));
+        }
+    }
+}
+
+fn databases(out: &mut Exposition, status: &Status) {
+    for sql in &status.sql {
+        let labels = [sql.name.as_str()];
+        out.add(&c::SQL_CONNECTIONS, &labels, sql.connections as f64);
+        out.add(&c::SQL_CONNECTIONS_MAX, &labels, sql.connections_max as f64);
+        out.add(&c::SQL_STATEMENTS, &labels, sql.traffic.requests_total as f64);
+        out.add(&c::SQL_ERRORS, &labels, sql.traffic.errors_total as f64);
+        out.add(&c::SQL_IN_FLIGHT, &labels, sql.traffic.in_flight as f64);
+        latency(out, &c::SQL_LATENCY, &labels, &sql.traffic);
+        out.add(&c::SQL_READS, &labels, sql.reads_total as f64);
+        out.add(&c::SQL_WRITES, &labels, sql.writes_total as f64);
+        if let Some(results) = &sql.results {
+            let families = [
+                &c::RESULTS_ENTRIES,
+                &c::RESULTS_BYTES,
+                &c::RESULTS_BYTES_MAX,
+                &c::RESULTS_HITS,
+                &c::RESULTS_MISSES,
+                &c::RESULTS_INVALIDATED,
+                &c::RESULTS_EVICTED,
+            ];
+            store(out, families, &labels, results);
+        }
+        let mut shown: Vec<String> = Vec::new();
+        for digest in sql.digests.iter().take(DIGESTS_MAX) {
+            let text: String = digest.text.chars().take(DIGEST_CHARS_MAX).collect();
+            // Two statements that begin alike would be one series twice, which a scraper refuses as a whole.
+            if shown.contains(&text) {
+                continue;
+            }
+            let labels = [sql.name.as_str(), text.as_str()];
+            out.add(&c::SQL_DIGEST_CALLS, &labels, digest.count as f64);
+            out.add(&c::SQL_DIGEST_SECONDS, &labels, seconds(digest.total_us));
+            out.add(&c::SQL_DIGEST_ERRORS, &labels, digest.errors as f64);
+            shown.push(text);
+        }
+    }
+}
+
+fn latency(out: &mut Exposition, family: &'static Family, labels: &[&str], traffic: &Traffic) {
+    let quantiles = [
+        ("0.5", traffic.latency_us_p50),
+        ("0.95", traffic.latency_us_p95),
+        ("0.99", traffic.latency_us_p99),
+        ("1", traffic.latency_us_max),
+    ];
+    for (quantile, us) in quantiles {
+        out.add(family, &[labels, &[quantile]].concat(), seconds(us));
+    }
+}
+
+fn store(out: &mut Exposition, families: [&'static Family; 7], labels: &[&str], store: &Store) {
+    let values = [store.entries, store.bytes, store.bytes_max, store.hits, store.misses, store.invalidated, store.evicted];
+    for (family, value) in families.into_iter().zip(values) {
+        out.add(family, labels, value as f64);
+    }
+}
+
+fn seconds(us: u64) -> f64 {
+    us as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+use std::collections::HashSet;
+
+use pumasi_metrics::catalogue::ALL;
+use pumasi_status::{Digest, Pool, Route, Sql, Upstream, Worker};
+
+use super::*;
+
+#[test]
+fn a_full_status_shows_every_family_and_no_series_twice() {
+    let mut status = Status::default();
+    status.edge.pages = Some(Store::default());
+    status.edge.routes.push(Route { route: "*/*".into(), bypasses: vec![("POST".into(), 3)], ..Route::default() });
+    let upstream = Upstream { name: "app.1".into(), worker: Some(Worker::default()), ..Upstream::default() };
+    status.pools.push(Pool { name: "app".into(), upstreams: vec![upstream], ..Pool::default() });
+    let alike = |end: &str| Digest { text: "x".repeat(200) + end, count: 1, ..Digest::default() };
+    status.sql.push(Sql { results: Some(Store::default()), digests: vec![alike("a"), alike("b")], ..Sql::default() });
+    let text = text(&status);
+    for family in ALL {
+        assert!(text.contains(&format!("# TYPE {} ", family.name)), "{} is never shown", family.name);
+    }
+    let mut series = HashSet::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        assert!(series.insert(line.rsplit_once(' ').unwrap().0), "{line} is there twice");
+    }
+}
+
+#[test]
+fn times_are_seconds() {
+    let mut status = Status { cpu_ms: 1_500, ..Status::default() };
+    status.edge.traffic.latency_us_p99 = 2_500;
+    let text = text(&status);
+    assert!(text.contains("\npumasi_cpu_seconds_total 1.5\n") && text.contains("pumasi_edge_latency_seconds{quantile=\"0.99\"} 0.0025\n"));
+}

@@ -1,0 +1,55 @@
+//! Databases and the statements that take their time.
+use maud::{Markup, html};
+use pumasi_status::{Digest, Sql, Status};
+
+use super::{Part, count, figure, share_of, table, time, traffic_cells, traffic_heads};
+
+pub fn parts(status: &Status) -> Vec<Part> {
+    let head = html! {
+        th scope="col" { "Database" } th.word scope="col" { "Engine" } th scope="col" { "Sessions" } (traffic_heads())
+        th scope="col" { "Reads" } th scope="col" { "Writes" } th scope="col" { "From kept results" }
+    };
+    let body = html! {
+        @for sql in &status.sql {
+            tr {
+                th scope="row" { (sql.name) @if !sql.address.is_empty() { " " span.aside { (sql.address) } } }
+                td.word { (sql.engine) }
+                td { (sql.connections) " of " (sql.connections_max) }
+                (traffic_cells(&sql.traffic))
+                td { (count(sql.reads_total)) }
+                td { (count(sql.writes_total)) }
+                td { (sql.results.as_ref().map_or("off".into(), |kept| share_of(kept.hits, kept.hits + kept.misses))) }
+            }
+        }
+    };
+    let databases =
+        html! { (table("Databases", head, body)) @if status.sql.is_empty() { p.quiet { "No database passes through Pumasi." } } };
+    let digests = html! { @for sql in &status.sql { (digests(sql)) } };
+    vec![Part { id: "databases", content: databases }, Part { id: "digests", content: digests }]
+}
+
+/// One card per statement: a statement is too long for a cell of a table.
+fn digests(sql: &Sql) -> Markup {
+    let all_us: u64 = sql.digests.iter().map(|digest| digest.total_us).sum();
+    html! {
+        h2 { "Statements of " (sql.name) span.aside { "most time in total first" } }
+        @if sql.digests.is_empty() { p.quiet { "None yet." } }
+        ol.digests { @for digest in &sql.digests { li { (card(digest, all_us)) } } }
+    }
+}
+
+fn card(digest: &Digest, all_us: u64) -> Markup {
+    html! {
+        pre { code { (digest.text) } }
+        dl {
+            (figure("of all time", share_of(digest.total_us, all_us)))
+            (figure("calls", count(digest.count)))
+            (figure("mean", time(digest.total_us / digest.count.max(1))))
+            (figure("longest", time(digest.max_us)))
+            (figure("rows", count(digest.rows)))
+            @if digest.hits > 0 { (figure("from kept results", count(digest.hits))) }
+            @if digest.errors > 0 { (figure("errors", count(digest.errors))) }
+            @if let Some(reason) = &digest.bypass { (figure("results not kept", reason)) }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Addresses and what they answer.
+use std::{future::IntoFuture, sync::Arc};
+
+use axum::{
+    Form, Router,
+    extract::{DefaultBodyLimit, Path, Query, Request, State, rejection::FormRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    middleware::{self, Next},
+    response::{Html, IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use pumasi_metrics::Exposition;
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use crate::{
+    Shared,
+    bounded::Bounded,
+    exposition, guard, live,
+    pages::{self, Notice, Page, Question},
+};
+
+/// Serves until `stop` is dropped or sent. Connections still open then are closed: live pages never end by themselves.
+pub async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>, stop: oneshot::Receiver<()>) -> std::io::Result<()> {
+    let listener = Bounded::new(tokio::net::TcpListener::from_std(listener)?, CONNECTIONS_MAX);
+    tokio::select! {
+        served = axum::serve(listener, router(shared)).into_future() => served,
+        _ = stop => Ok(()),
+    }
+}
+
+fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/", get(show))
+        .route("/{page}", get(show))
+        .route("/live/{page}", get(show_live))
+        .route("/metrics", get(metrics))
+        .route("/health", get(async || "ok\n"))
+        .route("/style.css", get(async || asset("text/css; charset=utf-8", pages::style())))
+        .route("/live.js", get(async || asset("text/javascript; charset=utf-8", include_str!("live.js").into())))
+        .route("/icon.svg", get(async || asset("image/svg+xml", include_str!("icon.svg").into())))
+        .route("/login", get(ask_for_token).post(log_in))
+        .route("/logout", post(log_out))
+        .route("/api/status", get(async |State(shared): State<Arc<Shared>>| json(&shared.picture().status)))
+        .route("/api/findings", get(async |State(shared): State<Arc<Shared>>| json(&shared.picture().findings)))
+        .route("/api/configuration", get(async |State(shared): State<Arc<Shared>>| json(&shared.service.configuration())))
+        .route("/api/reload", post(reload))
+        .route("/api/purge", post(purge))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "This address does not take that method.\n"))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(machine_name(), guarded))
+        .with_state(shared)
+}
+
+/// Every request passes here: the checks of [`guard`], then the headers that go with every answer.
+async fn guarded(State(machine): State<Arc<str>>, request: Request, next: Next) -> Response {
+    let mut response = match guard::check(request.method(), request.headers(), &machine) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => (refusal.status, format!("{}\n", refusal.reason)).into_response(),
+    };
+    for (name, value) in guard::SECURITY_HEADERS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn machine_name() -> Arc<str> {
+    rustix::system::uname().nodename().to_string_lossy().into()
+}
+
+// === pages ===
+
+async fn show(
+    State(shared): State<Arc<Shared>>,
+    page: Option<Path<String>>,
+    Query(question): Query<Question>,
+    headers: HeaderMap,
+) -> Response {
+    let name = page.map_or_else(String::new, |Path(name)| name);
+    match Page::named(&name) {
+        Some(page) => Html(pages::whole(&shared, page, &question, signed_in(&shared, &headers), None).into_string()).into_response(),
+        None => not_found(),
+    }
+}
+
+async fn show_live(State(shared): State<Arc<Shared>>, Path(name): Path<String>, Query(question): Query<Question>) -> Response {
+    match Page::named(if name == "front" { "" } else { &name }) {
+        Some(page) => live::stream(shared, page, question),
+        None => not_found(),
+    }
+}
+
+/// An address with a slash too many is the one without; everything else is unknown.
+async fn nothing_here(uri: Uri) -> Response {
+    match uri.path().trim_end_matches('/') {
+        path if path.len() < uri.path().len() && path.starts_with('/') && !path.starts_with("//") => {
+            Redirect::permanent(path).into_response()
+        }
+        _ => not_found(),
+    }
+}
+
+fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, Html(pages::not_found().into_string())).into_response()
+}
+
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    ([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], exposition::text(&shared.picture().status)).into_response()
+}
+
+fn json(value: &impl serde::Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(mut bytes) => {
+            bytes.push(b'\n');
+            ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("The status could not be written: {error}\n")).into_response(),
+    }
+}
+
+fn asset(content_type: &'static str, text: String) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, content_type)], text)
+}
+
+// === changes ===
+
+async fn reload(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let caller = match Caller::of(&shared, &headers) {
+        Ok(caller) => caller,
+        Err(refused) => return *refused,
+    };
+    let service = shared.service.clone();
+    caller.answer(&shared, Page::Configuration, tokio::task::spawn_blocking(move || service.reload()).await)
+}
+
+#[derive(Deserialize)]
+struct Purge {
+    path: String,
+}
+
+async fn purge(State(shared): State<Arc<Shared>>, headers: HeaderMap, form: Result<Form<Purge>, FormRejection>) -> Response {
+    let caller = match Caller::of(&shared, &headers) {
+        Ok(caller) => caller,
+        Err(refused) => return *refused,
+    };
+    let path = match form {
+        Ok(Form(Purge { path })) if path.starts_with('/') => path,
+        Ok(Form(Purge { path })) => {
+            return caller.answer(&shared, Page::Stores, Ok(Err(format!("{path:?} is no path: a path begins with a slash."))));
+        }
+        Err(_) => {
+            return caller.answer(&shared, Page::Stores, Ok(Err("Say what to drop by the form field `path`; `/` is everything.".into())));
+        }
+    };
+    let service = shared.service.clone();
+    caller.answer(&shared, Page::Stores, tokio::task::spawn_blocking(move || service.purge(&path)).await)
+}
+
+/// Somebody who may change something.
+enum Caller {
+    /// A program with the token: gets JSON.
+    Program,
+    /// A browser that is signed in: gets the page with a notice.
+    Browser,
+}
+
+impl Caller {
+    /// Boxed: an answer is large beside what is returned when all is well.
+    fn of(shared: &Shared, headers: &HeaderMap) -> Result<Caller, Box<Response>> {
+        let bearer = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
+        match bearer {
+            Some(value) if value.strip_prefix("Bearer ").is_some_and(|shown| shared.token.matches(shown)) => Ok(Caller::Program),
+            Some(_) => Err(Box::new(refused(shared, "This is not the console's token"))),
+            None if signed_in(shared, headers) => Ok(Caller::Browser),
+            // A browser that was sent here by a form is led to where it can sign in.
+            None if wants_html(headers) => Err(Box::new(Redirect::to("/login").into_response())),
+            None => Err(Box::new(refused(shared, "Changes need the console's token: send `Authorization: Bearer TOKEN`"))),
+        }
+    }
+
+    fn answer(&self, shared: &Shared, page: Page, outcome: Result<Result<String, String>, tokio::task::JoinError>) -> Response {
+        let outcome = outcome.unwrap_or_else(|error| Err(format!("It ended in a bug of ours: {error}")));
+        let status = if outcome.is_ok() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+        match self {
+            Caller::Program => {
+                let (key, text) = match &outcome {
+                    Ok(text) => ("done", text),
+                    Err(text) => ("error", text),
+                };
+                (status, json(&serde_json::json!({ key: text }))).into_response()
+            }
+            Caller::Browser => {
+                let notice = Notice::of(outcome);
+                (status, Html(pages::whole(shared, page, &Question::default(), true, Some(&notice)).into_string())).into_response()
+            }
+        }
+    }
+}
+
+fn refused(shared: &Shared, reason: &str) -> Response {
+    let error = format!("{reason}. The token is in {}.", shared.token.file().display());
+    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], json(&serde_json::json!({ "error": error }))).into_response()
+}
+
+fn wants_html(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
+}
+
+// === signing in ===
+
+#[derive(Deserialize)]
+struct Login {
+    token: String,
+}
+
+async fn ask_for_token(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    Html(pages::login(&shared, signed_in(&shared, &headers), false).into_string()).into_response()
+}
+
+async fn log_in(State(shared): State<Arc<Shared>>, Form(login): Form<Login>) -> Response {
+    if !shared.token.matches(&login.token) {
+        return (StatusCode::FORBIDDEN, Html(pages::login(&shared, false, true).into_string())).into_response();
+    }
+    match shared.sessions.open() {
+        // Lives until the browser or the console is closed. Strict: no other site's link or form ever carries it.
+        Ok(id) => ([(header::SET_COOKIE, format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Strict"))], Redirect::to("/")).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("No session could be made: {error}\n")).into_response(),
+    }
+}
+
+async fn log_out(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    if let Some(id) = session(&headers) {
+        shared.sessions.close(id);
+    }
+    ([(header::SET_COOKIE, format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"))], Redirect::to("/")).into_response()
+}
+
+fn signed_in(shared: &Shared, headers: &HeaderMap) -> bool {
+    session(headers).is_some_and(|id| shared.sessions.knows(id))
+}
+
+fn session(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    cookies.flat_map(|value| value.split(';')).find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+}
+
+const COOKIE: &str = "pumasi-console";
+
+// === bounds ===
+
+/// Browsers, scrapers and scripts together. A connection beyond waits in the kernel's queue until another ends.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Forms of one short field.
+const BODY_BYTES_MAX: usize = 4 << 10;

@@ -1,0 +1,187 @@
+//! A service in a prepared situation: its counters grow with time as a real one's would.
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use pumasi_console::{Service, Setting};
+use pumasi_status::{Digest, Edge, Event, Pool, Route, Sql, Status, Store, Traffic, Upstream, Worker};
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Situation {
+    Healthy,
+    TooFewWorkers,
+    SlowDigest,
+    PageNotKept,
+    WorkerDies,
+}
+
+pub struct Prepared {
+    situation: Situation,
+    started: Instant,
+    /// How much faster than the clock its counters grow.
+    pace: f64,
+    pub reloads: AtomicU64,
+    pub purged: Mutex<Vec<String>>,
+}
+
+impl Prepared {
+    pub fn new(situation: Situation, pace: f64) -> Prepared {
+        Prepared { situation, started: Instant::now(), pace, reloads: AtomicU64::new(0), purged: Mutex::default() }
+    }
+}
+
+impl Service for Prepared {
+    fn status(&self) -> Status {
+        let seconds = self.started.elapsed().as_secs_f64() * self.pace;
+        let wave = 1.0 + 0.25 * (seconds / 20.0).sin();
+        let is = |situation| self.situation == situation;
+        let slow = is(Situation::SlowDigest) || is(Situation::PageNotKept);
+        let rate = if slow { 34.0 } else { 180.0 } * wave;
+        let requests = (rate * seconds) as u64;
+        let p50 = if slow { 33_000.0 * wave } else { 900.0 * wave };
+        let queue = if is(Situation::TooFewWorkers) { 140_000.0 * wave } else { 40.0 };
+        let latency = |share: f64, more: f64| Traffic {
+            requests_total: (requests as f64 * share) as u64,
+            errors_total: if is(Situation::WorkerDies) { (seconds * 0.4 * share) as u64 } else { 0 },
+            in_flight: if queue > 1_000.0 { (48.0 * share) as u64 } else { (3.0 * share * wave) as u64 },
+            rate: rate * share,
+            success: if is(Situation::WorkerDies) { 0.9978 } else { 1.0 },
+            latency_us_p50: (p50 * more + queue * 0.6) as u64,
+            latency_us_p95: (p50 * 2.6 * more + queue) as u64,
+            latency_us_p99: (p50 * 4.0 * more + queue * 1.3) as u64,
+            latency_us_max: (p50 * 9.0 * more + queue * 1.8) as u64,
+        };
+        let workers = if is(Situation::TooFewWorkers) { 1 } else { 3 };
+        let automatic = !is(Situation::PageNotKept) && !is(Situation::SlowDigest);
+        let upstreams = (1..=workers).map(|number| {
+            let dies = is(Situation::WorkerDies) && number == 2;
+            let share = 1.0 / f64::from(workers);
+            Upstream {
+                name: format!("app.{number}"),
+                address: format!("127.0.0.1:{}", 41_000 + number),
+                health: if dies { "ejected" } else { "up" }.into(),
+                traffic: latency(if automatic { share * 0.2 } else { share }, 1.0),
+                worker: Some(Worker {
+                    state: if dies { "backing off" } else { "ready" }.into(),
+                    pid: (!dies).then_some(4_000 + number),
+                    memory_bytes: 14_200_000 + u64::from(number) * 300_000,
+                    cpu_ms: (seconds * if is(Situation::TooFewWorkers) { 960.0 } else { 120.0 }) as u64,
+                    restarts: if dies { 3 + (seconds / 6.0) as u64 } else { 0 },
+                    ready_after_ms: Some(210),
+                    last_exit: dies.then(|| {
+                        "exit status 1 after 0.2 s\nTraceback (most recent call last):\n  File \"main.py\", line 3, in <module>\nModuleNotFoundError: No module named 'pymysqll'".into()
+                    }),
+                }),
+            }
+        });
+        let digests = vec![
+            Digest {
+                text: "SELECT ask . id , ask . message , ( SELECT COUNT ( * ) FROM cheer WHERE cheer . ask_id = ask . id ) AS cheers , ( SELECT COUNT ( DISTINCT cheer . ip_address ) FROM cheer WHERE cheer . ask_id = ask . id ) AS cheerers FROM ask ORDER BY ask . id DESC".into(),
+                count: requests,
+                total_us: requests * if slow { 31_000 } else { 420 },
+                max_us: 61_000,
+                rows: requests * 50,
+                ..Digest::default()
+            },
+            Digest {
+                text: "INSERT INTO cheer ( ask_id , message , ip_address ) VALUES ( ... )".into(),
+                count: requests / 90,
+                errors: 1,
+                total_us: requests * 4,
+                max_us: 3_900,
+                rows: requests / 90,
+                bypass: Some("it writes".into()),
+                ..Digest::default()
+            },
+        ];
+        Status {
+            version: "0.1.0".into(),
+            uptime_s: seconds as u64,
+            cpu_ms: (seconds * 350.0) as u64,
+            memory_bytes: 38_400_000,
+            edge: Edge {
+                listeners: vec!["0.0.0.0:8080".into()],
+                connections: 64,
+                traffic: latency(1.0, 1.0),
+                queue_us_p95: queue as u64,
+                status_2xx: requests,
+                bytes_in: requests * 300,
+                bytes_out: requests * 27_000,
+                routes: vec![Route {
+                    route: "*/*".into(),
+                    pool: "app".into(),
+                    pages: if automatic { "automatic" } else { "off" }.into(),
+                    traffic: latency(1.0, 1.0),
+                    hits: if automatic { requests * 8 / 10 } else { 0 },
+                    misses: if automatic { requests * 2 / 10 } else { 0 },
+                    stale: 0,
+                    bypasses: if automatic { vec![("the method is POST".into(), requests / 100)] } else { Vec::new() },
+                }],
+                pages: automatic.then(|| Store {
+                    entries: 104,
+                    bytes: 3_900_000,
+                    bytes_max: 128 << 20,
+                    hits: requests * 8 / 10,
+                    misses: requests * 2 / 10,
+                    invalidated: requests / 90,
+                    evicted: 0,
+                }),
+                ..Edge::default()
+            },
+            pools: vec![Pool { name: "app".into(), policy: "least in flight".into(), upstreams: upstreams.collect() }],
+            sql: vec![Sql {
+                name: "main".into(),
+                engine: "embedded:askhy.db".into(),
+                address: "127.0.0.1:3306".into(),
+                connections: 24,
+                connections_max: 1_000,
+                traffic: latency(if automatic { 0.2 } else { 1.0 }, 0.9),
+                reads_total: requests,
+                writes_total: requests / 90,
+                results: None,
+                digests,
+            }],
+            events: vec![
+                event("info", "edge", "listening on 0.0.0.0:8080"),
+                event("info", "worker app.1", "ready after 210 ms"),
+                event(
+                    "warn",
+                    "worker app.2",
+                    "died 0.2 s after it was ready: exit status 1\nModuleNotFoundError: No module named 'pymysqll'",
+                ),
+            ],
+        }
+    }
+
+    fn configuration(&self) -> Vec<Setting> {
+        let setting = |path: &str, value: &str, origin: &str| Setting { path: path.into(), value: value.into(), origin: origin.into() };
+        vec![
+            setting("edge.listen", "\"0.0.0.0:8080\"", "pumasi.toml:2"),
+            setting("edge.limits.header_timeout", "\"10s\"", "default"),
+            setting("pool.app.command", "\"gunicorn -b 127.0.0.1:$PORT main:app\"", "pumasi.toml:9"),
+            setting("pool.app.workers", "3", "PUMASI__POOL__APP__WORKERS"),
+            setting("sql.main.users[0].password", "\"***\"", "pumasi.toml:17"),
+        ]
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        match self.reloads.fetch_add(1, Relaxed) {
+            0 => Ok("Replaced 3 workers of pool app.".into()),
+            _ => Err("pumasi.toml:9: pool.app.workers: 0 is too few.\nSet it to 1 or more.".into()),
+        }
+    }
+
+    fn purge(&self, prefix: &str) -> Result<String, String> {
+        self.purged.lock().unwrap().push(prefix.to_owned());
+        Ok(format!("Dropped 104 pages below {prefix}"))
+    }
+}
+
+fn event(level: &str, subject: &str, message: &str) -> Event {
+    let at_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    Event { at_unix_ms, level: level.into(), subject: subject.into(), message: message.into() }
+}
