@@ -61,8 +61,11 @@ pub enum Verb {
         #[command(subcommand)]
         verb: ConfigVerb,
     },
+    Load(Box<pumasi_load::LoadArgs>),
     /// Print a completion script: pumasi completions bash > /etc/bash_completion.d/pumasi
-    Completions { shell: Shell },
+    Completions {
+        shell: Shell,
+    },
 }
 
 #[derive(Subcommand)]

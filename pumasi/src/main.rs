@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     match carry_out(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("{failure}");
             failure.exit_code()
@@ -50,8 +50,10 @@ fn hidden_subcommand() -> Option<ExitCode> {
     }
 }
 
-fn carry_out(arguments: Arguments) -> Result<(), Failure> {
-    match arguments.verb {
+fn carry_out(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let done = match arguments.verb {
+        // Has exit codes of its own: an objective missed, a target out of reach.
+        Verb::Load(load) => return Ok(pumasi_load::run(&load)),
         Verb::Demo { arguments } => demo::demo(&arguments),
         Verb::Run { configuration, workers, command } => {
             run::run(Configuration::to_run(&configuration, workers, &command)?, &run::Ordinary)
@@ -66,5 +68,6 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Arguments::command(), "pumasi", &mut script);
             show::print(&String::from_utf8_lossy(&script))
         }
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -52,6 +52,11 @@ impl Problems {
         Problems { file: source.name.clone(), text, opaque, problems }
     }
 
+    /// The mistakes of another kind of file, told the same way. The text must hold no secret: its lines are shown.
+    pub fn in_text(source: &Source, problems: Vec<Problem>) -> Problems {
+        Problems::new(source, problems, Some(Vec::new()))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter()
     }

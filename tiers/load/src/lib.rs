@@ -1,1 +1,37 @@
 //! The load tester and the ladder.
+//!
+//! `pumasi load URL` and scenario files, an open model by default: requests are sent at planned instants whatever the target does, and
+//! latency counts from the planned instant, so that a stalled target cannot hide its stall by not being asked (coordinated omission).
+//!
+//! | module | holds |
+//! |---|---|
+//! | `scenario`, `template`, `data`, `random`, `profile` | what to send and when: files, values, dice, stages -> `plan` |
+//! | `lane`, `reply`, `tally`, `run` | sending it: one event loop per core, answers, counters, the controller |
+//! | `report`, `slo`, `kept` | what came of it: figures, objectives, kept runs |
+//! | `args`, `command`, `validate`, `exchange` | the command line |
+
+mod args;
+mod command;
+mod data;
+mod exchange;
+mod journey_of_one;
+mod kept;
+mod lane;
+mod plan;
+mod profile;
+mod quantity;
+mod random;
+mod reply;
+mod report;
+mod run;
+mod scenario;
+mod slo;
+mod tally;
+mod template;
+mod validate;
+
+pub use args::{LoadArgs, LoadVerb};
+pub use command::{exit, run};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,184 @@
+//! The command line of `pumasi load`.
+
+use crate::{quantity, scenario::Overrides, slo::Objective};
+use clap::{Args, Subcommand};
+use std::{path::PathBuf, time::Duration};
+
+/// Load-test an HTTP service: an open model with latency from the planned instant, unless --vusers asks for a closed one
+#[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct LoadArgs {
+    #[command(subcommand)]
+    pub verb: Option<LoadVerb>,
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Where runs are kept
+    #[arg(long, value_name = "DIR", default_value = ".pumasi", env = "PUMASI_STATE", global = true)]
+    pub state: PathBuf,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+pub enum LoadVerb {
+    /// One pass of one user through a URL or scenario file, showing every request and answer
+    Validate(ValidateArgs),
+    /// The kept runs, newest first
+    List,
+    /// A kept run
+    Show(ShowArgs),
+    /// Two kept runs side by side
+    Compare(CompareArgs),
+    /// Remove kept runs
+    Rm(RemoveArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// What to load: http://... or a scenario file (.toml)
+    #[arg(value_name = "URL|FILE", required = true)]
+    pub what: Option<String>,
+    /// Arrivals per second (open model)
+    #[arg(long, short = 'r', value_parser = quantity::count, conflicts_with = "vusers")]
+    pub rate: Option<f64>,
+    /// Virtual users, each waiting for its answer before it asks again (closed model)
+    #[arg(long, short = 'u', value_parser = quantity::count)]
+    pub vusers: Option<f64>,
+    /// How long, after the warm-up: 30s, 2m [default: 30s]
+    #[arg(long = "for", short = 'd', value_name = "DURATION", value_parser = quantity::duration)]
+    pub lasts: Option<Duration>,
+    /// Time before the measurement, left out of every figure [default: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
+    pub warmup: Option<Duration>,
+    /// Objectives: p99=300ms,errors=0.1%,mean=..,max=..,behind=1%,tps=..; exit code 4 when one is missed
+    #[arg(long, value_name = "LIST", value_parser = parse_objectives)]
+    pub slo: Vec<Objectives>,
+    /// End the run once an objective has been missed for 10 s
+    #[arg(long)]
+    pub stop_when_missed: bool,
+    /// The target, instead of the scenario file's
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+    /// Method of the request to a URL [default: GET, or POST with --body]
+    #[arg(long, short = 'm', value_name = "METHOD")]
+    pub method: Option<String>,
+    /// A header for every request, "Name: value"
+    #[arg(long = "header", short = 'H', value_name = "HEADER", value_parser = parse_header)]
+    pub headers: Vec<(String, String)>,
+    /// Body of the request to a URL
+    #[arg(long, value_name = "TEXT")]
+    pub body: Option<String>,
+    /// Generator threads [default: one per core, fewer for small loads]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Sockets at most; arrivals beyond them wait, and the wait counts [default: 10000; the vusers in the closed model]
+    #[arg(long, value_name = "N")]
+    pub connections: Option<usize>,
+    /// Requests sent or waiting at most; arrivals beyond them are shed and counted [default: 10 s of arrivals]
+    #[arg(long, value_name = "N")]
+    pub in_flight: Option<usize>,
+    /// An answer that takes longer is an error [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
+    pub timeout: Option<Duration>,
+    /// Of the dice in scenarios; the same seed makes the same requests
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Name of the run
+    #[arg(long, default_value = "")]
+    pub name: String,
+    /// Tags of the run
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// Comment on the run
+    #[arg(long, default_value = "")]
+    pub comment: String,
+    /// Do not keep the run under the state directory
+    #[arg(long)]
+    pub no_keep: bool,
+    /// Compare with a kept run: its id, the beginning of it, its name, or last
+    #[arg(long, value_name = "RUN")]
+    pub baseline: Option<String>,
+    /// Write the report as one self-contained page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write the series as comma-separated values
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+    /// Show the stages and what they plan, and send nothing
+    #[arg(long)]
+    pub preview: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ValidateArgs {
+    /// http://... or a scenario file (.toml)
+    #[arg(value_name = "URL|FILE")]
+    pub what: String,
+    /// The target, instead of the scenario file's
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ShowArgs {
+    /// Id, the beginning of one, a name, or last
+    #[arg(default_value = "last")]
+    pub run: String,
+    /// Write the report as one self-contained page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write the series as comma-separated values
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct CompareArgs {
+    /// The run before
+    pub before: String,
+    /// The run after
+    #[arg(default_value = "last")]
+    pub after: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RemoveArgs {
+    /// Ids, beginnings of ids, or names
+    #[arg(required = true)]
+    pub runs: Vec<String>,
+}
+
+/// One `--slo`.
+#[derive(Clone, Debug)]
+pub struct Objectives(pub Vec<Objective>);
+
+fn parse_objectives(text: &str) -> Result<Objectives, String> {
+    Objective::parse_list(text).map(Objectives)
+}
+
+fn parse_header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or_else(|| format!("\"{text}\" is not a header; write it as \"Name: value\""))?;
+    Ok((name.trim().to_string(), value.trim().to_string()))
+}
+
+impl RunArgs {
+    /// What the flags say over a file. `target` has been resolved by the caller.
+    pub fn overrides(&self) -> Overrides {
+        Overrides {
+            target: None,
+            rate: self.rate,
+            vusers: self.vusers,
+            lasts: self.lasts,
+            warmup: self.warmup,
+            threads: self.threads,
+            connections_max: self.connections,
+            in_flight_max: self.in_flight,
+            timeout: self.timeout,
+            objectives: self.slo.iter().flat_map(|list| list.0.iter().cloned()).collect(),
+            stop_when_missed: self.stop_when_missed,
+            seed: self.seed,
+            headers: self.headers.clone(),
+        }
+    }
+}

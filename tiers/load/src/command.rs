@@ -1,0 +1,268 @@
+//! `pumasi load`: from the command line to an exit code.
+
+use crate::{
+    args::{LoadArgs, LoadVerb, RunArgs},
+    exchange::Client,
+    kept::{Kept, KeptError},
+    plan::{Plan, Target},
+    report::{
+        Label, Report, compare, csv, html,
+        terminal::{self, Live, Style},
+    },
+    run::{self, Ended, Observer, Unwatched},
+    scenario::{self, Overrides},
+    validate,
+};
+use pumasi_config::{Problems, Source};
+use std::{
+    fs,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+/// What the process ends with (DESIGN section 7).
+pub mod exit {
+    pub const OK: u8 = 0;
+    pub const FAILURE: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const CONFIGURATION: u8 = 3;
+    pub const OBJECTIVE_MISSED: u8 = 4;
+    pub const UNREACHABLE: u8 = 5;
+    pub const INTERRUPTED: u8 = 130;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Scenario(Problems),
+    #[error("{path}: {source}", path = path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{target} cannot be reached: {source}. Is it running, and is this the right port?")]
+    Unreachable { target: String, source: io::Error },
+    #[error("the load generator could not run: {0}")]
+    Generator(io::Error),
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    #[error("cannot write: {0}")]
+    Output(io::Error),
+}
+
+impl LoadError {
+    fn code(&self) -> u8 {
+        match self {
+            LoadError::Usage(_) => exit::USAGE,
+            LoadError::Scenario(_) => exit::CONFIGURATION,
+            LoadError::Unreachable { .. } => exit::UNREACHABLE,
+            LoadError::File { .. } | LoadError::Generator(_) | LoadError::Kept(_) | LoadError::Output(_) => exit::FAILURE,
+        }
+    }
+}
+
+/// Runs the command. Data goes to standard output, the live view and messages to standard error.
+pub fn run(args: &LoadArgs) -> ExitCode {
+    match dispatch(args) {
+        Ok(code) => ExitCode::from(code),
+        // Whoever reads the output has had enough of it: nothing to complain about.
+        Err(LoadError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(exit::OK),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+fn dispatch(args: &LoadArgs) -> Result<u8, LoadError> {
+    let kept = Kept::new(&args.state);
+    let style = Style::of(io::stdout().is_terminal());
+    match &args.verb {
+        None => load(&args.run, args.json, &kept),
+        Some(LoadVerb::Validate(validate)) => {
+            let plan = compile(&validate.what, validate.target.as_deref(), None, None, &Overrides::default())?;
+            let good = validate::validate(&plan, &mut io::stdout(), style).map_err(LoadError::Output)?;
+            Ok(if good { exit::OK } else { exit::FAILURE })
+        }
+        Some(LoadVerb::List) => list(&kept, args.json, style),
+        Some(LoadVerb::Show(show)) => {
+            let report = kept.find(&show.run)?;
+            write_files(&report, None, show.html.as_deref(), show.csv.as_deref())?;
+            print_report(&report, args.json, style)?;
+            Ok(exit::OK)
+        }
+        Some(LoadVerb::Compare(both)) => {
+            let (before, after) = (kept.find(&both.before)?, kept.find(&both.after)?);
+            if args.json {
+                let notes = compare::obstacles(&before, &after);
+                let value = serde_json::json!({ "before": before.id, "after": after.id, "notes": notes, "figures": compare::compare(&before, &after) });
+                print(&format!("{value:#}\n"))?;
+            } else {
+                print(&compare::text(&before, &after, style))?;
+            }
+            Ok(exit::OK)
+        }
+        Some(LoadVerb::Rm(remove)) => {
+            for run in &remove.runs {
+                let report = kept.find(run)?;
+                kept.remove(&report.id)?;
+                print(&format!("removed {}\n", report.id))?;
+            }
+            Ok(exit::OK)
+        }
+    }
+}
+
+fn load(args: &RunArgs, json: bool, kept: &Kept) -> Result<u8, LoadError> {
+    let what = args.what.as_deref().ok_or_else(|| LoadError::Usage("say what to load: a URL or a scenario file".to_string()))?;
+    let plan = compile(what, args.target.as_deref(), args.method.as_deref(), args.body.as_deref(), &args.overrides())?;
+    if args.preview {
+        let lines = scenario::preview(&plan).join("\n");
+        return print(&format!("{lines}\n")).map(|()| exit::OK);
+    }
+    // Before the run, so that a wrong name costs nothing.
+    let baseline = args.baseline.as_deref().map(|run| kept.find(run)).transpose()?;
+    raise_descriptor_limit(plan.limits.connections_max);
+    reach(&plan)?;
+    let style = Style::of(io::stdout().is_terminal());
+    let interrupt = interrupt_flag().map_err(LoadError::Generator)?;
+    let watched = io::stderr().is_terminal();
+    let mut live = Live::new(watched);
+    let mut unwatched = Unwatched;
+    let observer: &mut dyn Observer = if watched { &mut live } else { &mut unwatched };
+    let outcome = run::run(&plan, &interrupt, observer).map_err(LoadError::Generator)?;
+    live.clear();
+    let label = Label { id: kept.new_id(&args.name), name: args.name.clone(), tags: args.tags.clone(), comment: args.comment.clone() };
+    let report = Report::of(&plan, &outcome, label);
+    write_files(&report, baseline.as_ref(), args.html.as_deref(), args.csv.as_deref())?;
+    print_report(&report, json, style)?;
+    if !args.no_keep {
+        kept.keep(&report)?;
+    }
+    if let Some(baseline) = baseline.filter(|_| !json) {
+        print(&format!("\n{}", compare::text(&baseline, &report, style)))?;
+    }
+    Ok(match outcome.ended {
+        Ended::Interrupted => exit::INTERRUPTED,
+        _ if report.unreachable() => exit::UNREACHABLE,
+        _ if !report.met() => exit::OBJECTIVE_MISSED,
+        _ => exit::OK,
+    })
+}
+
+/// A URL becomes a scenario of one step; anything else is a file.
+fn compile(what: &str, target: Option<&str>, method: Option<&str>, body: Option<&str>, overrides: &Overrides) -> Result<Plan, LoadError> {
+    if what.starts_with("http://") || what.starts_with("https://") {
+        if target.is_some() {
+            return Err(LoadError::Usage("--target goes with a scenario file; a URL is its own target".to_string()));
+        }
+        let method = method.unwrap_or(if body.is_some() { "POST" } else { "GET" });
+        return scenario::from_url(what, method, body, overrides).map_err(LoadError::Usage);
+    }
+    if method.is_some() || body.is_some() {
+        return Err(LoadError::Usage("--method and --body go with a URL; a scenario file has its own".to_string()));
+    }
+    let path = Path::new(what);
+    let text = fs::read_to_string(path).map_err(|source| LoadError::File { path: path.to_path_buf(), source })?;
+    let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let target = target.map(Target::resolve).transpose().map_err(LoadError::Usage)?;
+    let overrides = Overrides { target, ..overrides.clone() };
+    scenario::compile(&Source { name: what.to_string(), text, directory }, &overrides).map_err(LoadError::Scenario)
+}
+
+/// One connection before the run: a target that is not there is told at once, not after minutes of errors.
+fn reach(plan: &Plan) -> Result<(), LoadError> {
+    Client::new(&plan.target, plan.limits.timeout)
+        .reach()
+        .map_err(|source| LoadError::Unreachable { target: plan.target.url.clone(), source })
+}
+
+/// The soft limit of open files is often 1024, the hard one far above. What cannot be raised shows as connect errors.
+pub fn raise_descriptor_limit(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = connections as u64 + 64;
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+    }
+}
+
+/// Set by the first Ctrl-C, so that a run ends with its report; the second one ends the process as usual.
+pub fn interrupt_flag() -> io::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&flag);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    std::thread::Builder::new().name("load-signal".to_string()).spawn(move || {
+        runtime.block_on(async {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                set.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(i32::from(exit::INTERRUPTED));
+            }
+        });
+    })?;
+    Ok(flag)
+}
+
+fn list(kept: &Kept, json: bool, style: Style) -> Result<u8, LoadError> {
+    let runs = kept.list()?;
+    if json {
+        let reports: Vec<serde_json::Value> = runs
+            .iter()
+            .flatten()
+            .map(|r| {
+                serde_json::json!({ "id": r.id, "name": r.name, "tags": r.tags, "comment": r.comment, "started_unix_ms": r.started_unix_ms,
+                    "target": r.target, "model": r.model, "valid": r.valid, "tps": r.tps, "mean_ms": r.mean_ms, "p99_ms": r.response.p99, "errors": r.errors })
+            })
+            .collect();
+        return print(&format!("{:#}\n", serde_json::Value::from(reports))).map(|()| exit::OK);
+    }
+    if runs.is_empty() {
+        eprintln!("no run was kept yet; try: pumasi load http://127.0.0.1:8080/ --rate 50 --for 30s");
+        return Ok(exit::OK);
+    }
+    let mut out = format!("{}\n", style.dim(&format!("{:<32}{:>10}{:>10}{:>10}{:>9}  target", "run", "TPS", "mean", "p99", "errors")));
+    for run in runs {
+        match run {
+            Ok(r) => {
+                let marks = [if r.valid { "" } else { "INVALID " }, if r.met() { "" } else { "MISSED " }].concat();
+                let labels = [r.tags.iter().map(|tag| format!("[{tag}]")).collect::<Vec<_>>().join(" "), r.comment.clone()].join(" ");
+                out += &format!(
+                    "{:<32}{:>10}{:>10}{:>10}{:>9}  {} {}{}\n",
+                    r.id,
+                    terminal::number(r.tps),
+                    crate::slo::show_ms(r.mean_ms),
+                    crate::slo::show_ms(r.response.p99),
+                    r.errors,
+                    r.target,
+                    style.bad(&marks),
+                    style.dim(labels.trim())
+                );
+            }
+            Err(error) => eprintln!("{error}"),
+        }
+    }
+    print(&out).map(|()| exit::OK)
+}
+
+fn write_files(report: &Report, baseline: Option<&Report>, html_file: Option<&Path>, csv_file: Option<&Path>) -> Result<(), LoadError> {
+    let write = |path: &Path, text: String| fs::write(path, text).map_err(|source| LoadError::File { path: path.to_path_buf(), source });
+    html_file.map_or(Ok(()), |path| write(path, html::page(report, baseline)))?;
+    csv_file.map_or(Ok(()), |path| write(path, csv::series(report)))
+}
+
+fn print_report(report: &Report, json: bool, style: Style) -> Result<(), LoadError> {
+    if json {
+        let text = serde_json::to_string_pretty(report).map_err(|error| LoadError::Output(error.into()))?;
+        return print(&format!("{text}\n"));
+    }
+    print(&terminal::summary(report, style))
+}
+
+fn print(text: &str) -> Result<(), LoadError> {
+    use io::Write;
+    io::stdout().write_all(text.as_bytes()).map_err(LoadError::Output)
+}
