@@ -1,0 +1,25 @@
+//! Side by side with the peers. `cargo run --release -- ROOM`; without one, lists them.
+//!
+//! Every room: same driver, machine and cores for all; answers checked before timing; contenders in turn (A B A B ...), median and
+//! spread of the rounds; the rows we lose included. Runs are written to `bench/runs/<date>-<machine>/`.
+
+mod edge;
+mod machine;
+mod process;
+mod table;
+
+use anyhow::{Result, bail};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => {
+            println!("edge    a proxied GET: CPU per request beside nginx and HAProxy");
+            Ok(())
+        }
+        ["edge", options @ ..] => edge::run(options),
+        // How this program starts the edge as a process of its own, so that its CPU can be told from the driver's.
+        ["serve-edge", upstream] => edge::serve(upstream),
+        other => bail!("there is no room {other:?}"),
+    }
+}
