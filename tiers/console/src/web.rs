@@ -185,7 +185,7 @@ impl Caller {
         match self {
             Caller::Program => {
                 let (key, text) = match &outcome {
-                    Ok(text) => ("done", text),
+                    Ok(text) => ("message", text),
                     Err(text) => ("error", text),
                 };
                 (status, json(&serde_json::json!({ key: text }))).into_response()

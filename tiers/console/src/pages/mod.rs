@@ -139,6 +139,8 @@ pub fn login(shared: &Shared, signed_in: bool, wrong: bool) -> Markup {
                 p { "Looking needs no token; changing something does. It is in the file " code { (shared.token.file().display()) } " on this machine." }
                 @if wrong { p.notice.failed role="alert" { "That is not the console's token." } }
                 form.narrow method="post" action="/login" {
+                    // Tells password managers whose token it is.
+                    input type="text" name="user" value="console" autocomplete="username" hidden;
                     label for="token" { "Token" }
                     input #token name="token" type="password" autocomplete="current-password" required autofocus;
                     button { "Sign in" }

@@ -130,7 +130,7 @@ fn changes_need_the_token() {
     assert_eq!(running.service.reloads.load(Relaxed), 0);
 
     let done = running.post("/api/reload", &[&running.bearer()], "");
-    assert_eq!((done.status, done.body.as_str()), (200, "{\"done\":\"Replaced 3 workers of pool app.\"}\n"));
+    assert_eq!((done.status, done.body.as_str()), (200, "{\"message\":\"Replaced 3 workers of pool app.\"}\n"));
     let failed = running.post("/api/reload", &[&running.bearer()], "");
     assert_eq!(failed.status, 422);
     assert!(failed.body.starts_with("{\"error\":\"pumasi.toml:9: pool.app.workers: 0 is too few."), "{}", failed.body);
