@@ -676,7 +676,7 @@ fn run(mutation: Mutation, seed: u64) -> World {
             totals: Totals::default(),
         })),
     };
-    let mut waiting = if seed % 2 == 0 { crowd(&scene, &mut dice) } else { handful(&scene, &mut dice) };
+    let mut waiting = if seed.is_multiple_of(2) { crowd(&scene, &mut dice) } else { handful(&scene, &mut dice) };
     for place in (1..waiting.len()).rev() {
         waiting.swap(place, dice.below(place + 1));
     }

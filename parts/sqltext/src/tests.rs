@@ -1,0 +1,2 @@
+mod dependencies;
+mod lexical;
