@@ -6,16 +6,17 @@ use anyhow::{Context, anyhow};
 use pumasi_status::{Status, Traffic};
 
 use crate::{
-    arguments::{ConfigurationArguments, RunningArguments},
+    arguments::{ConfigurationArguments, OverrideArguments, RunningArguments},
     client::Console,
-    configuration::{Configuration, DEFAULT_FILE},
+    configuration::{Configuration, DEFAULT_FILE, DEFAULT_STATE},
     demo,
     failure::Failure,
     show::print,
 };
 
 pub fn reload(running: &RunningArguments) -> Result<(), Failure> {
-    let answer = console(running)?.ask("POST", "/api/reload")?;
+    // A mistake is told here as well as there, and with the code for it.
+    let answer = Console::of_running(&places(running, Mistakes::Tell)?)?.ask("POST", "/api/reload")?;
     match answer.status {
         200 => {
             eprintln!("{}", message(&answer.body));
@@ -26,7 +27,7 @@ pub fn reload(running: &RunningArguments) -> Result<(), Failure> {
 }
 
 pub fn status(running: &RunningArguments, json: bool) -> Result<(), Failure> {
-    let answer = console(running)?.ask("GET", "/api/status")?;
+    let answer = Console::of_running(&places(running, Mistakes::Overlook)?)?.ask("GET", "/api/status")?;
     if answer.status != 200 {
         return Err(anyhow!("the console answers {}: {}", answer.status, message(&answer.body)).into());
     }
@@ -37,17 +38,31 @@ pub fn status(running: &RunningArguments, json: bool) -> Result<(), Failure> {
     print(&text(&status))
 }
 
-/// The console of the Pumasi that is meant: of the state directory that was named, or of the configuration here, or else the demo's.
-fn console(running: &RunningArguments) -> Result<Console, Failure> {
+/// What to do about mistakes in the configuration that says where the state directory is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mistakes {
+    Tell,
+    /// What runs was started before they were made.
+    Overlook,
+}
+
+/// The state directories in which the Pumasi that is meant may run, the likeliest first: the one that was named, or else what the
+/// configuration here says, what it said by default, and the demo's.
+fn places(running: &RunningArguments, mistakes: Mistakes) -> Result<Vec<PathBuf>, Failure> {
     if let Some(state) = &running.state {
-        return Console::of_running(&[state]);
+        return Ok(vec![state.clone()]);
     }
-    if running.config.is_some() || Path::new(DEFAULT_FILE).exists() {
-        let arguments = ConfigurationArguments { config: running.config.clone(), ..ConfigurationArguments::default() };
-        let (_, loaded) = Configuration::of_file(&arguments)?.load()?;
-        return Console::of_running(&[&loaded.plan.state]);
+    if running.config.is_none() && !Path::new(DEFAULT_FILE).exists() {
+        return Ok(vec![DEFAULT_STATE.into(), demo::STATE.into()]);
     }
-    Console::of_running(&[&PathBuf::from(".pumasi"), &PathBuf::from(demo::STATE)])
+    let overrides = OverrideArguments::default();
+    let configuration = Configuration::of_file(&ConfigurationArguments { config: running.config.clone(), overrides })?;
+    let by_default = configuration.source()?.directory.join(DEFAULT_STATE);
+    match configuration.load() {
+        Ok((_, loaded)) => Ok(vec![loaded.plan.state, by_default]),
+        Err(Failure::Configuration(_)) if mistakes == Mistakes::Overlook => Ok(vec![by_default]),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// `{"message": ...}` or `{"error": ...}` of the API; the body itself if it is something else.
@@ -105,6 +120,9 @@ fn text(status: &Status) -> String {
 }
 
 fn traffic(traffic: &Traffic) -> String {
+    if traffic.requests_total == 0 {
+        return format!("{} in flight", traffic.in_flight);
+    }
     format!(
         "{:.1}/s, {:.2} % ok, p50 {} p99 {}, {} in flight",
         traffic.rate,

@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    path::Path,
+    path::PathBuf,
     time::Duration,
 };
 
@@ -33,8 +33,8 @@ pub struct Answer {
 
 impl Console {
     /// The console of the Pumasi that runs in the first of these state directories in which one does.
-    pub fn of_running(directories: &[&Path]) -> Result<Console, Failure> {
-        let Some((path, running)) = directories.iter().find_map(|path| Some((*path, StateDirectory::running(path)?))) else {
+    pub fn of_running(directories: &[PathBuf]) -> Result<Console, Failure> {
+        let Some((path, running)) = directories.iter().find_map(|path| Some((path, StateDirectory::running(path)?))) else {
             let places = directories.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" or ");
             return Err(Failure::Unreachable(format!(
                 "no Pumasi runs in {places}. Start one, or name its state directory with --state DIR."

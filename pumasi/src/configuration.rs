@@ -13,6 +13,9 @@ use crate::{arguments::ConfigurationArguments, failure::Failure};
 /// Looked for in the current directory when no other file is named.
 pub const DEFAULT_FILE: &str = "pumasi.toml";
 
+/// The key `state` when nobody set it; beside the file.
+pub const DEFAULT_STATE: &str = ".pumasi";
+
 /// A configuration and what is needed to read it again.
 #[derive(Clone, Debug)]
 pub struct Configuration {

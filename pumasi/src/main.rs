@@ -1,5 +1,4 @@
 //! `pumasi`: reads the command line and the configuration, starts the tiers, drains them, ends with an exit code. Nothing else.
-#![allow(dead_code)] // Until the console shows it: the status.
 mod addresses;
 mod arguments;
 mod ask;
@@ -14,6 +13,7 @@ mod logging;
 mod own_process;
 mod reload;
 mod run;
+mod service;
 mod show;
 mod state;
 mod stop;

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context;
 use pumasi_config::{Members, Plan};
+use pumasi_console::{Console, Options, Token};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
     house::House,
     logging::Logging,
     show,
-    state::StateDirectory,
+    state::{HISTORY, StateDirectory, TOKEN},
     stop::{self, Wish},
 };
 
@@ -84,9 +85,17 @@ pub fn run(configuration: Configuration, occasion: &dyn Occasion) -> Result<(), 
     let databases = Arc::new(Databases::start(&plan.sql, &state.path)?);
     occasion.prepare(&databases)?;
     let house = Arc::new(House::start(configuration, &source, loaded, databases, logging, diary)?);
-    state.announce(None)?;
+    let console = match &plan.console {
+        None => None,
+        Some(console) => Some(start_console(console.listen, &state, house.clone())?),
+    };
+    state.announce(console.as_ref().map(Console::address))?;
     let outcome = serve(&house, &wished, || {
-        let serving = Serving { edge: house.edge_addresses(), console: None, databases: house.databases().addresses() };
+        let serving = Serving {
+            edge: house.edge_addresses(),
+            console: console.as_ref().map(Console::address),
+            databases: house.databases().addresses(),
+        };
         show::print(&occasion.greeting(&plan, &serving, &state))
     });
     if outcome.is_ok() {
@@ -94,6 +103,11 @@ pub fn run(configuration: Configuration, occasion: &dyn Occasion) -> Result<(), 
     }
     house.stop();
     outcome
+}
+
+fn start_console(listen: SocketAddr, state: &StateDirectory, house: Arc<House>) -> Result<Console, Failure> {
+    let token = Token::load_or_create(&state.path.join(TOKEN))?;
+    Ok(Console::start(Options { listen, token, history: Some(state.path.join(HISTORY)) }, house)?)
 }
 
 /// Obeys the wishes until the first `Stop`; greets once every pool has a worker.

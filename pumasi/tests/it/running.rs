@@ -259,3 +259,102 @@ fn nobody_to_ask_is_code_5() {
         assert!(it.stderr.contains("no Pumasi runs in ") && it.stderr.contains("--state DIR"), "{}", it.stderr);
     }
 }
+// === Reload ===
+
+/// A `pumasi.toml` for [`SERVER`]; `more` are lines of `[pool.app]`.
+fn configured(version: &str, more: &str) -> String {
+    format!(
+        "[edge]\nlisten = \"127.0.0.1:0\"\n[console]\nlisten = \"127.0.0.1:0\"\n\
+         [pool.app]\ncommand = [\"python3\", \"server.py\"]\nworkers = 2\nenv = {{ VERSION = \"{version}\" }}\n{more}\n"
+    )
+}
+
+/// Asks without pause until told to stop; every answer that is not a 200 is kept.
+fn ask_all_the_time(site: SocketAddr, stop: std::sync::Arc<std::sync::atomic::AtomicBool>) -> thread::JoinHandle<(usize, Vec<String>)> {
+    thread::spawn(move || {
+        let (mut good, mut bad) = (0, vec![]);
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            match get(site, "/") {
+                Ok((200, _)) => good += 1,
+                other => bad.push(format!("{other:?}")),
+            }
+        }
+        (good, bad)
+    })
+}
+
+#[test]
+fn a_reload_replaces_the_workers_without_a_failed_request() {
+    let directory = directory();
+    let file = directory.path().join("pumasi.toml");
+    fs::write(&file, configured("one", "")).expect("writable");
+    let pumasi = Pumasi::start(directory.path(), &["run"]);
+    let site = pumasi.site();
+    assert!(get(site, "/").expect("served").1.starts_with("one "));
+    let stop = std::sync::Arc::default();
+    let asking = [ask_all_the_time(site, std::sync::Arc::clone(&stop)), ask_all_the_time(site, std::sync::Arc::clone(&stop))];
+
+    fs::write(&file, configured("two", "")).expect("writable");
+    let it = run(directory.path(), &["reload"]);
+    assert_eq!((it.code, it.stderr.as_str()), (Some(0), "reloaded: pool.app changed\n"));
+    assert!(get(site, "/").expect("served").1.starts_with("two "));
+
+    // By signal, and one worker more.
+    fs::write(&file, configured("three", "").replace("workers = 2", "workers = 3")).expect("writable");
+    pumasi.signal(Signal::HUP);
+    let seen = || (0..30).filter_map(|_| get(site, "/").ok()).map(|(_, body)| body).collect::<std::collections::BTreeSet<_>>();
+    wait_for("three workers of the third version", || {
+        let seen = seen();
+        (seen.len() == 3 && seen.iter().all(|body| body.starts_with("three "))).then_some(())
+    });
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for asking in asking {
+        let (good, bad) = asking.join().expect("no panic");
+        assert!(good > 0);
+        assert_eq!(bad, [""; 0], "{}", pumasi.messages());
+    }
+}
+
+#[test]
+fn a_refused_reload_changes_nothing_and_says_why() {
+    let directory = directory();
+    let file = directory.path().join("pumasi.toml");
+    let good = configured("one", "ready_timeout = \"20s\"");
+    fs::write(&file, &good).expect("writable");
+    let pumasi = Pumasi::start(directory.path(), &["run"]);
+    let site = pumasi.site();
+    let refused = |text: &str, why: &str| {
+        fs::write(&file, text).expect("writable");
+        let it = run(directory.path(), &["reload"]);
+        assert_ne!(it.code, Some(0));
+        assert!(it.stderr.contains(why), "{}", it.stderr);
+        assert!(get(site, "/").expect("still served").1.starts_with("one "));
+    };
+    refused(&(good.clone() + "wrokers = 1\n"), "Did you mean \"workers\"?");
+    refused(&("state = \"elsewhere\"\n".to_owned() + &good), "a reload cannot change state. Restart Pumasi for that");
+    refused(&good.replace("server.py", "no-such-file.py"), "did not get ready, the old ones go on");
+    fs::write(&file, &good).expect("writable");
+    let it = run(directory.path(), &["reload"]);
+    assert_eq!((it.code, it.stderr.as_str()), (Some(0), "reloaded: nothing changed\n"));
+}
+
+#[test]
+fn status_shows_workers_and_edge() {
+    let directory = directory();
+    fs::write(directory.path().join("pumasi.toml"), configured("one", "")).expect("writable");
+    let pumasi = Pumasi::start(directory.path(), &["run"]);
+    let site = pumasi.site();
+    get(site, "/").expect("served");
+    // The console takes a picture once a second.
+    let it = wait_for("a picture of ready workers", || {
+        let it = run(directory.path(), &["status"]);
+        assert_eq!(it.code, Some(0), "{}", it.stderr);
+        (it.stdout.matches(" ready ").count() == 2 && it.stdout.contains("/s, 100.00 % ok")).then_some(it)
+    });
+    assert!(it.stdout.contains(&site.to_string()) && it.stdout.contains("app.1"), "{}", it.stdout);
+    let status: pumasi_status::Status = serde_json::from_str(&run(directory.path(), &["status", "--json"]).stdout).expect("JSON");
+    let workers: Vec<_> = status.pools[0].upstreams.iter().filter_map(|upstream| upstream.worker.as_ref()).collect();
+    assert_eq!(workers.len(), 2);
+    assert!(workers.iter().all(|worker| worker.state == "ready" && worker.memory_bytes > 1_000_000 && worker.pid.is_some()), "{workers:?}");
+    assert!(status.edge.traffic.requests_total >= 1, "{:?}", status.edge);
+}
