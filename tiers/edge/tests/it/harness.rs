@@ -131,6 +131,11 @@ impl Peer {
         self.ahead.drain(..count).collect()
     }
 
+    /// Drops what was read ahead: how many bytes of content it was.
+    pub fn take_ahead(&mut self) -> usize {
+        std::mem::take(&mut self.ahead).len()
+    }
+
     /// Everything until the other side closes.
     pub fn read_to_end(&mut self) -> Vec<u8> {
         while self.fill() > 0 {}

@@ -3,3 +3,7 @@
 mod basics;
 mod faults;
 mod harness;
+mod limits;
+mod live;
+mod smuggling;
+mod streams;
