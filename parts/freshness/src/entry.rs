@@ -1,6 +1,6 @@
 //! The reader's side: what is stored beside an answer to know whether it may still be given.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use crate::{
     Deps, Freshness, Stamp,
@@ -13,7 +13,7 @@ const NEVER: u64 = u64::MAX;
 /// The passport of a stored answer.
 pub struct Entry<M: Memory = Machine> {
     stamp: Stamp,
-    deps: Deps,
+    deps: Arc<Deps>,
     /// `seq` as of before the last full check that succeeded. Relaxed: it is a hint from one reader to the next that a check covered all
     /// writes numbered up to it; what came later each reader finds out for itself (`Freshness::quiet_since`).
     checked: M::U64,
@@ -21,8 +21,8 @@ pub struct Entry<M: Memory = Machine> {
 
 impl<M: Memory> Entry<M> {
     /// R4. `stamp` was taken before the answer's snapshot began. No check is needed here: an answer stamped too early can never be used.
-    pub fn new(stamp: Stamp, deps: Deps) -> Entry<M> {
-        Entry { stamp, deps, checked: Word::new(NEVER) }
+    pub fn new(stamp: Stamp, deps: impl Into<Arc<Deps>>) -> Entry<M> {
+        Entry { stamp, deps: deps.into(), checked: Word::new(NEVER) }
     }
 
     /// R1: whether the answer is what the database would say to a request that has arrived. Mostly three loads.
@@ -36,7 +36,7 @@ impl<M: Memory> Entry<M> {
         self.stamp
     }
 
-    pub fn deps(&self) -> &Deps {
+    pub fn deps(&self) -> &Arc<Deps> {
         &self.deps
     }
 

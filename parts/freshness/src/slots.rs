@@ -42,7 +42,7 @@ struct Slot<M: Memory> {
 }
 
 /// A moment: every write with a number up to `seq` in this `epoch` is visible to a snapshot taken afterwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
     pub epoch: u64,
     pub seq: u64,

@@ -70,7 +70,7 @@ pub enum Refusal {
     Wrote,
     /// A statement's answer is not a function of rows; the label says how.
     Statement(&'static str),
-    /// No statement was seen: what the page is made of is not known.
+    /// No statement read from a table: what the page is made of is not known.
     NothingRead,
     /// A statement read from a snapshot of an earlier epoch.
     OtherEpoch,
@@ -228,7 +228,8 @@ impl Seen {
     fn verdict(self) -> Result<(Stamp, Deps), Refusal> {
         match self.refusal {
             Some(refusal) => Err(refusal),
-            None if self.statements == 0 => Err(Refusal::NothingRead),
+            // SELECT 1 reads nothing either.
+            None if self.deps.is_empty() => Err(Refusal::NothingRead),
             None => Ok((self.stamp, self.deps)),
         }
     }

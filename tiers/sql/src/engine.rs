@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
+/// A position in the order of writes, as the observer counts them; the engine only carries it.
+pub use pumasi_freshness::Stamp;
 use pumasi_freshness::Witness;
 use pumasi_mysqlwire::{Column, SqlError, Value, ValueRef};
+use pumasi_sqltext::Catalogue;
 
 /// One database that sessions can be opened on.
 pub trait Engine: Send + Sync + 'static {
@@ -71,6 +74,23 @@ pub trait EngineSession: Send {
 
     /// What the latest `query` or `execute` was and read: valid once it returned, also with an error.
     fn report(&self) -> &StatementReport;
+
+    /// Every setting of this session that may shape the bytes of a result, written so that equal texts mean equal settings: character sets,
+    /// collations, time zone, sql_mode, limits. `None` while its results depend on something that cannot be written down (a temporary
+    /// table); then it shares no results with other sessions. Asked before every read: keep it ready.
+    fn settings(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Tables and columns as this session sees them, for dependencies on rows; `None`: dependencies are on whole tables.
+    /// Valid until the next schema change.
+    fn catalogue(&self) -> Option<Arc<dyn Catalogue + Send + Sync>> {
+        None
+    }
+
+    /// If a transaction is open that has only read, and has no savepoint: ends it and begins it anew, so that its next read sees the present.
+    /// The client does not notice, but that its snapshot has moved. Otherwise does nothing.
+    fn renew_snapshot(&mut self) {}
 }
 
 /// A table as the catalogue knows it: database and name in their stored spelling.
@@ -123,10 +143,6 @@ pub enum SnapshotAge {
     /// An earlier statement of the same transaction began it; it may hold the session's own uncommitted rows only if `own_writes`.
     Earlier { own_writes: bool },
 }
-
-/// A position in the order of writes, as the observer counts them; the engine only carries it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Stamp(pub u64);
 
 /// Stands around every commit and before every snapshot of an engine, so that stored answers can be proven fresh.
 ///

@@ -219,6 +219,7 @@ fn what_refuses_storage_is_named() {
     };
     let reading = read(&freshness, whole("ask"));
     assert_eq!(verdict(&[]), Err("nothing-read"));
+    assert_eq!(verdict(&[read(&freshness, Deps::new())]), Err("nothing-read"), "SELECT 1");
     assert_eq!(verdict(std::slice::from_ref(&reading)), Ok(()));
     assert_eq!(verdict(&[reading.clone(), Observed::Refused("clock")]), Err("clock"));
     assert_eq!(verdict(&[Observed::Refused("clock"), Observed::Wrote, Observed::Refused("random")]), Err("wrote"));
