@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use pumasi_balance::Upstream;
 use pumasi_http1::{Fields, Refusal, RequestHead, ResponseHead};
 use thiserror::Error;
@@ -42,6 +43,8 @@ pub(crate) trait Downstream {
     /// 101: from here on both directions are bytes.
     fn send_switch(&mut self, head: &ResponseHead, lines: &[u8]);
     fn send_data(&mut self, data: &[u8]);
+    /// The same for bytes that others hold too, without a copy where the protocol allows it. Any amount may be given at once.
+    fn send_shared(&mut self, data: Bytes);
     fn send_end(&mut self, trailers: &Fields);
 
     /// The request is about to be sent to `upstream`; again if it is repeated elsewhere. For who must know where an answer came from.

@@ -1,12 +1,13 @@
 //! What is to be written to a socket.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
 };
 
+use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
 use crate::core::Buffers;
@@ -14,11 +15,16 @@ use crate::core::Buffers;
 /// Whoever produces waits while more than this is unsent: the bound on what a slow reader costs us.
 pub(crate) const HIGH_WATER: usize = 64 << 10;
 
+/// Shared content smaller than this is copied behind what is there: one write of one piece is cheaper than one of two.
+const SHARE_MIN: usize = 4 << 10;
+
 /// Bytes for one socket, in order. Holds a buffer only while there is something in it.
 #[derive(Debug)]
 pub(crate) struct Output {
     bytes: Vec<u8>,
     start: usize,
+    /// Goes out behind `bytes`, without having been copied there.
+    shared: Bytes,
     buffers: Rc<Buffers>,
     /// Bytes the socket has taken, ever.
     pub sent_total: u64,
@@ -26,7 +32,7 @@ pub(crate) struct Output {
 
 impl Output {
     pub fn new(buffers: Rc<Buffers>) -> Output {
-        Output { bytes: Vec::new(), start: 0, buffers, sent_total: 0 }
+        Output { bytes: Vec::new(), start: 0, shared: Bytes::new(), buffers, sent_total: 0 }
     }
 
     /// Where to append.
@@ -34,11 +40,21 @@ impl Output {
         if self.bytes.capacity() == 0 {
             self.bytes = self.buffers.take_output();
         }
+        // What comes now comes behind what is shared.
+        self.bytes.extend_from_slice(&std::mem::take(&mut self.shared));
         &mut self.bytes
     }
 
+    /// Appends bytes that others hold too. Costs no memory of the connection's, however many they are.
+    pub fn share(&mut self, data: Bytes) {
+        match data.len() < SHARE_MIN || !self.shared.is_empty() {
+            true => self.buffer().extend_from_slice(&data),
+            false => self.shared = data,
+        }
+    }
+
     pub fn unsent(&self) -> usize {
-        self.bytes.len() - self.start
+        self.bytes.len() - self.start + self.shared.len()
     }
 
     pub fn full(&self) -> bool {
@@ -48,17 +64,25 @@ impl Output {
     /// Forgets what was not sent.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.shared.clear();
         self.start = 0;
     }
 
     /// Writes until everything is sent or the socket takes no more.
     pub fn poll_flush<S: AsyncWrite + Unpin>(&mut self, context: &mut Context<'_>, socket: &mut S) -> Poll<io::Result<()>> {
-        while self.start < self.bytes.len() {
-            let sent = ready!(Pin::new(&mut *socket).poll_write(context, &self.bytes[self.start..]))?;
+        while self.unsent() > 0 {
+            let own = &self.bytes[self.start..];
+            let writing = match self.shared.is_empty() {
+                true => Pin::new(&mut *socket).poll_write(context, own),
+                false => Pin::new(&mut *socket).poll_write_vectored(context, &[IoSlice::new(own), IoSlice::new(&self.shared)]),
+            };
+            let sent = ready!(writing)?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.start += sent;
+            let of_own = sent.min(own.len());
+            self.start += of_own;
+            self.shared.advance(sent - of_own);
             self.sent_total += sent as u64;
         }
         if self.bytes.capacity() > 0 {
@@ -76,3 +100,6 @@ impl Drop for Output {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,7 @@ fn send_trouble<D: Downstream>(core: &Core, down: &mut D, id: RequestId, trouble
         _ => Length::Known(own.content.len() as u64),
     };
     down.send_head(own.status, reason(own.status).as_bytes(), &own.lines, length);
-    down.send_data(&own.content);
+    down.send_shared(own.content.into());
     down.send_end(&Fields::default());
 }
 

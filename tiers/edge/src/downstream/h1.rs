@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use pumasi_http1::{Event, Fields, Framing, Known, Limits, Refusal, RequestDecoder, RequestHead, ResponseHead, Version, write};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -315,6 +316,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream for H1<S> {
             Body::None => {}
             Body::Raw => self.output.buffer().extend_from_slice(data),
             Body::Chunked => write::chunk(self.output.buffer(), data),
+        }
+    }
+
+    fn send_shared(&mut self, data: Bytes) {
+        match self.body {
+            Body::Raw => self.output.share(data),
+            Body::None | Body::Chunked => self.send_data(&data),
         }
     }
 
