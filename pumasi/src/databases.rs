@@ -4,9 +4,8 @@ use std::{
     collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
-    thread,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -25,10 +24,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The running databases.
 pub struct Databases {
-    running: Arc<Mutex<BTreeMap<String, Database>>>,
-    state: std::path::PathBuf,
-    /// Dropped with the databases: ends the thread that closes a second of their rates every second.
-    _ticking: mpsc::Sender<()>,
+    running: Mutex<BTreeMap<String, Database>>,
+    state: PathBuf,
 }
 
 struct Database {
@@ -66,8 +63,7 @@ impl<E: Engine> Tier for Server<E> {
 impl Databases {
     /// Opens and serves every database. Errors: a file that cannot be opened, an address that cannot be had.
     pub fn start(plans: &BTreeMap<String, SqlPlan>, state: &Path) -> anyhow::Result<Databases> {
-        let running: Arc<Mutex<BTreeMap<String, Database>>> = Arc::default();
-        let databases = Databases { state: state.to_owned(), _ticking: tick_every_second(&running)?, running };
+        let databases = Databases { state: state.to_owned(), running: Mutex::default() };
         databases.add(plans)?;
         Ok(databases)
     }
@@ -111,6 +107,11 @@ impl Databases {
         gone.into_iter().for_each(Database::stop);
     }
 
+    /// Closes a second of the rates that `status` shows.
+    pub fn tick(&self, now: Instant) {
+        self.running().values().for_each(|database| database.server.tick(now));
+    }
+
     pub fn status(&self) -> Vec<pumasi_status::Sql> {
         self.running().values().map(|database| database.server.status()).collect()
     }
@@ -152,20 +153,6 @@ fn open(plan: &SqlPlan, _state: &Path) -> anyhow::Result<Box<dyn Tier>> {
         EnginePlan::Embedded { .. } => bail!("this version has no embedded engine yet"),
         EnginePlan::Servers { .. } => bail!("this version cannot stand in front of MySQL servers yet. Use engine = \"embedded:FILE\""),
     }
-}
-
-fn tick_every_second(running: &Arc<Mutex<BTreeMap<String, Database>>>) -> anyhow::Result<mpsc::Sender<()>> {
-    let (ticking, stopped) = mpsc::channel();
-    let running = Arc::downgrade(running);
-    let tick = move || {
-        while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(Duration::from_secs(1)) {
-            let Some(running) = running.upgrade() else { return };
-            let now = Instant::now();
-            running.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(|database| database.server.tick(now));
-        }
-    };
-    thread::Builder::new().name("sql-ticks".into()).spawn(tick).context("cannot start a thread")?;
-    Ok(ticking)
 }
 
 // === The workers' own addresses ===

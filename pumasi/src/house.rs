@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -31,7 +32,9 @@ pub struct House {
     /// `None` if nothing listens (a configuration of databases only), or once it was drained.
     edge: Mutex<Option<Edge>>,
     /// Replaced whole by a reload.
-    current: ArcSwap<Current>,
+    current: Arc<ArcSwap<Current>>,
+    /// Dropped with the house: ends the thread that closes a second of all rates every second.
+    _seconds: mpsc::Sender<()>,
     /// Held through a whole reload: one at a time.
     reloading: Mutex<()>,
 }
@@ -73,7 +76,9 @@ impl House {
                 access_log: Box::new(std::io::stderr()),
             })?),
         };
+        let current = Arc::new(ArcSwap::from_pointee(Current { plan, pools, settings }));
         Ok(House {
+            _seconds: count_seconds(current.clone(), databases.clone())?,
             configuration,
             logging,
             diary,
@@ -81,7 +86,7 @@ impl House {
             databases,
             web,
             edge: Mutex::new(edge),
-            current: ArcSwap::from_pointee(Current { plan, pools, settings }),
+            current,
             reloading: Mutex::new(()),
         })
     }
@@ -118,6 +123,19 @@ impl House {
     fn with_edge<T>(&self, ask: impl FnOnce(&Edge) -> T) -> Option<T> {
         self.edge.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(ask)
     }
+}
+
+fn count_seconds(current: Arc<ArcSwap<Current>>, databases: Arc<Databases>) -> anyhow::Result<mpsc::Sender<()>> {
+    let (seconds, ended) = mpsc::channel();
+    let count = move || {
+        while let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(Duration::from_secs(1)) {
+            let now = Instant::now();
+            current.load().pools.values().for_each(|pool| pool.tick(now));
+            databases.tick(now);
+        }
+    };
+    thread::Builder::new().name("seconds".into()).spawn(count).context("cannot start a thread")?;
+    Ok(seconds)
 }
 
 // === Reload ===
@@ -247,7 +265,7 @@ impl House {
                     upstreams.len() - 1
                 });
                 upstreams[at].health = member.health().word().into();
-                upstreams[at].traffic.in_flight = u64::from(member.in_flight());
+                upstreams[at].traffic = member.traffic();
             }
             pumasi_status::Pool { name: plan.name.clone(), policy: policy_word(plan), upstreams }
         };

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{HealthChange, Pool, Upstream, health::Event};
+use crate::{HealthChange, Pool, Upstream, health::Event, micros};
 
 /// A place at an upstream, counted in flight until it ends. Dropping it without [`Lease::end`] frees the place and says nothing
 /// about the upstream: the client went away.
@@ -14,6 +14,8 @@ pub struct Lease {
     upstream: Arc<Upstream>,
     kind: Kind,
     started_us: u64,
+    /// The meter knows how it went.
+    told: bool,
     ended: bool,
 }
 
@@ -35,7 +37,8 @@ pub(crate) enum Kind {
 
 impl Lease {
     pub(crate) fn new(pool: Arc<Pool>, upstream: Arc<Upstream>, kind: Kind, started_us: u64) -> Lease {
-        Lease { pool, upstream, kind, started_us, ended: false }
+        upstream.meter.started();
+        Lease { pool, upstream, kind, started_us, told: false, ended: false }
     }
 
     pub(crate) fn make_trial(&mut self) {
@@ -60,6 +63,14 @@ impl Lease {
     pub fn observe(&mut self, outcome: Outcome, now: Instant) -> Option<HealthChange> {
         let now_us = self.pool.micros(now);
         let trial = std::mem::replace(&mut self.kind, Kind::Ordinary) == Kind::Trial;
+        let told = std::mem::replace(&mut self.told, true);
+        if !told {
+            let (latency_us, ok) = match outcome {
+                Outcome::Ok { latency } => (micros(latency), true),
+                Outcome::Failed => (now_us.saturating_sub(self.started_us), false),
+            };
+            self.upstream.meter.finished(latency_us, ok);
+        }
         let event = match outcome {
             Outcome::Ok { latency } => {
                 self.upstream.latency.observe(latency, now_us);
@@ -85,6 +96,9 @@ impl Lease {
     fn release(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
             self.upstream.release();
+            if !self.told {
+                self.upstream.meter.abandoned();
+            }
             self.pool.queue.wake_one();
         }
     }

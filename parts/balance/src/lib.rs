@@ -226,6 +226,13 @@ impl Pool {
         &self.queue
     }
 
+    /// Closes a second of what [`Upstream::traffic`] tells. Once a second, from one thread.
+    pub fn tick(&self, now: Instant) {
+        for upstream in self.upstreams().iter() {
+            upstream.meter.tick(now);
+        }
+    }
+
     /// Requests in flight over all members.
     pub fn in_flight(&self) -> u64 {
         self.state.load().upstreams.iter().map(|u| u64::from(u.in_flight())).sum()

@@ -386,3 +386,26 @@ fn assert_counts(names: &[String], expected: &[(&str, usize)], tolerance: usize)
         assert!(seen.abs_diff(*count) <= tolerance, "{name}: {seen} instead of {count}");
     }
 }
+
+// === traffic ===
+
+#[test]
+fn an_upstream_tells_what_it_was_asked_and_how_it_answered() {
+    let (pool, start) = (pool(Policy::RoundRobin, &[1]), Instant::now());
+    pool.tick(start);
+    lease(&pool, start).end(Outcome::Ok { latency: Duration::from_millis(3) }, start);
+    lease(&pool, start).end(Outcome::Failed, start + Duration::from_millis(1));
+    // Told while the body still streams, and not again when it ends.
+    let mut streaming = lease(&pool, start);
+    streaming.observe(ok(), start);
+    drop(streaming);
+    // The client of this one left before an answer.
+    drop(lease(&pool, start));
+    let waiting = lease(&pool, start);
+    pool.tick(start + Duration::from_secs(1));
+    let traffic = pool.upstreams()[0].traffic();
+    assert_eq!((traffic.requests_total, traffic.errors_total, traffic.in_flight), (4, 1, 1));
+    assert!((traffic.rate - 4.0).abs() < 0.01 && (traffic.success - 0.75).abs() < 0.01, "{traffic:?}");
+    assert!((2_900..=3_200).contains(&traffic.latency_us_max), "{traffic:?}");
+    drop(waiting);
+}

@@ -8,6 +8,8 @@ use std::{
 };
 
 use pumasi_freshness::Witness;
+use pumasi_metrics::Meter;
+use pumasi_status::Traffic;
 
 use crate::{
     HealthChange, Settings,
@@ -36,6 +38,8 @@ pub struct Upstream {
     /// Its place in weighted round robin.
     pub(crate) pass: AtomicU64,
     pub(crate) latency: PeakEwma,
+    /// What it answered, for status; latency is until the answer's first byte.
+    pub(crate) meter: Meter,
 }
 
 impl Upstream {
@@ -53,6 +57,7 @@ impl Upstream {
             up_since_us: AtomicU64::new(NOT_SEEN),
             pass: AtomicU64::new(0),
             latency: PeakEwma::default(),
+            meter: Meter::new(),
         }
     }
 
@@ -62,6 +67,11 @@ impl Upstream {
 
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// What it was asked and how it answered; rates and latency over the last ticks of [`crate::Pool::tick`].
+    pub fn traffic(&self) -> Traffic {
+        Traffic { in_flight: u64::from(self.in_flight()), ..self.meter.traffic() }
     }
 
     pub fn weight(&self) -> u32 {
