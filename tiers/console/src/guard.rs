@@ -36,6 +36,10 @@ pub const SECURITY_HEADERS: [(&str, &str); 6] = [
     ("cache-control", "no-store"),
 ];
 
+/// For a report in one file, whose style and pictures are inside it: nothing runs, nothing is fetched, nothing is sent.
+pub const REPORT_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 // === helpers ===
 
 /// Browsers say where a request comes from, other clients do not; `Sec-Fetch-Site` is believed first because no page can set it.

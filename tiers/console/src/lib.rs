@@ -11,6 +11,7 @@ mod exposition;
 mod guard;
 mod history;
 mod live;
+pub mod load;
 mod pages;
 mod token;
 mod verdict;
@@ -41,6 +42,11 @@ pub trait Service: Send + Sync + 'static {
     /// Reads the configuration anew and applies it. `Ok` says in a sentence or two what changed; `Err` what is wrong, and then
     /// nothing changed. May take as long as replacing every worker takes: it runs on a thread of its own.
     fn reload(&self) -> Result<String, String>;
+
+    /// Load tests, if this Pumasi can run them.
+    fn load_tests(&self) -> Option<&dyn load::LoadTests> {
+        None
+    }
 
     /// Drops kept pages whose path starts with `prefix` (every page for `/`). Says how many, or why it cannot.
     fn purge(&self, prefix: &str) -> Result<String, String>;

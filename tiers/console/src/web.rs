@@ -17,6 +17,7 @@ use crate::{
     Shared,
     bounded::Bounded,
     exposition, guard, live,
+    load::{LoadTests, Wanted},
     pages::{self, Notice, Page, Question},
 };
 
@@ -34,6 +35,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/", get(show))
         .route("/{page}", get(show))
         .route("/live/{page}", get(show_live))
+        .route("/load/{id}", get(load_report))
         .route("/metrics", get(metrics))
         .route("/health", get(async || "ok\n"))
         .route("/style.css", get(async || asset("text/css; charset=utf-8", pages::style())))
@@ -46,6 +48,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/configuration", get(async |State(shared): State<Arc<Shared>>| json(&shared.service.configuration())))
         .route("/api/reload", post(reload))
         .route("/api/purge", post(purge))
+        .route("/api/load/start", post(start_load))
+        .route("/api/load/stop", post(stop_load))
         .fallback(nothing_here)
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "This address does not take that method.\n"))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -157,6 +161,59 @@ async fn purge(State(shared): State<Arc<Shared>>, headers: HeaderMap, form: Resu
     caller.answer(&shared, Page::Stores, tokio::task::spawn_blocking(move || service.purge(&path)).await)
 }
 
+#[derive(Deserialize)]
+struct LoadForm {
+    path: String,
+    rate: String,
+    lasts_s: String,
+    #[serde(default)]
+    name: String,
+}
+
+async fn start_load(State(shared): State<Arc<Shared>>, headers: HeaderMap, form: Result<Form<LoadForm>, FormRejection>) -> Response {
+    let caller = match Caller::of(&shared, &headers) {
+        Ok(caller) => caller,
+        Err(refused) => return *refused,
+    };
+    let wanted = match form {
+        Ok(Form(form)) => Wanted::checked(&form.path, &form.rate, &form.lasts_s, &form.name),
+        Err(_) => Err("Say what to load by the form fields `path`, `rate` and `lasts_s`.".into()),
+    };
+    let outcome = match wanted {
+        Ok(wanted) => with_load_tests(&shared, move |tests| tests.start(&wanted)).await,
+        Err(refused) => Ok(Err(refused)),
+    };
+    caller.answer(&shared, Page::Load, outcome)
+}
+
+async fn stop_load(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let caller = match Caller::of(&shared, &headers) {
+        Ok(caller) => caller,
+        Err(refused) => return *refused,
+    };
+    caller.answer(&shared, Page::Load, with_load_tests(&shared, |tests| tests.stop()).await)
+}
+
+/// A report is a page in one piece with its own style inside: it gets a policy that allows just that.
+async fn load_report(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {
+    match with_load_tests(&shared, move |tests| tests.report(&id)).await {
+        Ok(Ok(page)) => ([(header::CONTENT_SECURITY_POLICY, guard::REPORT_POLICY)], Html(page)).into_response(),
+        _ => not_found(),
+    }
+}
+
+type Outcome = Result<Result<String, String>, tokio::task::JoinError>;
+
+/// Load tests are files and processes: asked on a thread that may wait for them.
+async fn with_load_tests(shared: &Arc<Shared>, ask: impl FnOnce(&dyn LoadTests) -> Result<String, String> + Send + 'static) -> Outcome {
+    let service = shared.service.clone();
+    tokio::task::spawn_blocking(move || match service.load_tests() {
+        Some(tests) => ask(tests),
+        None => Err("This Pumasi cannot run load tests.".into()),
+    })
+    .await
+}
+
 /// Somebody who may change something.
 enum Caller {
     /// A program with the token: gets JSON.
@@ -179,7 +236,7 @@ impl Caller {
         }
     }
 
-    fn answer(&self, shared: &Shared, page: Page, outcome: Result<Result<String, String>, tokio::task::JoinError>) -> Response {
+    fn answer(&self, shared: &Shared, page: Page, outcome: Outcome) -> Response {
         let outcome = outcome.unwrap_or_else(|error| Err(format!("It ended in a bug of ours: {error}")));
         let status = if outcome.is_ok() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
         match self {

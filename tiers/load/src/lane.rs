@@ -156,7 +156,7 @@ impl<'p> Lane<'p> {
             next_tick: 0,
             slice: Slice::new(0),
             slice_started: 0,
-            cpu_before: thread_cpu_ns(),
+            cpu_before: 0,
             total: Total::new(plan.steps.len()),
         })
     }
@@ -166,6 +166,8 @@ impl<'p> Lane<'p> {
         while Instant::now() < self.start {
             std::thread::sleep(self.start.saturating_duration_since(Instant::now()));
         }
+        // The clock of this thread: the lane was made by another, whose time may be ahead.
+        self.cpu_before = thread_cpu_ns();
         let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS);
         loop {
             let now = self.now();

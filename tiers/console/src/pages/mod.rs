@@ -2,6 +2,7 @@
 mod configuration;
 mod events;
 mod front;
+mod load;
 mod routes;
 mod sql;
 mod stores;
@@ -21,6 +22,7 @@ pub enum Page {
     Workers,
     Stores,
     Sql,
+    Load,
     Configuration,
     Events,
 }
@@ -31,6 +33,11 @@ pub struct Question {
     /// `5m`, `1h` or `1w`: how far back the charts reach.
     #[serde(default)]
     pub range: String,
+    /// Kept load tests to be compared.
+    #[serde(default)]
+    pub before: String,
+    #[serde(default)]
+    pub after: String,
 }
 
 /// A piece of a page that is replaced as a whole when it changes.
@@ -53,7 +60,8 @@ impl Notice {
 
 impl Page {
     /// In the order of the menu.
-    const ALL: [Page; 7] = [Page::Front, Page::Routes, Page::Workers, Page::Stores, Page::Sql, Page::Configuration, Page::Events];
+    const ALL: [Page; 8] =
+        [Page::Front, Page::Routes, Page::Workers, Page::Stores, Page::Sql, Page::Load, Page::Configuration, Page::Events];
 
     /// The page of an address: the empty name is the front page.
     pub fn named(name: &str) -> Option<Page> {
@@ -67,6 +75,7 @@ impl Page {
             Page::Workers => "workers",
             Page::Stores => "stores",
             Page::Sql => "sql",
+            Page::Load => "load",
             Page::Configuration => "configuration",
             Page::Events => "events",
         }
@@ -79,6 +88,7 @@ impl Page {
             Page::Workers => "Workers",
             Page::Stores => "Pages & results",
             Page::Sql => "SQL",
+            Page::Load => "Load tests",
             Page::Configuration => "Configuration",
             Page::Events => "Events",
         }
@@ -92,14 +102,16 @@ impl Page {
             Page::Workers => workers::parts(&picture.status),
             Page::Stores => stores::parts(&picture.status),
             Page::Sql => sql::parts(&picture.status),
+            Page::Load => load::parts(shared, question),
             Page::Configuration => configuration::parts(shared),
             Page::Events => events::parts(&picture.status),
         }
     }
 
     /// Forms below the parts. They are not parts: nothing replaces a form while somebody fills it in.
-    fn forms(self) -> Option<Markup> {
+    fn forms(self, shared: &Shared) -> Option<Markup> {
         match self {
+            Page::Load => shared.service.load_tests().map(|tests| load::form(tests.running().is_some())),
             Page::Configuration => Some(configuration::form()),
             Page::Stores => Some(stores::form()),
             _ => None,
@@ -109,7 +121,7 @@ impl Page {
 
 /// A whole page.
 pub fn whole(shared: &Shared, page: Page, question: &Question, signed_in: bool, notice: Option<&Notice>) -> Markup {
-    let live = format!("/live/{}{}", if page == Page::Front { "front" } else { page.name() }, range_query(question));
+    let live = format!("/live/{}{}", if page == Page::Front { "front" } else { page.name() }, query(question));
     let content = html! {
         main id="content" data-live=(live) {
             h1 { (page.title()) }
@@ -120,7 +132,7 @@ pub fn whole(shared: &Shared, page: Page, question: &Question, signed_in: bool, 
                 // Sentences are read aloud as they change; figures are not.
                 div id=(part.id) aria-live=[(part.id == front::VERDICTS).then_some("polite")] { (part.content) }
             }
-            @if let Some(forms) = page.forms() {
+            @if let Some(forms) = page.forms(shared) {
                 @if signed_in { (forms) } @else { p.quiet { a href="/login" { "Sign in" } " with the console's token to change something here." } }
             }
         }
@@ -206,9 +218,12 @@ fn frame(title: &str, at: Option<(Page, &str, bool)>, content: Markup) -> Markup
 
 // === pieces of pages ===
 
-fn range_query(question: &Question) -> String {
+/// What a live page must ask to be the same as the page it lives on.
+fn query(question: &Question) -> String {
+    let plain = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
     match question.range.as_str() {
         range @ ("1h" | "1w") => format!("?range={range}"),
+        _ if plain(&question.before) && plain(&question.after) => format!("?before={}&after={}", question.before, question.after),
         _ => String::new(),
     }
 }
