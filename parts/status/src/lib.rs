@@ -21,8 +21,8 @@ pub struct Status {
     pub events: Vec<Event>,
 }
 
-/// Requests as one place saw them.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// Requests as one place saw them. The default is a place that nobody asked anything: all of that succeeded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Traffic {
     pub requests_total: u64,
     pub errors_total: u64,
@@ -34,6 +34,22 @@ pub struct Traffic {
     pub latency_us_p95: u64,
     pub latency_us_p99: u64,
     pub latency_us_max: u64,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Traffic {
+            requests_total: 0,
+            errors_total: 0,
+            in_flight: 0,
+            rate: 0.0,
+            success: 1.0,
+            latency_us_p50: 0,
+            latency_us_p95: 0,
+            latency_us_p99: 0,
+            latency_us_max: 0,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
