@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-use pumasi_status::Status;
+use pumasi_status::{Status, Traffic};
 
 /// What the charts know of one second or one minute. Rates are per second; of a minute, latencies are the largest.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -160,20 +160,22 @@ impl Totals {
         let per_second = |then: u64, now: u64| now.saturating_sub(then) as f32 / seconds;
         let edge = &status.edge.traffic;
         let sql = || status.sql.iter().map(|sql| &sql.traffic);
+        // A latency of nobody is none, whatever was remembered from before.
+        let latency = |traffic: &Traffic, us: u64| if traffic.rate > 0.0 { us as f32 } else { 0.0 };
         Sample {
             unix_s: now.unix_s,
             rate: per_second(self.requests, now.requests),
             errors: per_second(self.errors, now.errors),
-            p50_us: edge.latency_us_p50 as f32,
-            p95_us: edge.latency_us_p95 as f32,
-            p99_us: edge.latency_us_p99 as f32,
+            p50_us: latency(edge, edge.latency_us_p50),
+            p95_us: latency(edge, edge.latency_us_p95),
+            p99_us: latency(edge, edge.latency_us_p99),
             in_flight: edge.in_flight as f32,
-            queue_p95_us: status.edge.queue_us_p95 as f32,
+            queue_p95_us: latency(edge, status.edge.queue_us_p95),
             kept: per_second(self.kept, now.kept),
             cpu: per_second(self.cpu_ms, now.cpu_ms) / 1000.0,
             workers_cpu: per_second(self.workers_cpu_ms, now.workers_cpu_ms) / 1000.0,
             sql_rate: per_second(self.statements, now.statements),
-            sql_p95_us: sql().map(|traffic| traffic.latency_us_p95).max().unwrap_or(0) as f32,
+            sql_p95_us: sql().map(|traffic| latency(traffic, traffic.latency_us_p95)).fold(0.0, f32::max),
             sql_in_flight: sql().map(|traffic| traffic.in_flight).sum::<u64>() as f32,
             memory: status.memory_bytes as f32,
         }

@@ -6,6 +6,7 @@ fn status(requests: u64, p50_us: u64) -> Status {
     let mut status = Status::default();
     status.edge.traffic.requests_total = requests;
     status.edge.traffic.latency_us_p50 = p50_us;
+    status.edge.traffic.rate = 5.0;
     status.cpu_ms = requests;
     status
 }
