@@ -41,6 +41,16 @@ pub enum Verb {
         #[command(flatten)]
         running: RunningArguments,
     },
+    /// Take an upstream out of rotation: it gets no further request, those in flight end
+    Drain {
+        /// Its name as `pumasi status` shows it, such as app.1
+        upstream: String,
+        /// Put it back into rotation
+        #[arg(long)]
+        undo: bool,
+        #[command(flatten)]
+        running: RunningArguments,
+    },
     /// Show what the running Pumasi is doing
     Status {
         #[command(flatten)]

@@ -16,7 +16,17 @@ use crate::{
 
 pub fn reload(running: &RunningArguments) -> Result<(), Failure> {
     // A mistake is told here as well as there, and with the code for it.
-    let answer = Console::of_running(&places(running, Mistakes::Tell)?)?.ask("POST", "/api/reload")?;
+    order(&places(running, Mistakes::Tell)?, "/api/reload", &[])
+}
+
+pub fn drain(upstream: &str, undo: bool, running: &RunningArguments) -> Result<(), Failure> {
+    let path = if undo { "/api/undrain" } else { "/api/drain" };
+    order(&places(running, Mistakes::Overlook)?, path, &[("upstream", upstream)])
+}
+
+/// Has the console do something and tells what it said.
+fn order(places: &[PathBuf], path: &str, form: &[(&str, &str)]) -> Result<(), Failure> {
+    let answer = Console::of_running(places)?.post(path, form)?;
     match answer.status {
         200 => {
             eprintln!("{}", message(&answer.body));
@@ -27,7 +37,7 @@ pub fn reload(running: &RunningArguments) -> Result<(), Failure> {
 }
 
 pub fn status(running: &RunningArguments, json: bool) -> Result<(), Failure> {
-    let answer = Console::of_running(&places(running, Mistakes::Overlook)?)?.ask("GET", "/api/status")?;
+    let answer = Console::of_running(&places(running, Mistakes::Overlook)?)?.get("/api/status")?;
     if answer.status != 200 {
         return Err(anyhow!("the console answers {}: {}", answer.status, message(&answer.body)).into());
     }

@@ -50,24 +50,43 @@ impl Console {
     }
 
     /// Errors: `Unreachable` if nobody answers or the answer is not HTTP.
-    pub fn ask(&self, method: &str, path: &str) -> Result<Answer, Failure> {
-        self.exchange(method, path)
+    pub fn get(&self, path: &str) -> Result<Answer, Failure> {
+        self.ask("GET", path, "")
+    }
+
+    /// The same with a form.
+    pub fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<Answer, Failure> {
+        let fields: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect();
+        self.ask("POST", path, &fields.join("&"))
+    }
+
+    fn ask(&self, method: &str, path: &str, form: &str) -> Result<Answer, Failure> {
+        self.exchange(method, path, form)
             .map_err(|error| Failure::Unreachable(format!("the console at {} does not answer: {error:#}.", self.address)))
     }
 
-    fn exchange(&self, method: &str, path: &str) -> anyhow::Result<Answer> {
+    fn exchange(&self, method: &str, path: &str, form: &str) -> anyhow::Result<Answer> {
         let mut stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(5))?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let Console { address, token } = self;
+        let (Console { address, token }, length) = (self, form.len());
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\nAccept: application/json\r\n\
-             Content-Length: 0\r\nConnection: close\r\n\r\n"
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{form}"
         )?;
         let mut bytes = vec![];
         stream.take(ANSWER_BYTES_MAX).read_to_end(&mut bytes)?;
         parse(&bytes)
     }
+}
+
+/// A form's value: everything but letters and digits as %XX.
+fn percent_encoded(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
 }
 
 /// A listener on every interface is reached over loopback.

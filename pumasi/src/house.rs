@@ -226,6 +226,33 @@ fn pool_configs(plan: &Plan, pools: &Pools) -> Vec<PoolConfig> {
     plan.pools.values().filter_map(|plan| Some(PoolConfig { plan: plan.clone(), pool: pools.get(&plan.name)?.clone() })).collect()
 }
 
+// === Rotation ===
+
+impl House {
+    /// Takes an upstream out of rotation, or puts it back. A worker that is started anew is in rotation again.
+    pub fn drain(&self, name: &str, back: bool) -> Result<String, String> {
+        let current = self.current.load();
+        let members =
+            || current.pools.values().flat_map(|pool| pool.upstreams().iter().map(|u| (pool.clone(), u.clone())).collect::<Vec<_>>());
+        let Some((pool, upstream)) = members().find(|(_, upstream)| upstream.name == name) else {
+            let names: Vec<String> = members().map(|(_, upstream)| upstream.name.clone()).collect();
+            let near = pumasi_config::nearest(name, names.iter().map(String::as_str));
+            let remedy = near.map_or_else(|| format!("There are: {}.", names.join(", ")), |near| format!("Did you mean {near}?"));
+            return Err(format!("no upstream is called {name:?}. {remedy}"));
+        };
+        let now = Instant::now();
+        let change = if back { pool.undrain(&upstream, now) } else { pool.drain(&upstream, now) };
+        let done = match (change, back) {
+            (None, true) => format!("{name} was in rotation already"),
+            (None, false) => format!("{name} was drained already"),
+            (Some(_), true) => format!("{name} is back in rotation"),
+            (Some(_), false) => format!("{name} gets no further request; {} in flight", upstream.in_flight()),
+        };
+        self.diary.note("info", "rotation", &done);
+        Ok(done)
+    }
+}
+
 // === The picture ===
 
 impl House {

@@ -59,6 +59,7 @@ fn carry_out(arguments: Arguments) -> Result<ExitCode, Failure> {
             run::run(Configuration::to_run(&configuration, workers, &command)?, &run::Ordinary)
         }
         Verb::Reload { running } => ask::reload(&running),
+        Verb::Drain { upstream, undo, running } => ask::drain(&upstream, undo, &running),
         Verb::Status { running, json } => ask::status(&running, json),
         Verb::Validate { configuration, json } => show::validate(&configuration, json),
         Verb::Config { verb: ConfigVerb::Show { configuration, origin, json } } => show::settings(&configuration, origin, json),

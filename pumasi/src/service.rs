@@ -1,6 +1,6 @@
 //! The house as the console sees and steers it.
 
-use pumasi_console::{Service, Setting};
+use pumasi_console::{Drain, Service, Setting};
 use pumasi_status::Status;
 
 use crate::house::House;
@@ -25,5 +25,9 @@ impl Service for House {
 
     fn purge(&self, _prefix: &str) -> Result<String, String> {
         Err("this version keeps no pages".into())
+    }
+
+    fn drain(&self, upstream: &str, drain: Drain) -> Result<String, String> {
+        House::drain(self, upstream, drain == Drain::Back)
     }
 }

@@ -358,3 +358,21 @@ fn status_shows_workers_and_edge() {
     assert!(workers.iter().all(|worker| worker.state == "ready" && worker.memory_bytes > 1_000_000 && worker.pid.is_some()), "{workers:?}");
     assert!(status.edge.traffic.requests_total >= 1, "{:?}", status.edge);
 }
+
+#[test]
+fn a_drained_worker_gets_nothing_until_it_is_put_back() {
+    let directory = directory();
+    fs::write(directory.path().join("pumasi.toml"), configured("one", "policy = \"round-robin\"")).expect("writable");
+    let pumasi = Pumasi::start(directory.path(), &["run"]);
+    let site = pumasi.site();
+    let seen = || (0..20).filter_map(|_| get(site, "/").ok()).map(|(_, body)| body).collect::<std::collections::BTreeSet<_>>().len();
+    wait_for("both workers to answer", || (seen() == 2).then_some(()));
+    let it = run(directory.path(), &["drain", "app.1"]);
+    assert_eq!((it.code, it.stderr.as_str()), (Some(0), "app.1 gets no further request; 0 in flight\n"));
+    assert_eq!(seen(), 1);
+    let it = run(directory.path(), &["drain", "app.1", "--undo"]);
+    assert_eq!((it.code, it.stderr.as_str()), (Some(0), "app.1 is back in rotation\n"));
+    assert_eq!(seen(), 2);
+    let it = run(directory.path(), &["drain", "ap.1"]);
+    assert_eq!((it.code, it.stderr.as_str()), (Some(1), "pumasi: no upstream is called \"ap.1\". Did you mean app.1?\n"));
+}

@@ -50,6 +50,17 @@ pub trait Service: Send + Sync + 'static {
 
     /// Drops kept pages whose path starts with `prefix` (every page for `/`). Says how many, or why it cannot.
     fn purge(&self, prefix: &str) -> Result<String, String>;
+
+    /// Takes the upstream of that name out of rotation, or puts it back. Says what was done, or why not.
+    fn drain(&self, upstream: &str, drain: Drain) -> Result<String, String>;
+}
+
+/// Which way [`Service::drain`] goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drain {
+    /// No further request; those in flight end.
+    Out,
+    Back,
 }
 
 /// One effective value of the configuration.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use crate::{
-    Shared,
+    Drain, Shared,
     bounded::Bounded,
     exposition, guard, live,
     load::{LoadTests, Wanted},
@@ -50,6 +50,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/purge", post(purge))
         .route("/api/load/start", post(start_load))
         .route("/api/load/stop", post(stop_load))
+        .route("/api/drain", post(async |state, headers, form| drain(state, headers, form, Drain::Out).await))
+        .route("/api/undrain", post(async |state, headers, form| drain(state, headers, form, Drain::Back).await))
         .fallback(nothing_here)
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "This address does not take that method.\n"))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -212,6 +214,23 @@ async fn with_load_tests(shared: &Arc<Shared>, ask: impl FnOnce(&dyn LoadTests) 
         None => Err("This Pumasi cannot run load tests.".into()),
     })
     .await
+}
+
+#[derive(Deserialize)]
+struct Drained {
+    upstream: String,
+}
+
+async fn drain(State(shared): State<Arc<Shared>>, headers: HeaderMap, form: Result<Form<Drained>, FormRejection>, way: Drain) -> Response {
+    let caller = match Caller::of(&shared, &headers) {
+        Ok(caller) => caller,
+        Err(refused) => return *refused,
+    };
+    let Ok(Form(Drained { upstream })) = form else {
+        return caller.answer(&shared, Page::Workers, Ok(Err("Say which upstream by the form field `upstream`, such as app.1.".into())));
+    };
+    let service = shared.service.clone();
+    caller.answer(&shared, Page::Workers, tokio::task::spawn_blocking(move || service.drain(&upstream, way)).await)
 }
 
 /// Somebody who may change something.

@@ -114,6 +114,7 @@ impl Page {
             Page::Load => shared.service.load_tests().map(|tests| load::form(tests.running().is_some())),
             Page::Configuration => Some(configuration::form()),
             Page::Stores => Some(stores::form()),
+            Page::Workers => Some(workers::form()),
             _ => None,
         }
     }

@@ -54,3 +54,15 @@ fn exits(pool: &Pool) -> Markup {
         }
     }
 }
+
+pub fn form() -> Markup {
+    html! {
+        h2 { "Drain" }
+        form.narrow method="post" action="/api/drain" {
+            label for="upstream" { "An upstream that shall get no further request" }
+            input #upstream name="upstream" placeholder="app.1" required;
+            button { "Drain" }
+            button formaction="/api/undrain" { "Put back" }
+        }
+    }
+}

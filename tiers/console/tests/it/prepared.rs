@@ -7,7 +7,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use pumasi_console::{Service, Setting};
+use pumasi_console::{Drain, Service, Setting};
 use pumasi_status::{Digest, Edge, Event, Pool, Route, Sql, Status, Store, Traffic, Upstream, Worker};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -178,6 +178,13 @@ impl Service for Prepared {
     fn purge(&self, prefix: &str) -> Result<String, String> {
         self.purged.lock().unwrap().push(prefix.to_owned());
         Ok(format!("Dropped 104 pages below {prefix}"))
+    }
+
+    fn drain(&self, upstream: &str, drain: Drain) -> Result<String, String> {
+        match upstream {
+            "app.1" => Ok(format!("{upstream}: {drain:?}")),
+            _ => Err(format!("there is no upstream {upstream}")),
+        }
     }
 }
 
