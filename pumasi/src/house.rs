@@ -74,6 +74,7 @@ impl House {
                 plan: plan.edge.clone(),
                 pools: pool_configs(&plan, &pools),
                 access_log: Box::new(std::io::stderr()),
+                freshness: None,
             })?),
         };
         let current = Arc::new(ArcSwap::from_pointee(Current { plan, pools, settings }));

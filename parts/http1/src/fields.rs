@@ -46,7 +46,7 @@ impl Fields {
     }
 
     /// Name and value of each field, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         self.list.iter().map(|field| (self.name(field), self.value(field)))
     }
 

@@ -194,6 +194,9 @@ impl RequestHead {
             (Some(length), false) => Framing::Length(length),
             (_, true) => Framing::Chunked,
         };
+        if facts.coded_to_the_end {
+            return Err(Refusal::ChunkedNotLast); // RFC 9112 §6.3 item 4.2: the length of a request must be known
+        }
         let http11 = self.version == Version::Http11;
         self.keep_alive = !facts.close && (http11 || facts.keep_alive);
         self.nominates = facts.nominates;
@@ -215,6 +218,8 @@ impl RequestHead {
 pub(crate) struct Facts {
     pub length: Option<u64>,
     pub chunked: bool,
+    /// There are transfer codings, and chunked is not among them.
+    pub coded_to_the_end: bool,
     pub close: bool,
     pub keep_alive: bool,
     pub upgrade: bool,
@@ -252,11 +257,11 @@ impl Facts {
             if version == Version::Http10 {
                 return Err(Refusal::ChunkedInHttp10);
             }
-            check_codings(fields)?;
+            facts.chunked = check_codings(fields)?;
+            facts.coded_to_the_end = !facts.chunked;
             if facts.length.is_some() {
                 return Err(Refusal::LengthAndChunked);
             }
-            facts.chunked = true;
         }
         Ok(facts)
     }
@@ -276,8 +281,9 @@ fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
     number.filter(|&n| n <= i64::MAX as u64).ok_or(Refusal::Length)
 }
 
-/// The one coding we have is chunked, once and last (RFC 9112 §6.1, §7).
-fn check_codings(fields: &Fields) -> Result<(), Refusal> {
+/// The one coding we have is chunked, once and last (RFC 9112 §6.1, §7). `false`: it is not among them, and what that means depends on
+/// the direction.
+fn check_codings(fields: &Fields) -> Result<bool, Refusal> {
     let mut seen_chunked = false;
     let mut unknown = false;
     for value in fields.all(Known::TransferEncoding) {
@@ -292,9 +298,9 @@ fn check_codings(fields: &Fields) -> Result<(), Refusal> {
         }
     }
     match (seen_chunked, unknown) {
-        (true, false) => Ok(()),
+        (true, false) => Ok(true),
         (true, true) => Err(Refusal::CodingUnknown),
-        (false, _) => Err(Refusal::ChunkedNotLast),
+        (false, _) => Ok(false),
     }
 }
 

@@ -97,6 +97,7 @@ impl ResponseHead {
             (100..=199 | 204 | 304, ..) => Framing::Empty, // RFC 9112 §6.3 item 1
             _ if asked.head => Framing::Empty,
             (.., true) => Framing::Chunked,
+            _ if facts.coded_to_the_end => Framing::UntilClose, // item 4.1: not ambiguous, and never reused
             (_, Some(0), _) => Framing::Empty,
             (_, Some(length), _) => Framing::Length(length),
             (_, None, false) => Framing::UntilClose, // item 8

@@ -35,6 +35,8 @@ pub enum Bypass {
     TooLarge,
     /// It ended before its announced end.
     Incomplete,
+    /// Trailers follow its content; the store has no place for them.
+    Trailers,
     /// The page store's budget is spent on entries that are in use.
     NoRoom,
     // --- decided by the route or by automatic mode ---
@@ -67,6 +69,7 @@ impl Bypass {
             Bypass::SetCookie => "set-cookie",
             Bypass::TooLarge => "too-large",
             Bypass::Incomplete => "incomplete",
+            Bypass::Trailers => "trailers",
             Bypass::NoRoom => "no-room",
             Bypass::Off => "off",
             Bypass::Personal => "personal",
@@ -75,7 +78,7 @@ impl Bypass {
         }
     }
 
-    pub const ALL: [Bypass; 21] = [
+    pub const ALL: [Bypass; 22] = [
         Bypass::Method,
         Bypass::RequestNoStore,
         Bypass::Precondition,
@@ -92,6 +95,7 @@ impl Bypass {
         Bypass::SetCookie,
         Bypass::TooLarge,
         Bypass::Incomplete,
+        Bypass::Trailers,
         Bypass::NoRoom,
         Bypass::Off,
         Bypass::Personal,

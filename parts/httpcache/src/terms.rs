@@ -100,6 +100,11 @@ impl Terms {
         i64::from(self.lifetime_s) - self.age_s(now_ms) as i64
     }
 
+    /// Whether an ordinary request can ever be answered with it without asking the origin first.
+    pub fn reusable(&self) -> bool {
+        self.lifetime_s > self.initial_age_s && !self.flags.has(Flags::NO_CACHE)
+    }
+
     /// What may be done with it for this request.
     pub fn reuse(&self, asked: &Asked<'_>, now_ms: u64) -> Reuse {
         let wants = &asked.directives;

@@ -40,6 +40,7 @@ pub struct Fill {
     loan: Loan,
     /// What Content-Length promises.
     length: Option<u64>,
+    object_bytes_max: u64,
     failed: Option<Bypass>,
 }
 
@@ -64,7 +65,7 @@ impl Lead {
     pub fn begin<'a>(self, asked: &Asked<'_>, fields: impl FieldLines<'a> + Clone, head: Head<'_>, now_ms: u64) -> Result<Fill, NotStored> {
         let answered = Answered::of(head.status, field_lines(head.lines));
         let at = Exchange { request_ms: self.request_ms, response_ms: now_ms };
-        let terms = storing(asked, &answered, self.query(), &self.pages.settings.rules, at);
+        let terms = storing(asked, &answered, self.query(), &self.pages.settings.load().rules, at);
         self.collect(fields, head, &answered, terms, now_ms)
     }
 
@@ -92,7 +93,7 @@ impl Lead {
         });
         let answered = Answered::of(page.status, field_lines(&merged).chain(field_lines(&age)));
         let at = Exchange { request_ms: self.request_ms, response_ms: now_ms };
-        let terms = storing(asked, &answered, self.query(), &self.pages.settings.rules, at);
+        let terms = storing(asked, &answered, self.query(), &self.pages.settings.load().rules, at);
         let renewed = Draft {
             status: page.status,
             reason: page.reason.clone(),
@@ -146,7 +147,7 @@ impl Lead {
         terms: Result<Terms, Bypass>,
         now_ms: u64,
     ) -> Result<Fill, NotStored> {
-        let too_large = head.length.is_some_and(|length| length > self.pages.settings.object_bytes_max);
+        let too_large = head.length.is_some_and(|length| length > self.pages.settings.load().object_bytes_max);
         let terms = if too_large { terms.and(Err(Bypass::TooLarge)) } else { terms };
         match terms.and_then(|terms| self.draft(answered, fields, head, terms)) {
             Ok(draft) => Ok(Fill::new(self, draft, head.length)),
@@ -231,7 +232,8 @@ impl Drop for Lead {
 impl Fill {
     fn new(lead: Lead, draft: Draft, length: Option<u64>) -> Fill {
         let loan = Loan { pages: lead.pages.clone(), bytes: 0 };
-        let mut fill = Fill { lead, draft, body: Vec::new(), loan, length, failed: None };
+        let object_bytes_max = lead.pages.settings.load().object_bytes_max;
+        let mut fill = Fill { lead, draft, body: Vec::new(), loan, length, object_bytes_max, failed: None };
         if let Some(length) = length {
             fill.make_room(length);
         }
@@ -241,12 +243,12 @@ impl Fill {
     /// The next bytes of the content.
     pub fn data(&mut self, data: &[u8]) {
         let needed = (self.body.len() + data.len()) as u64;
-        if needed > self.lead.pages.settings.object_bytes_max {
+        if needed > self.object_bytes_max {
             self.fail(Bypass::TooLarge);
         }
         if needed > self.loan.bytes {
             // Twice as much each time, as vectors grow, but never past what may be stored.
-            self.make_room(needed.max((2 * self.loan.bytes).min(self.lead.pages.settings.object_bytes_max)));
+            self.make_room(needed.max((2 * self.loan.bytes).min(self.object_bytes_max)));
         }
         if self.failed.is_none() {
             self.body.extend_from_slice(data);
@@ -260,7 +262,7 @@ impl Fill {
 
     /// As [`Fill::finish`], with what the page was made of.
     pub fn finish_with(self, entry: Option<Entry>, now_ms: u64) -> Result<Arc<Page>, NotStored> {
-        let Fill { lead, draft, body, loan, length, failed } = self;
+        let Fill { lead, draft, body, loan, length, failed, .. } = self;
         let complete = length.is_none_or(|length| length == body.len() as u64);
         let result = match failed.or((!complete).then_some(Bypass::Incomplete)) {
             Some(reason) => Err(lead.refuse(reason, now_ms)),
@@ -295,7 +297,7 @@ impl Loan {
     /// Whether the budget lends that much.
     fn raise_to(&mut self, bytes: u64) -> bool {
         let more = bytes.saturating_sub(self.bytes);
-        let most = self.pages.filling_max;
+        let most = self.pages.settings.load().filling_max();
         let take = |lent: u64| lent.checked_add(more).filter(|lent| *lent <= most);
         let lent = self.pages.filling.fetch_update(Relaxed, Relaxed, take).is_ok();
         if lent {

@@ -44,10 +44,12 @@ pub use page::Page;
 pub use purge::{Purge, PurgeKind};
 pub use reply::{Content, Reply, Told};
 
+use arc_swap::ArcSwap;
 use counters::Counters;
 use flight::Flight;
 use marks::Marks;
-use pumasi_evict::{Policy, Store};
+pub use pumasi_evict::Policy;
+use pumasi_evict::Store;
 use pumasi_freshness::Freshness;
 use pumasi_httpcache::{Asked, Bypass, FieldLines, Forward, Grace, Reuse, Rules, Why};
 use resource::Resource;
@@ -68,19 +70,36 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Less would leave shards too small for one ordinary page.
-    pub const BUDGET_MIN: u64 = 4 << 20;
+    /// Less would leave no room for pages beside the purge marks.
+    pub const BUDGET_MIN: u64 = 1 << 20;
+}
+
+impl Settings {
+    /// A quarter at most is lent to answers on their way in.
+    fn filling_max(&self) -> u64 {
+        self.budget_bytes.max(Settings::BUDGET_MIN) / 4
+    }
+
+    fn room_for_stored(&self, marks: &Marks) -> u64 {
+        self.budget_bytes.max(Settings::BUDGET_MIN) - self.filling_max() - marks.bytes()
+    }
+
+    /// With an `object_bytes_max` that really fits: a page has a head and an index entry as well, and comes in on loan.
+    fn fitted(self, per_shard: u64) -> Settings {
+        let most = per_shard.saturating_sub(OBJECT_SLACK).min(self.filling_max());
+        Settings { object_bytes_max: self.object_bytes_max.min(most), ..self }
+    }
 }
 
 /// The store. One per process.
 pub struct Pages {
-    settings: Settings,
+    settings: ArcSwap<Settings>,
     keys: Keys,
+    /// A power of two of them.
     shards: Box<[Mutex<Shard>]>,
     marks: Marks,
     /// Bytes of answers being collected; part of the budget.
     filling: AtomicU64,
-    filling_max: u64,
     counters: Counters,
     freshness: Option<Arc<Freshness>>,
 }
@@ -112,27 +131,36 @@ pub enum Lookup {
 impl Pages {
     /// `freshness`: where automatic pages look up whether a write has overtaken them.
     pub fn new(settings: Settings, freshness: Option<Arc<Freshness>>) -> Arc<Pages> {
-        let budget = settings.budget_bytes.max(Settings::BUDGET_MIN);
-        // A quarter at most is lent to answers on their way in; what is not lent is not taken from the stored ones.
-        let filling_max = budget / 4;
         let marks = Marks::default();
-        let per_shard = (budget - filling_max - marks.bytes()) / SHARDS as u64;
-        let shard = || Mutex::new(Shard { resources: Store::new(settings.policy, per_shard), flights: HashMap::new() });
-        let settings = Settings { object_bytes_max: settings.object_bytes_max.min(per_shard - OBJECT_SLACK), ..settings };
+        let room = settings.room_for_stored(&marks);
+        // As many locks as leave each part of the room large enough for some of the largest pages.
+        let shards = (room / (4 * settings.object_bytes_max.max(1))).clamp(1, SHARDS_MAX);
+        let shards = 1 << shards.ilog2();
+        let shard = || Mutex::new(Shard { resources: Store::new(settings.policy, room / shards), flights: HashMap::new() });
         Arc::new(Pages {
-            settings,
             keys: Keys::default(),
-            shards: (0..SHARDS).map(|_| shard()).collect(),
+            shards: (0..shards).map(|_| shard()).collect(),
+            settings: ArcSwap::from_pointee(settings.fitted(room / shards)),
             marks,
             filling: AtomicU64::new(0),
-            filling_max,
             counters: Counters::default(),
             freshness,
         })
     }
 
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// Other settings, as a reload brings them. What no longer fits leaves at once; the policy stays as it was.
+    pub fn reconfigure(&self, settings: Settings) {
+        let per_shard = settings.room_for_stored(&self.marks) / self.shards.len() as u64;
+        self.settings.store(Arc::new(settings.fitted(per_shard)));
+        for shard in &self.shards {
+            let mut left = Vec::new();
+            lock(shard).resources.set_budget(per_shard, &mut left);
+            self.counters.evicted(left.iter().map(|resource| resource.pages().len() as u64).sum());
+        }
+    }
+
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
     }
 
     /// The key of a request's target. `scheme` and `host` in any case.
@@ -163,6 +191,7 @@ impl Pages {
             page => page,
         };
         let reuse = page.as_ref().map(|page| page.terms_now(&self.marks).reuse(asked, now_ms));
+        let wants_any = asked.directives == pumasi_httpcache::directives::RequestDirectives::default();
         let why = match (&page, varies) {
             (None, true) => Forward::VaryMiss,
             (None, false) => Forward::UriMiss,
@@ -179,10 +208,13 @@ impl Pages {
             _ if asked.directives.only_if_cached => Lookup::OnlyIfCached,
             // A HEAD's answer fills nothing.
             (_, _) if asked.method == pumasi_httpcache::Method::Head => Lookup::Pass(Bypass::Method),
-            (Some(page), Some(Reuse::Validate(grace))) => match self.join(&mut shard, key, fields, now_ms, true) {
-                Ok(lead) => Lookup::Validate { page, grace, lead },
-                Err(other) => other,
-            },
+            // Waiting is worth it only for what may be used without asking again: by this request, and by the page's own terms.
+            (Some(page), Some(Reuse::Validate(grace))) => {
+                match self.join(&mut shard, key, fields, now_ms, wants_any && page.terms.reusable()) {
+                    Ok(lead) => Lookup::Validate { page, grace, lead },
+                    Err(other) => other,
+                }
+            }
             _ => match self.join(&mut shard, key, fields, now_ms, asked.plain() && !alone) {
                 Ok(lead) => Lookup::Miss { lead, why },
                 Err(other) => other,
@@ -197,6 +229,11 @@ impl Pages {
         lookup
     }
 
+    /// A lead nobody waits for: for the answer to a POST that is at the same time what a GET would get (RFC 9110 §9.3.3).
+    pub fn lead(self: &Arc<Pages>, key: &Key, now_ms: u64) -> Lead {
+        Lead::new(self.clone(), key.clone(), None, self.marks.sequence(), now_ms)
+    }
+
     /// What the store holds and has done.
     pub fn status(&self) -> pumasi_status::Store {
         let (mut entries, mut bytes) = (0, 0);
@@ -205,7 +242,7 @@ impl Pages {
             entries += shard.resources.iter().map(|resource| resource.pages().len() as u64).sum::<u64>();
             bytes += shard.resources.bytes();
         }
-        self.counters.status(entries, bytes + self.filling.load(Relaxed) + self.marks.bytes(), self.settings.budget_bytes)
+        self.counters.status(entries, bytes + self.filling.load(Relaxed) + self.marks.bytes(), self.settings.load().budget_bytes)
     }
 
     /// Purged, invalidated, or overtaken by a write.
@@ -227,7 +264,7 @@ impl Pages {
         }
         let name = self.flight_name(shard, key, fields);
         match shard.flights.get(&name) {
-            Some(flight) => Err(flight.board(self.settings.waiters_max).map_or(Lookup::Full, Lookup::Wait)),
+            Some(flight) => Err(flight.board(self.settings.load().waiters_max).map_or(Lookup::Full, Lookup::Wait)),
             None => Ok(self.depart(shard, key, name, now_ms)),
         }
     }
@@ -303,15 +340,14 @@ impl Pages {
 
     fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
         // The index uses the hash's low bits and its top seven; these are in between.
-        lock(&self.shards[(key.hash >> 40) as usize % SHARDS])
+        lock(&self.shards[(key.hash >> 40) as usize & (self.shards.len() - 1)])
     }
 }
 
 // === helpers ===
 
-/// Locks of their own. With two dozen cores at most two of them want the same one in a hundred times, and each shard's part of the
-/// budget still holds many pages.
-const SHARDS: usize = 64;
+/// A look-up holds its lock for some 150 ns: with this many, even a hundred cores rarely meet.
+const SHARDS_MAX: u64 = 64;
 
 /// What a page weighs beside its body, at most, for `object_bytes_max` to be a size that really fits: a head of 64 KiB and the index.
 const OBJECT_SLACK: u64 = 32 << 10;

@@ -44,7 +44,7 @@ impl Marks {
     }
 
     pub fn place(hash: u64) -> Mark {
-        Mark((hash >> 20) as u16)
+        Mark((hash >> 20) as u16 % PLACES as u16)
     }
 
     /// What began before now and has this mark is gone.
@@ -96,8 +96,8 @@ impl Marks {
 
 // === helpers ===
 
-/// Every value of a [`Mark`]. 1 MiB for both tables; a purged tag or target takes one stored page in 65 536 with it by accident.
-const PLACES: usize = 1 << 16;
+/// 256 KiB for both tables; a purged tag or target takes one stored page in 16 384 with it by accident.
+const PLACES: usize = 1 << 14;
 
 /// Purged patterns remembered for fetches that are under way: more in the time of one fetch are an accident or an attack, and cost its
 /// being stored.

@@ -81,7 +81,7 @@ fn what_is_being_filled_counts_and_has_its_own_bound() {
 
     let most = site.pages.settings().object_bytes_max;
     let mut fills: Vec<Fill> = Vec::new();
-    while (fills.len() as u64 + 1) * most <= site.pages.filling_max {
+    while (fills.len() as u64 + 1) * most <= site.pages.settings().filling_max() {
         fills.push(site.begin(&format!("/{}", fills.len()), "", "Cache-Control: max-age=60\r\n", Some(most)));
     }
     let mut over = site.begin("/over", "", "Cache-Control: max-age=60\r\n", Some(most));

@@ -29,6 +29,8 @@ pub(crate) enum Trouble {
     BadAnswer,
     /// It did not begin to answer in time.
     NoAnswer,
+    /// The client wanted it from the store or not at all (RFC 9111 §5.2.1.7).
+    OnlyIfCached,
 }
 
 impl Trouble {
@@ -42,7 +44,7 @@ impl Trouble {
             Trouble::NoRoute => 404,
             Trouble::NoUpstream | Trouble::QueueFull | Trouble::QueueTimeout | Trouble::Unreachable => 503,
             Trouble::BadAnswer => 502,
-            Trouble::NoAnswer => 504,
+            Trouble::NoAnswer | Trouble::OnlyIfCached => 504,
         }
     }
 
@@ -61,6 +63,7 @@ impl Trouble {
             Trouble::Unreachable => "The application does not accept connections.".into(),
             Trouble::BadAnswer => "The application broke off, or its answer was not valid.".into(),
             Trouble::NoAnswer => "The application did not answer in time.".into(),
+            Trouble::OnlyIfCached => "The page is not stored here, and the request asked for a stored one only.".into(),
         }
     }
 
@@ -72,6 +75,7 @@ impl Trouble {
             Trouble::NoRoute => "Check the address. The routes are under [[edge.route]] in pumasi.toml.",
             Trouble::HeadTimeout | Trouble::ContentTimeout => "Check the connection, then try again.",
             Trouble::BadAnswer => "Try again; if it stays like this, the application's log says more under the request's name.",
+            Trouble::OnlyIfCached => "Ask without Cache-Control: only-if-cached.",
             _ => "Try again in a moment.",
         }
     }

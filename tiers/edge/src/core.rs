@@ -12,6 +12,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
+use pumasi_pagestore::Pages;
 use tokio::{net::TcpListener, sync::mpsc};
 use tracing::warn;
 
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     /// Client connections open over all cores; bounded by `EdgeLimits::connections_max`.
     pub connections: AtomicUsize,
     pub draining: AtomicBool,
+    /// Stored pages, for routes that want it.
+    pub pages: Arc<Pages>,
     /// Distinguishes this run's request ids from the last run's.
     pub run: u64,
 }

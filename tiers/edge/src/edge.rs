@@ -16,7 +16,9 @@ use std::{
 use arc_swap::ArcSwap;
 use pumasi_balance::{Policy, Pool, Settings};
 use pumasi_config::{BalancePolicy, EdgePlan, Members, PagesMode, PoolPlan};
+use pumasi_freshness::Freshness;
 use pumasi_histogram::Snapshot as Latencies;
+use pumasi_pagestore::{Pages, Purge, PurgeKind};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tracing::info;
@@ -26,7 +28,7 @@ use crate::{
     control::{self, Wanted, set_members},
     core::{self, Command, CoreStart, Shared},
     counters::{CoreCounters, TrafficCounters},
-    listen,
+    listen, pages,
     routes::{PoolPart, Snapshot},
 };
 
@@ -36,6 +38,8 @@ pub struct EdgeConfig {
     pub pools: Vec<PoolConfig>,
     /// Where access-log lines go, if the plan wants any. Written by a thread of its own.
     pub access_log: Box<dyn Write + Send>,
+    /// Where automatic pages look up whether a write has overtaken them; the SQL tier's own. `None`: nothing is stored automatically.
+    pub freshness: Option<Arc<Freshness>>,
 }
 
 /// A pool and how it is configured. Fixed upstreams are resolved, joined and left by the edge; workers join and leave by the web tier.
@@ -80,7 +84,7 @@ struct CoreHandle {
 impl Edge {
     /// Binds every address, then starts the threads: an address that is taken is an error before anything runs.
     pub fn start(config: EdgeConfig) -> Result<Edge, StartError> {
-        let EdgeConfig { plan, pools, access_log } = config;
+        let EdgeConfig { plan, pools, access_log, freshness } = config;
         let snapshot = make_snapshot(&plan, &pools, None)?;
         let threads = plan.threads.max(1);
         let bound = plan.listen.iter().map(|&address| bind(address, threads).map(|b| (address, b))).collect::<Result<Vec<_>, _>>()?;
@@ -89,6 +93,7 @@ impl Edge {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             connections: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            pages: Pages::new(pages::settings(&plan.pages), freshness),
             run: run_number(),
         });
         let logs = access_log::start(access_log, threads)?;
@@ -117,6 +122,7 @@ impl Edge {
         // Nothing can fail any more.
         apply_settings(&pools);
         self.shared.snapshot.store(Arc::new(snapshot));
+        self.shared.pages.reconfigure(pages::settings(&plan.pages));
         for (written, (address, listeners)) in bound {
             self.listen(address, listeners);
             listening.push((written, address));
@@ -142,6 +148,11 @@ impl Edge {
     /// Client connections open now.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Removes stored pages, or makes them stale; see [`Purge`]. Returns how many. What is being fetched at this moment is covered as well.
+    pub fn purge(&self, what: Purge<'_>, kind: PurgeKind) -> u64 {
+        self.shared.pages.purge(what, kind, pages::now_ms())
     }
 
     /// One picture of what the edge does.
@@ -172,10 +183,13 @@ impl Edge {
                     pool: route.pool.name.clone(),
                     pages: word_of(route.pages).to_owned(),
                     traffic: samples.traffic(&[&*route.traffic], &route.name),
-                    ..Default::default()
+                    hits: route.pages_counters.hits.load(Ordering::Relaxed),
+                    misses: route.pages_counters.misses.load(Ordering::Relaxed),
+                    stale: route.pages_counters.stale.load(Ordering::Relaxed),
+                    bypasses: route.pages_counters.bypasses(),
                 })
                 .collect(),
-            pages: None,
+            pages: snapshot.routes().iter().any(|route| route.pages != PagesMode::Off).then(|| self.shared.pages.status()),
         }
     }
 

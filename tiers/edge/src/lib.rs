@@ -29,9 +29,11 @@ mod heads;
 mod input;
 mod listen;
 mod output;
+mod pages;
 mod routes;
 mod serve;
 mod timer;
 mod upstream;
 
 pub use edge::{Edge, EdgeConfig, PoolConfig, StartError};
+pub use pumasi_pagestore::{Purge, PurgeKind};

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use pumasi_balance::Pool;
 use pumasi_config::{AccessLog, EdgeLimits, EdgePlan, PagesMode};
 use pumasi_http1::{FIELDS_MAX, Limits};
+use pumasi_pagestore::RouteCounters;
 
 use crate::counters::TrafficCounters;
 
@@ -35,6 +36,7 @@ pub struct Route {
     /// How long a request may wait for a place at an upstream.
     pub queue_timeout: Duration,
     pub(crate) traffic: Arc<TrafficCounters>,
+    pub(crate) pages_counters: Arc<RouteCounters>,
 }
 
 /// A pool as a snapshot needs it.
@@ -50,14 +52,15 @@ impl Snapshot {
         for written in &plan.routes {
             let part = pools.get(&written.pool).ok_or_else(|| UnknownPool(written.pool.clone()))?;
             let name = format!("{}{}", written.host.as_deref().unwrap_or(""), written.path);
-            let traffic = before.and_then(|b| b.routes.iter().find(|r| r.name == name)).map(|r| r.traffic.clone());
+            let former = before.and_then(|b| b.routes.iter().find(|r| r.name == name));
             routes.push(Arc::new(Route {
                 host: written.host.as_ref().map(|h| h.to_ascii_lowercase()),
                 path: written.path.clone(),
                 pages: written.pages,
                 pool: part.pool.clone(),
                 queue_timeout: part.queue_timeout,
-                traffic: traffic.unwrap_or_default(),
+                traffic: former.map(|r| r.traffic.clone()).unwrap_or_default(),
+                pages_counters: former.map(|r| r.pages_counters.clone()).unwrap_or_default(),
                 name,
             }));
         }

@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
-use pumasi_config::AccessLog;
+use pumasi_config::{AccessLog, PagesMode};
 use pumasi_http1::{Fields, Known, Version};
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     downstream::Downstream,
     forward::{Forward, Forwarded},
     heads::Length,
+    pages::Visit,
     routes::{Route, Snapshot},
 };
 
@@ -45,7 +46,10 @@ fn find_route<D: Downstream>(snapshot: &Snapshot, down: &D) -> Result<Arc<Route>
     }
 }
 
-async fn answer<D: Downstream>(core: &Rc<Core>, snapshot: &Snapshot, route: &Arc<Route>, down: &mut D, served: &mut Served<'_>) {
+async fn answer<D: Downstream>(core: &Rc<Core>, snapshot: &Arc<Snapshot>, route: &Arc<Route>, down: &mut D, served: &mut Served<'_>) {
+    if route.pages != PagesMode::Off {
+        return answer_with_pages(core, snapshot, route, down, served).await;
+    }
     let mut forward = Forward::new(core, snapshot, route, down, served.id, None);
     let forwarded = forward.run().await;
     let queued_us = forward.queued_us;
@@ -57,6 +61,25 @@ async fn answer<D: Downstream>(core: &Rc<Core>, snapshot: &Snapshot, route: &Arc
         Forwarded::Answered => {}
         Forwarded::Trouble(trouble) => send_trouble(core, down, served.id, trouble),
         Forwarded::Cut => down.close_after(),
+    }
+}
+
+async fn answer_with_pages<D: Downstream>(
+    core: &Rc<Core>,
+    snapshot: &Arc<Snapshot>,
+    route: &Arc<Route>,
+    down: &mut D,
+    served: &mut Served<'_>,
+) {
+    let mut visit = Visit { core, snapshot, route, id: served.id, outcome: "", upstream: None, queued_us: 0 };
+    let answered = visit.answer(down).await;
+    let Visit { outcome, upstream, queued_us, .. } = visit;
+    (served.pages, served.upstream) = (outcome, upstream);
+    if queued_us > 0 {
+        route.traffic.queue_us.record(queued_us);
+    }
+    if let Err(trouble) = answered {
+        send_trouble(core, down, served.id, trouble);
     }
 }
 

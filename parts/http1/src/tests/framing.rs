@@ -119,6 +119,7 @@ fn a_response_ends_where_question_status_and_fields_say() {
     check(get, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Framing::Empty);
     check(get, b"HTTP/1.1 200 OK\r\n\r\n", Framing::UntilClose);
     check(get, b"HTTP/1.0 200 OK\r\n\r\n", Framing::UntilClose);
+    check(get, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: other\r\n\r\n", Framing::UntilClose); // item 4.1
 }
 
 #[test]
@@ -129,6 +130,7 @@ fn an_ambiguous_response_is_refused() {
         assert_eq!(responses(bytes.chunks(1), Asked::default(), &limits).refused, Some(why), "{}", bytes.escape_ascii());
     };
     check(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", Refusal::LengthAndChunked);
+    check(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: other\r\n\r\n", Refusal::LengthAndChunked);
     check(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", Refusal::LengthRepeated);
     check(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", Refusal::ChunkedInHttp10);
     check(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", Refusal::CodingUnknown);

@@ -40,7 +40,7 @@ fn a_taken_port_is_an_error_that_names_the_address() {
     let address = taken.local_addr().expect("bound");
     let mut plan = plan(Vec::new());
     plan.listen = vec![address];
-    let result = Edge::start(EdgeConfig { plan, pools: Vec::new(), access_log: Box::new(io::sink()) });
+    let result = Edge::start(EdgeConfig { plan, pools: Vec::new(), access_log: Box::new(io::sink()), freshness: None });
     let error = result.err().expect("the port is taken").to_string();
     assert!(error.contains(&address.to_string()), "{error}");
 }

@@ -257,7 +257,7 @@ impl Setup {
     }
 
     pub fn start_logging(self, access_log: Box<dyn Write + Send>) -> Edge {
-        Edge::start(EdgeConfig { plan: self.plan, pools: self.pools, access_log }).expect("the edge starts")
+        Edge::start(EdgeConfig { plan: self.plan, pools: self.pools, access_log, freshness: None }).expect("the edge starts")
     }
 }
 

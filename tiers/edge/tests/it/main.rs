@@ -5,5 +5,6 @@ mod faults;
 mod harness;
 mod limits;
 mod live;
+mod pages;
 mod smuggling;
 mod streams;

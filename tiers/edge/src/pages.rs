@@ -1,0 +1,285 @@
+//! Pages between the client and the upstream: what the store says about a request, done.
+//!
+//! The store itself is `pumasi_pagestore`, without I/O. Here its answers meet sockets and timers:
+//!
+//! ```text
+//! serve --> look up --> Hit: send the page          (and refetch it in the background, if it is stale by permission)
+//!                  --> Wait: for another's fetch, then look up again
+//!                  --> Miss, Validate: Forward through a Tee --> the page is stored while it streams
+//!                  --> Pass: Forward through a Watch --> a change that succeeded invalidates
+//! ```
+mod background;
+mod tee;
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use pumasi_config::PagesPlan;
+use pumasi_http1::{Fields, Known};
+use pumasi_httpcache::{Asked, Bypass, CacheStatus, Forward as Why, Grace, Rules};
+use pumasi_pagestore::{Content, Key, Lead, Lookup, Page, Settings, Told, Waiter};
+
+use crate::{
+    answers::{Trouble, reason},
+    core::{Core, RequestId},
+    downstream::Downstream,
+    forward::{Forward, Forwarded},
+    heads::{Length, RequestEdit},
+    routes::{Route, Snapshot},
+};
+use background::Background;
+use tee::{Tee, Took, Watch};
+
+/// What the request needs on its way through here.
+pub(crate) struct Visit<'a> {
+    pub core: &'a Rc<Core>,
+    pub snapshot: &'a Arc<Snapshot>,
+    pub route: &'a Arc<Route>,
+    pub id: RequestId,
+    /// What the access log says.
+    pub outcome: &'static str,
+    pub upstream: Option<Arc<pumasi_balance::Upstream>>,
+    pub queued_us: u64,
+}
+
+impl Visit<'_> {
+    /// Answers from the store or through it. What could not be answered is the caller's to explain.
+    pub async fn answer<D: Downstream>(&mut self, down: &mut D) -> Result<(), Trouble> {
+        let pages = self.core.shared.pages.clone();
+        let key = key_of(self.core, down);
+        for _ in 0..LOOKUPS_MAX {
+            let now = now_ms();
+            let head = down.request();
+            let asked = asked_of(head);
+            // An upgrade's answer is not an answer but another protocol.
+            if head.upgrade {
+                return self.pass(Bypass::Upgrade, &key, down).await;
+            }
+            let lookup = pages.look_up(&key, &asked, head.fields.iter(), now);
+            match lookup {
+                Lookup::Hit { page, stale, refetch } => {
+                    if let Some(lead) = refetch {
+                        self.refetch(&page, lead, down);
+                    }
+                    self.outcome = if stale { "stale" } else { "hit" };
+                    let counter = if stale { &self.route.pages_counters.stale } else { &self.route.pages_counters.hits };
+                    counter.fetch_add(1, Relaxed);
+                    return self.send(&page, Told::Hit, down).await;
+                }
+                Lookup::Wait(waiter) => self.wait(waiter, down).await,
+                Lookup::Miss { lead, why } => return self.fetch(lead, why, down).await,
+                Lookup::Validate { page, grace, lead } => return self.validate(page, grace, lead, down).await,
+                Lookup::Full => return Err(Trouble::QueueFull),
+                Lookup::OnlyIfCached => return Err(Trouble::OnlyIfCached),
+                Lookup::Pass(reason) => return self.pass(reason, &key, down).await,
+            }
+        }
+        // Others' fetches ended without a page for us, again and again.
+        self.fetch(pages.lead(&key, now_ms()), Why::UriMiss, down).await
+    }
+
+    /// Fetches for itself and for whoever waits.
+    async fn fetch<D: Downstream>(&mut self, lead: Lead, why: Why, down: &mut D) -> Result<(), Trouble> {
+        self.missed();
+        let mut tee = Tee::miss(down, lead, why);
+        let forwarded = self.forward(&mut tee, None).await;
+        self.took(tee.took());
+        finish(forwarded, down)
+    }
+
+    /// Asks the origin whether `page` still holds, and serves it if it does, or if the origin fails and `grace` covers that.
+    async fn validate<D: Downstream>(&mut self, page: Arc<Page>, grace: Grace, lead: Lead, down: &mut D) -> Result<(), Trouble> {
+        self.missed();
+        let edit = RequestEdit { leave_out: &CONDITIONS, add: page.conditions() };
+        let mut tee = Tee::validation(down, lead, page.clone(), grace);
+        let forwarded = self.forward(&mut tee, Some(&edit)).await;
+        let told = |origin_status| {
+            Told::Forwarded(CacheStatus::Forwarded { why: Why::Stale, origin_status, stored: false, coalesced: false, detail: None })
+        };
+        match (forwarded, tee.took()) {
+            (Forwarded::Answered, Took::Confirmed(page)) => {
+                self.outcome = "validated";
+                self.send(&page, told(Some(304)), down).await
+            }
+            (Forwarded::Answered, Took::Failed(status)) => {
+                self.served_stale();
+                self.send(&page, told(Some(status)), down).await
+            }
+            // The 304 was about something we do not have: ask for everything.
+            (Forwarded::Answered, Took::Unconfirmed(lead)) => self.fetch(lead, Why::Stale, down).await,
+            (Forwarded::Trouble(trouble), _) if grace.covers(None) && trouble.status() >= 500 => {
+                self.served_stale();
+                self.send(&page, told(None), down).await
+            }
+            (forwarded, took) => {
+                self.took(took);
+                finish(forwarded, down)
+            }
+        }
+    }
+
+    /// The same validation, or fetch, without a client: it has been answered already.
+    fn refetch<D: Downstream>(&self, page: &Arc<Page>, lead: Lead, down: &D) {
+        let edit = RequestEdit { leave_out: &CONDITIONS, add: page.conditions() };
+        let mut nobody = Background::new(down.request().clone(), down.client().clone(), self.core.timers.timer());
+        let (core, snapshot, route, page) = (self.core.clone(), self.snapshot.clone(), self.route.clone(), page.clone());
+        tokio::task::spawn_local(async move {
+            let id = core.next_request_id();
+            let mut tee = Tee::validation(&mut nobody, lead, page, Grace::Never);
+            // Whatever happens, the lead has heard of it, or is dropped and lets the next request try.
+            let _ = Forward::new(&core, &snapshot, &route, &mut tee, id, Some(&edit)).run().await;
+        });
+    }
+
+    /// Sends the request on without a look at the store, and watches whether its success makes stored pages wrong.
+    async fn pass<D: Downstream>(&mut self, reason: Bypass, key: &Key, down: &mut D) -> Result<(), Trouble> {
+        self.outcome = reason.word();
+        self.route.pages_counters.bypassed(reason);
+        let pages = self.core.shared.pages.clone();
+        let mut watch = Watch::new(down, pages, key.clone(), reason);
+        let forwarded = self.forward(&mut watch, None).await;
+        finish(forwarded, down)
+    }
+
+    async fn forward<D: Downstream>(&mut self, down: &mut D, edit: Option<&RequestEdit>) -> Forwarded {
+        let mut forward = Forward::new(self.core, self.snapshot, self.route, down, self.id, edit);
+        let forwarded = forward.run().await;
+        self.queued_us += forward.queued_us;
+        self.upstream = forward.upstream.take();
+        forwarded
+    }
+
+    /// Waits for another request's fetch, at most as long as the configuration says.
+    async fn wait<D: Downstream>(&self, mut waiter: Waiter, down: &D) {
+        let timer = down.timer();
+        timer.arm(self.core.shared.pages.settings().wait_max);
+        let mut landing = pin!(waiter.landing());
+        poll_fn(|context| {
+            if landing.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            timer.watch(context);
+            if timer.fired() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        timer.disarm();
+    }
+
+    /// Sends a stored page, as much of it as this request wants.
+    async fn send<D: Downstream>(&mut self, page: &Page, told: Told, down: &mut D) -> Result<(), Trouble> {
+        let mut lines = self.core.lines.take();
+        lines.clear();
+        let head = down.request();
+        let asked = asked_of(head);
+        let reply = page.reply(&asked, told, now_ms(), &mut lines);
+        let words = if reply.reason_of_page { &page.reason } else { reason(reply.status).as_bytes() };
+        let (length, body) = match reply.content {
+            Content::None => (Length::None(None), 0..0),
+            Content::Announced(length) => (Length::None(Some(length)), 0..0),
+            Content::Body(range) => (Length::Known(range.len() as u64), range),
+        };
+        down.send_head(reply.status, words, &lines, length);
+        self.core.lines.set(lines);
+        let timeout = self.snapshot.limits.body_idle_timeout;
+        for piece in page.body[body].chunks(PIECE) {
+            down.send_data(piece);
+            if down.full() && !drain_output(down, timeout).await {
+                down.close_after();
+                return Ok(());
+            }
+        }
+        down.send_end(&Fields::default());
+        Ok(())
+    }
+
+    fn missed(&mut self) {
+        self.outcome = "miss";
+        self.route.pages_counters.misses.fetch_add(1, Relaxed);
+    }
+
+    fn served_stale(&mut self) {
+        self.outcome = "stale";
+        self.route.pages_counters.stale.fetch_add(1, Relaxed);
+    }
+
+    fn took(&mut self, took: Took) {
+        if let Took::NotStored(reason) = took {
+            self.outcome = reason.word();
+            self.route.pages_counters.bypassed(reason);
+        }
+    }
+}
+
+/// The store's settings as the plan has them.
+pub(crate) fn settings(plan: &PagesPlan) -> Settings {
+    Settings {
+        budget_bytes: plan.memory_bytes,
+        object_bytes_max: plan.object_bytes_max,
+        policy: pumasi_pagestore::Policy::default(),
+        waiters_max: plan.waiters_max,
+        wait_max: plan.wait_max,
+        rules: Rules::default(),
+    }
+}
+
+pub(super) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+pub(super) fn asked_of(head: &pumasi_http1::RequestHead) -> Asked<'_> {
+    Asked::of(head.method(), head.fields.iter())
+}
+
+// === helpers ===
+
+/// What the client's own conditions and ranges become when we ask for the whole, or whether it has changed.
+const CONDITIONS: [Known; 4] = [Known::IfNoneMatch, Known::IfModifiedSince, Known::Range, Known::IfRange];
+
+/// How often a request may wait for somebody else's fetch. Each wait is bounded; without this a page that never gets stored would be waited
+/// for again and again.
+const LOOKUPS_MAX: u32 = 4;
+
+/// Content of stored pages goes to the output in pieces of this size, and on only when the client has taken enough.
+const PIECE: usize = 32 << 10;
+
+fn key_of<D: Downstream>(core: &Core, down: &D) -> Key {
+    let head = down.request();
+    core.shared.pages.key(down.client().scheme, head.authority(), head.path_and_query())
+}
+
+fn finish<D: Downstream>(forwarded: Forwarded, down: &mut D) -> Result<(), Trouble> {
+    match forwarded {
+        Forwarded::Answered => Ok(()),
+        Forwarded::Trouble(trouble) => Err(trouble),
+        Forwarded::Cut => {
+            down.close_after();
+            Ok(())
+        }
+    }
+}
+
+/// Waits until the client has taken enough. `false` if it takes nothing for `timeout`, or is gone.
+async fn drain_output<D: Downstream>(down: &mut D, timeout: std::time::Duration) -> bool {
+    down.timer().arm(timeout);
+    let mut unsent = down.unsent();
+    let drained = poll_fn(|context| {
+        if let Poll::Ready(result) = down.poll_flush(context) {
+            return Poll::Ready(result.is_ok());
+        }
+        if down.unsent() < unsent {
+            unsent = down.unsent();
+            down.timer().arm(timeout);
+        }
+        down.timer().watch(context);
+        if down.timer().fired() { Poll::Ready(false) } else { Poll::Pending }
+    })
+    .await;
+    down.timer().disarm();
+    drained
+}

@@ -1,0 +1,322 @@
+//! Downstreams that see an answer on its way to the client: [`Tee`] gives it to the store as well, [`Watch`] learns what it makes wrong.
+
+use std::{
+    io,
+    ops::Range,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use pumasi_balance::Upstream;
+use pumasi_http1::{Fields, RequestHead, ResponseHead};
+use pumasi_httpcache::{Answered, Bypass, CacheStatus, Forward as Why, Grace, Method, invalidation};
+use pumasi_pagestore::{Fill, Head, Key, Lead, Page, Pages, field_lines};
+
+use super::{asked_of, now_ms};
+use crate::{
+    downstream::{Content, Downstream, DownstreamFault},
+    heads::{Client, Length},
+    timer::Timer,
+};
+
+/// What a wrapper does as the downstream in it does.
+macro_rules! passes_on {
+    () => {
+        fn send_interim(&mut self, head: &ResponseHead) {
+            self.down.send_interim(head);
+        }
+
+        fn request(&self) -> &RequestHead {
+            self.down.request()
+        }
+
+        fn client(&self) -> &Client {
+            self.down.client()
+        }
+
+        fn timer(&self) -> &Timer {
+            self.down.timer()
+        }
+
+        fn has_content(&self) -> bool {
+            self.down.has_content()
+        }
+
+        fn poll_content(&mut self, context: &mut Context<'_>) -> Poll<Result<Content, DownstreamFault>> {
+            self.down.poll_content(context)
+        }
+
+        fn content(&self, range: Range<usize>) -> &[u8] {
+            self.down.content(range)
+        }
+
+        fn trailers(&self) -> &Fields {
+            self.down.trailers()
+        }
+
+        fn sending(&mut self, upstream: &Arc<Upstream>) {
+            self.down.sending(upstream);
+        }
+
+        fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.down.poll_flush(context)
+        }
+
+        fn full(&self) -> bool {
+            self.down.full()
+        }
+
+        fn unsent(&self) -> usize {
+            self.down.unsent()
+        }
+
+        fn sent_total(&self) -> u64 {
+            self.down.sent_total()
+        }
+
+        fn read_total(&self) -> u64 {
+            self.down.read_total()
+        }
+
+        fn status(&self) -> Option<u16> {
+            self.down.status()
+        }
+
+        fn close_after(&mut self) {
+            self.down.close_after();
+        }
+    };
+}
+
+/// Streams an answer to the client and into the store. An answer that a stored page replaces is swallowed.
+pub(crate) struct Tee<'d, D> {
+    down: &'d mut D,
+    why: Why,
+    stage: Stage,
+}
+
+enum Stage {
+    AwaitHead {
+        lead: Lead,
+        page: Option<(Arc<Page>, Grace)>,
+    },
+    /// Streaming to the client and into the store.
+    Filling(Box<Fill>),
+    /// Streaming to the client only, or nothing more to do.
+    Through(Took),
+    /// Swallowing what a stored page replaces.
+    Swallowing(Took),
+    /// Between two stages of one call.
+    Moving,
+}
+
+/// What became of the answer.
+pub(crate) enum Took {
+    /// It is stored, or the fetch broke.
+    Stored,
+    NotStored(Bypass),
+    /// 304: the page holds. Nothing was sent to the client.
+    Confirmed(Arc<Page>),
+    /// 304 about something else. Nothing was sent.
+    Unconfirmed(Lead),
+    /// The origin failed with this status and the page may be served instead. Nothing was sent.
+    Failed(u16),
+}
+
+impl<'d, D: Downstream> Tee<'d, D> {
+    pub fn miss(down: &'d mut D, lead: Lead, why: Why) -> Tee<'d, D> {
+        Tee { down, why, stage: Stage::AwaitHead { lead, page: None } }
+    }
+
+    /// For a request with the page's conditions in it.
+    pub fn validation(down: &'d mut D, lead: Lead, page: Arc<Page>, grace: Grace) -> Tee<'d, D> {
+        Tee { down, why: Why::Stale, stage: Stage::AwaitHead { lead, page: Some((page, grace)) } }
+    }
+
+    pub fn took(self) -> Took {
+        match self.stage {
+            Stage::Through(took) | Stage::Swallowing(took) => took,
+            Stage::AwaitHead { .. } | Stage::Filling(_) | Stage::Moving => Took::NotStored(Bypass::Incomplete),
+        }
+    }
+
+    fn head(&mut self, lead: Lead, page: Option<(Arc<Page>, Grace)>, head: Head<'_>, length: Length) -> Stage {
+        let now = now_ms();
+        let asked = asked_of(self.down.request());
+        match page {
+            Some((page, _)) if head.status == 304 => {
+                return Stage::Swallowing(match lead.confirm(&page, &asked, head.lines, now) {
+                    Ok(renewed) => Took::Confirmed(renewed),
+                    Err(lead) => Took::Unconfirmed(lead),
+                });
+            }
+            Some((_, grace)) if grace.covers(Some(head.status)) => return Stage::Swallowing(Took::Failed(head.status)),
+            _ => {}
+        }
+        let filled = lead.begin(&asked, self.down.request().fields.iter(), head, now);
+        let told = CacheStatus::Forwarded {
+            why: self.why,
+            origin_status: None,
+            stored: filled.is_ok(),
+            coalesced: false,
+            detail: filled.as_ref().err().map(|not| not.0),
+        };
+        send_head_told(self.down, head, length, told);
+        match filled {
+            Ok(fill) => Stage::Filling(Box::new(fill)),
+            Err(not) => Stage::Through(Took::NotStored(not.0)),
+        }
+    }
+
+    fn end(&mut self, fill: Fill, trailers: &Fields) -> Took {
+        // Trailers are part of the message and have no place in the store.
+        let stored = if trailers.is_empty() { fill.finish(now_ms()).map(drop) } else { Err(fill.refuse(Bypass::Trailers, now_ms())) };
+        match stored {
+            Ok(()) => Took::Stored,
+            Err(not) => Took::NotStored(not.0),
+        }
+    }
+}
+
+impl<D: Downstream> Downstream for Tee<'_, D> {
+    fn send_head(&mut self, status: u16, reason: &[u8], lines: &[u8], length: Length) {
+        let head = Head { status, reason, lines, length: known(length) };
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Moving) {
+            Stage::AwaitHead { lead, page } => self.head(lead, page, head, length),
+            other => other,
+        };
+    }
+
+    fn send_data(&mut self, data: &[u8]) {
+        match &mut self.stage {
+            Stage::Swallowing(_) => return,
+            Stage::Filling(fill) => fill.data(data),
+            _ => {}
+        }
+        self.down.send_data(data);
+    }
+
+    fn send_end(&mut self, trailers: &Fields) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Moving) {
+            Stage::Swallowing(took) => {
+                self.stage = Stage::Swallowing(took);
+                return;
+            }
+            Stage::Filling(fill) => Stage::Through(self.end(*fill, trailers)),
+            other => other,
+        };
+        self.down.send_end(trailers);
+    }
+
+    fn send_switch(&mut self, head: &ResponseHead, lines: &[u8]) {
+        self.stage = Stage::Through(Took::NotStored(Bypass::Upgrade));
+        self.down.send_switch(head, lines);
+    }
+
+    passes_on!();
+}
+
+/// Streams an answer that is not stored, and forgets what a change that succeeded made wrong: before its first byte leaves, so that
+/// whoever saw the change confirmed never meets an older page.
+pub(crate) struct Watch<'d, D> {
+    down: &'d mut D,
+    pages: Arc<Pages>,
+    key: Key,
+    reason: Bypass,
+    fill: Option<Fill>,
+}
+
+impl<'d, D: Downstream> Watch<'d, D> {
+    pub fn new(down: &'d mut D, pages: Arc<Pages>, key: Key, reason: Bypass) -> Watch<'d, D> {
+        Watch { down, pages, key, reason, fill: None }
+    }
+
+    /// RFC 9111 §4.4.
+    fn invalidate(&self, answered: &Answered<'_>) {
+        self.pages.invalidate(&self.key);
+        let request = self.down.request();
+        for target in invalidation::also(answered, request.authority(), request.path_and_query()) {
+            self.pages.invalidate(&self.pages.key(self.down.client().scheme, request.authority(), &target));
+        }
+    }
+
+    /// The answer to a POST that says it is what a GET would get (RFC 9110 §9.3.3).
+    fn begin(&self, answered: &Answered<'_>, head: Head<'_>) -> Option<Fill> {
+        let request = self.down.request();
+        let location = invalidation::resolve(answered.content_location?, request.authority(), request.path_and_query())?;
+        if head.status != 200 || location != request.path_and_query() {
+            return None;
+        }
+        let now = now_ms();
+        self.pages.lead(&self.key, now).begin(&asked_of(request), request.fields.iter(), head, now).ok()
+    }
+}
+
+impl<D: Downstream> Downstream for Watch<'_, D> {
+    fn send_head(&mut self, status: u16, reason: &[u8], lines: &[u8], length: Length) {
+        let head = Head { status, reason, lines, length: known(length) };
+        let method = Method::of(self.down.request().method());
+        if method.changes() {
+            let answered = Answered::of(status, field_lines(lines));
+            if answered.not_an_error() {
+                self.invalidate(&answered);
+                if method == Method::Post {
+                    self.fill = self.begin(&answered, head);
+                }
+            }
+        }
+        let why = if self.reason == Bypass::Method && !matches!(method, Method::Head) { Why::Method } else { Why::Bypass };
+        let detail = (why == Why::Bypass).then_some(self.reason);
+        let told = CacheStatus::Forwarded { why, origin_status: None, stored: self.fill.is_some(), coalesced: false, detail };
+        send_head_told(self.down, head, length, told);
+    }
+
+    fn send_data(&mut self, data: &[u8]) {
+        if let Some(fill) = &mut self.fill {
+            fill.data(data);
+        }
+        self.down.send_data(data);
+    }
+
+    fn send_end(&mut self, trailers: &Fields) {
+        if let Some(fill) = self.fill.take().filter(|_| trailers.is_empty()) {
+            let _ = fill.finish(now_ms()); // a page less
+        }
+        self.down.send_end(trailers);
+    }
+
+    fn send_switch(&mut self, head: &ResponseHead, lines: &[u8]) {
+        self.down.send_switch(head, lines);
+    }
+
+    passes_on!();
+}
+
+// === helpers ===
+
+fn known(length: Length) -> Option<u64> {
+    match length {
+        Length::Known(length) => Some(length),
+        Length::None(_) => Some(0),
+        Length::Open => None,
+    }
+}
+
+/// Sends the origin's head on, with our Cache-Status and without the tags that are for us.
+fn send_head_told<D: Downstream>(down: &mut D, head: Head<'_>, length: Length, told: CacheStatus) {
+    let mut lines = Vec::with_capacity(head.lines.len() + 64);
+    let ours = |name: &[u8]| name.eq_ignore_ascii_case(b"surrogate-key") || name.eq_ignore_ascii_case(b"cache-tag");
+    if field_lines(head.lines).any(|(name, _)| ours(name)) {
+        for (name, value) in field_lines(head.lines).filter(|(name, _)| !ours(name)) {
+            for part in [name, b": ", value, b"\r\n"] {
+                lines.extend_from_slice(part);
+            }
+        }
+    } else {
+        lines.extend_from_slice(head.lines);
+    }
+    lines.extend_from_slice(b"Cache-Status: ");
+    told.write(&mut lines);
+    lines.extend_from_slice(b"\r\n");
+    down.send_head(head.status, head.reason, &lines, length);
+}

@@ -1,0 +1,302 @@
+//! The page store in the path of requests. What is stored and reused by which rule is tested in `pumasi_httpcache`; here it is about bytes
+//! on connections. `Age` makes a page as old as a test needs it, so that nothing has to wait.
+use std::sync::{
+    Arc, Barrier,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use pumasi_config::PagesMode;
+use pumasi_edge::{Edge, Purge, PurgeKind};
+
+use crate::harness::*;
+
+#[test]
+fn the_second_request_is_answered_from_the_store() {
+    let site = Site::new(|_, _| ok("Cache-Control: max-age=60\r\nSurrogate-Key: front", "hello"));
+    let mut client = site.client();
+    let first = client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let second = client.ask("GET / HTTP/1.1\r\nHost: A\r\n\r\n");
+    assert_eq!((first.status, second.status, second.content.as_str()), (200, 200, "hello"));
+    assert_eq!(first.field("cache-status").as_deref(), Some("pumasi; fwd=uri-miss; stored"));
+    assert!(second.field("cache-status").unwrap().starts_with("pumasi; hit; ttl="));
+    assert_eq!(second.field("age").as_deref(), Some("0"));
+    assert_eq!((first.field("surrogate-key"), second.field("surrogate-key")), (None, None));
+    assert_eq!(site.asked(), 1);
+    let status = site.edge.status();
+    let pages = status.pages.unwrap();
+    assert_eq!((pages.entries, pages.hits, pages.misses), (1, 1, 1));
+    assert_eq!((status.routes[0].hits, status.routes[0].misses), (1, 1));
+}
+
+#[test]
+fn what_must_not_be_stored_says_why() {
+    let site = Site::new(|_, _| ok("Cache-Control: private, max-age=60", "mine"));
+    let mut client = site.client();
+    for _ in 0..2 {
+        let answer = client.ask(GET);
+        assert_eq!(answer.field("cache-status").as_deref(), Some("pumasi; fwd=uri-miss; detail=private"));
+    }
+    assert_eq!((site.asked(), site.edge.status().routes[0].bypasses.clone()), (2, vec![("private".to_owned(), 2)]));
+}
+
+#[test]
+fn identical_misses_are_one_fetch() {
+    let gate = Arc::new(Barrier::new(2));
+    let held = gate.clone();
+    let site = Site::new(move |_, _| {
+        held.wait();
+        ok("Cache-Control: max-age=60", "once")
+    });
+    let mut clients: Vec<Peer> = (0..8).map(|_| site.client()).collect();
+    clients.iter_mut().for_each(|client| client.write(GET));
+    wait_until("all of them are asking", || site.edge.status().pages.unwrap().misses == 8);
+    gate.wait();
+    for client in &mut clients {
+        assert_eq!(client.read_answer().content, "once");
+    }
+    assert_eq!(site.asked(), 1);
+}
+
+#[test]
+fn others_go_on_when_the_first_client_leaves() {
+    let gate = Arc::new(Barrier::new(2));
+    let held = gate.clone();
+    let site = Site::new(move |number, _| {
+        if number == 1 {
+            held.wait();
+        }
+        ok("Cache-Control: max-age=60", "there")
+    });
+    let mut first = site.client();
+    first.write(GET);
+    wait_until("the origin is asked", || site.asked() == 1);
+    let mut second = site.client();
+    second.write(GET);
+    wait_until("the second waits", || site.edge.status().pages.unwrap().misses == 2);
+    drop(first);
+    gate.wait();
+    assert_eq!(second.read_answer().content, "there");
+}
+
+#[test]
+fn a_stale_page_is_served_while_one_request_refetches() {
+    let site = Site::new(|number, _| match number {
+        1 => ok("Cache-Control: max-age=60, stale-while-revalidate=60\r\nAge: 60", "v1"),
+        _ => ok("Cache-Control: max-age=60", "v2"),
+    });
+    let mut client = site.client();
+    assert_eq!(client.ask(GET).content, "v1");
+    let stale = client.ask(GET);
+    assert_eq!(stale.content, "v1");
+    assert!(stale.field("cache-status").unwrap().starts_with("pumasi; hit; ttl="));
+    wait_until("the page was refetched", || client.ask(GET).content == "v2");
+    assert_eq!(site.asked(), 2);
+    assert!(site.edge.status().routes[0].stale >= 1);
+}
+
+#[test]
+fn a_stale_page_stands_in_for_an_origin_that_fails() {
+    for failure in ["HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown", ""] {
+        let site = Site::new(move |number, _| match number {
+            1 => ok("Cache-Control: max-age=60, stale-if-error=60\r\nAge: 60", "old"),
+            _ => failure.to_owned(),
+        });
+        let mut client = site.client();
+        client.ask(GET);
+        for _ in 0..2 {
+            let answer = client.ask(GET);
+            assert_eq!((answer.status, answer.content.as_str()), (200, "old"), "{failure:?}");
+            assert!(answer.field("cache-status").unwrap().starts_with("pumasi; fwd=stale"), "{answer:?}");
+        }
+    }
+}
+
+#[test]
+fn an_error_is_passed_on_where_stale_is_forbidden() {
+    let site = Site::new(move |number, _| match number {
+        1 => ok("Cache-Control: max-age=60, must-revalidate\r\nETag: \"a\"\r\nAge: 60", "old"),
+        _ => "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\ndown".to_owned(),
+    });
+    let mut client = site.client();
+    client.ask(GET);
+    assert_eq!(client.ask(GET).status, 503);
+}
+
+#[test]
+fn a_page_that_still_holds_is_not_sent_again() {
+    let site = Site::new(|number, head| match number {
+        1 => ok("Cache-Control: no-cache\r\nETag: \"a\"\r\nX: 1", "body"),
+        _ => {
+            assert_eq!(field(head, "if-none-match").as_deref(), Some("\"a\""));
+            assert_eq!((field(head, "if-modified-since"), field(head, "range")), (None, None));
+            "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\nX: 2\r\n\r\n".to_owned()
+        }
+    });
+    let mut client = site.client();
+    client.ask(GET);
+    let whole = client.ask(GET);
+    assert_eq!((whole.status, whole.content.as_str(), whole.field("x").as_deref()), (200, "body", Some("2")));
+    assert_eq!(whole.field("cache-status").as_deref(), Some("pumasi; fwd=stale; fwd-status=304"));
+    // The client's own conditions are ours to answer, whatever the origin was asked.
+    let nod = client.ask("GET / HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"a\"\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
+    assert_eq!((nod.status, nod.content.as_str()), (304, ""));
+    let part = client.ask("GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=1-2\r\n\r\n");
+    assert_eq!((part.status, part.content.as_str()), (206, "od"));
+    assert_eq!(site.asked(), 4);
+}
+
+#[test]
+fn head_and_range_come_from_the_stored_page() {
+    let site = Site::new(|_, _| ok("Cache-Control: max-age=60", "0123456789"));
+    let mut client = site.client();
+    client.ask(GET);
+    client.write("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let head = client.read_head().unwrap();
+    assert_eq!((&head[9..12], field(&head, "content-length").as_deref()), ("200", Some("10")));
+    let part = client.ask("GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=-3\r\n\r\n");
+    assert_eq!((part.status, part.content.as_str(), part.field("content-range").as_deref()), (206, "789", Some("bytes 7-9/10")));
+    let beyond = client.ask("GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=10-\r\n\r\n");
+    assert_eq!((beyond.status, beyond.field("content-range").as_deref()), (416, Some("bytes */10")));
+    assert_eq!(site.asked(), 1);
+}
+
+#[test]
+fn a_change_that_succeeded_invalidates_before_it_is_confirmed() {
+    let site = Site::new(|number, head| match head.starts_with("POST") {
+        true => "HTTP/1.1 303 See Other\r\nLocation: /list\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        false => ok("Cache-Control: max-age=60", &format!("v{number}")),
+    });
+    let mut client = site.client();
+    let get = |client: &mut Peer, path: &str| client.ask(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).content;
+    assert_eq!((get(&mut client, "/item"), get(&mut client, "/list"), get(&mut client, "/else")), ("v1".into(), "v2".into(), "v3".into()));
+    let post = client.ask("POST /item HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    assert_eq!((post.status, post.field("cache-status").as_deref()), (303, Some("pumasi; fwd=method")));
+    assert_eq!((get(&mut client, "/item"), get(&mut client, "/list"), get(&mut client, "/else")), ("v5".into(), "v6".into(), "v3".into()));
+}
+
+#[test]
+fn a_change_that_failed_invalidates_nothing() {
+    let site = Site::new(|_, head| match head.starts_with("DELETE") {
+        true => "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        false => ok("Cache-Control: max-age=60", "kept"),
+    });
+    let mut client = site.client();
+    client.ask(GET);
+    assert_eq!(client.ask("DELETE / HTTP/1.1\r\nHost: a\r\n\r\n").status, 403);
+    client.ask(GET);
+    assert_eq!(site.asked(), 2);
+}
+
+#[test]
+fn a_purged_page_is_fetched_anew() {
+    let site = Site::new(|number, _| ok("Cache-Control: max-age=60, stale-while-revalidate=60\r\nCache-Tag: t", &format!("v{number}")));
+    let mut client = site.client();
+    assert_eq!(client.ask(GET).content, "v1");
+    assert_eq!(site.edge.purge(Purge::Tag("t"), PurgeKind::Hard), 1);
+    assert_eq!(client.ask(GET).content, "v2");
+    assert_eq!(site.edge.purge(Purge::Target("http://a/"), PurgeKind::Soft), 1);
+    assert_eq!(client.ask(GET).content, "v2", "softly purged: served once more, and refetched");
+    wait_until("it was refetched", || client.ask(GET).content == "v3");
+}
+
+#[test]
+fn a_page_larger_than_the_output_arrives_whole() {
+    let body: &str = Box::leak("0123456789abcdef".repeat(20_000).into_boxed_str());
+    let site = Site::new(move |_, _| ok("Cache-Control: max-age=60", body));
+    let mut client = site.client();
+    for _ in 0..3 {
+        assert!(client.ask(GET).content == body);
+    }
+    assert_eq!(site.asked(), 1);
+}
+
+#[test]
+fn what_grows_too_large_streams_through_unstored() {
+    let body: &str = Box::leak("x".repeat(2 << 20).into_boxed_str());
+    let site = Site::new(move |_, _| ok("Cache-Control: max-age=60", body));
+    let mut client = site.client();
+    for _ in 0..2 {
+        assert!(client.ask(GET).content == body);
+    }
+    assert_eq!((site.asked(), site.edge.status().routes[0].bypasses[0].0.as_str()), (2, "too-large"));
+}
+
+#[test]
+fn early_hints_pass_and_only_the_answer_is_stored() {
+    let site = Site::new(|_, _| {
+        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </s.css>; rel=preload\r\n\r\n";
+        format!("{hints}{}", ok("Cache-Control: max-age=60", "body"))
+    });
+    let mut client = site.client();
+    client.write(GET);
+    assert!(client.read_head().unwrap().starts_with("HTTP/1.1 103"));
+    assert_eq!(client.read_answer().content, "body");
+    let stored = client.ask(GET);
+    assert_eq!((stored.status, stored.content.as_str(), stored.field("link")), (200, "body", None));
+}
+
+#[test]
+fn only_if_cached_never_bothers_the_origin() {
+    let site = Site::new(|_, _| ok("Cache-Control: max-age=60", "body"));
+    let mut client = site.client();
+    let asks = "GET / HTTP/1.1\r\nHost: a\r\nCache-Control: only-if-cached\r\n\r\n";
+    assert_eq!(client.ask(asks).status, 504);
+    assert_eq!(site.asked(), 0);
+    client.ask(GET);
+    assert_eq!(client.ask(asks).status, 200);
+}
+
+// === how these tests speak ===
+
+struct Site {
+    edge: Edge,
+    asked: Arc<AtomicUsize>,
+    _origin: Origin,
+}
+
+impl Site {
+    /// `answer` gets the number of the request, from 1, and its head; an empty answer closes the connection.
+    fn new(answer: impl Fn(usize, &str) -> String + Send + Sync + 'static) -> Site {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = asked.clone();
+        let origin = Origin::start(move |mut peer| {
+            while let Some(head) = peer.read_head() {
+                let length = field(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+                peer.read_exact(length);
+                let text = answer(counted.fetch_add(1, Ordering::SeqCst) + 1, &head);
+                if text.is_empty() {
+                    return;
+                }
+                peer.write(text);
+            }
+        });
+        let mut setup = setup(&[origin.address]);
+        setup.plan.routes[0].pages = PagesMode::Standard;
+        setup.plan.pages.memory_bytes = 8 << 20;
+        Site { edge: setup.start(), asked, _origin: origin }
+    }
+
+    fn client(&self) -> Peer {
+        Peer::connect(self.edge.addresses()[0])
+    }
+
+    /// Requests the origin has seen.
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+trait Ask {
+    fn ask(&mut self, request: &str) -> Answer;
+}
+
+impl Ask for Peer {
+    fn ask(&mut self, request: &str) -> Answer {
+        self.write(request);
+        self.read_answer()
+    }
+}
+
+fn ok(lines: &str, content: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{lines}\r\n\r\n{content}", content.len())
+}
