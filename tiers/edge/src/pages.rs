@@ -70,7 +70,8 @@ impl Visit<'_> {
                     self.outcome = if stale { "stale" } else { "hit" };
                     let counter = if stale { &self.route.pages_counters.stale } else { &self.route.pages_counters.hits };
                     counter.fetch_add(1, Relaxed);
-                    return self.send(&page, Told::Hit, down).await;
+                    self.send(&page, Told::Hit, down);
+                    return Ok(());
                 }
                 Lookup::Wait(waiter) => self.wait(waiter, down).await,
                 Lookup::Miss { lead, why } => return self.fetch(lead, why, down).await,
@@ -105,17 +106,20 @@ impl Visit<'_> {
         match (forwarded, tee.took()) {
             (Forwarded::Answered, Took::Confirmed(page)) => {
                 self.outcome = "validated";
-                self.send(&page, told(Some(304)), down).await
+                self.send(&page, told(Some(304)), down);
+                Ok(())
             }
             (Forwarded::Answered, Took::Failed(status)) => {
                 self.served_stale();
-                self.send(&page, told(Some(status)), down).await
+                self.send(&page, told(Some(status)), down);
+                Ok(())
             }
             // The 304 was about something we do not have: ask for everything.
             (Forwarded::Answered, Took::Unconfirmed(lead)) => self.fetch(lead, Why::Stale, down).await,
             (Forwarded::Trouble(trouble), _) if grace.covers(None) && trouble.status() >= 500 => {
                 self.served_stale();
-                self.send(&page, told(None), down).await
+                self.send(&page, told(None), down);
+                Ok(())
             }
             (forwarded, took) => {
                 self.took(took);
@@ -172,7 +176,7 @@ impl Visit<'_> {
     }
 
     /// Sends a stored page, as much of it as this request wants.
-    async fn send<D: Downstream>(&mut self, page: &Page, told: Told, down: &mut D) -> Result<(), Trouble> {
+    fn send<D: Downstream>(&self, page: &Page, told: Told, down: &mut D) {
         let mut lines = self.core.lines.take();
         lines.clear();
         let head = down.request();
@@ -186,16 +190,8 @@ impl Visit<'_> {
         };
         down.send_head(reply.status, words, &lines, length);
         self.core.lines.set(lines);
-        let timeout = self.snapshot.limits.body_idle_timeout;
-        for piece in page.body[body].chunks(PIECE) {
-            down.send_data(piece);
-            if down.full() && !drain_output(down, timeout).await {
-                down.close_after();
-                return Ok(());
-            }
-        }
+        down.send_shared(page.body.slice(body));
         down.send_end(&Fields::default());
-        Ok(())
     }
 
     fn missed(&mut self) {
@@ -245,9 +241,6 @@ const CONDITIONS: [Known; 4] = [Known::IfNoneMatch, Known::IfModifiedSince, Know
 /// for again and again.
 const LOOKUPS_MAX: u32 = 4;
 
-/// Content of stored pages goes to the output in pieces of this size, and on only when the client has taken enough.
-const PIECE: usize = 32 << 10;
-
 fn key_of<D: Downstream>(core: &Core, down: &D) -> Key {
     let head = down.request();
     core.shared.pages.key(down.client().scheme, head.authority(), head.path_and_query())
@@ -262,24 +255,4 @@ fn finish<D: Downstream>(forwarded: Forwarded, down: &mut D) -> Result<(), Troub
             Ok(())
         }
     }
-}
-
-/// Waits until the client has taken enough. `false` if it takes nothing for `timeout`, or is gone.
-async fn drain_output<D: Downstream>(down: &mut D, timeout: std::time::Duration) -> bool {
-    down.timer().arm(timeout);
-    let mut unsent = down.unsent();
-    let drained = poll_fn(|context| {
-        if let Poll::Ready(result) = down.poll_flush(context) {
-            return Poll::Ready(result.is_ok());
-        }
-        if down.unsent() < unsent {
-            unsent = down.unsent();
-            down.timer().arm(timeout);
-        }
-        down.timer().watch(context);
-        if down.timer().fired() { Poll::Ready(false) } else { Poll::Pending }
-    })
-    .await;
-    down.timer().disarm();
-    drained
 }

@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use pumasi_http1::{Fields, Framing, RequestHead, ResponseHead};
 
 use crate::{
@@ -70,6 +71,8 @@ impl Downstream for Background {
     }
 
     fn send_data(&mut self, _: &[u8]) {}
+
+    fn send_shared(&mut self, _: Bytes) {}
 
     fn send_end(&mut self, _: &Fields) {}
 

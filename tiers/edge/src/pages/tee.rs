@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use pumasi_balance::Upstream;
 use pumasi_http1::{Fields, RequestHead, ResponseHead};
 use pumasi_httpcache::{Answered, Bypass, CacheStatus, Forward as Why, Grace, Method, invalidation};
@@ -22,6 +23,11 @@ use crate::{
 /// What a wrapper does as the downstream in it does.
 macro_rules! passes_on {
     () => {
+        /// Only our own answers are shared, and they do not come this way.
+        fn send_shared(&mut self, data: Bytes) {
+            self.send_data(&data);
+        }
+
         fn send_interim(&mut self, head: &ResponseHead) {
             self.down.send_interim(head);
         }
