@@ -22,8 +22,16 @@ fn told(mut command: Command) {
     assert!(text(&output.stdout).trim_end().ends_with("told"), "{}", text(&output.stdout));
 }
 
+/// Nothing but an empty database.
+fn only_a_database() -> Service {
+    Service::run(
+        "[sql.main]\nlisten = \"{database}\"\nengine = \"embedded:askhy.db\"\n[edge]\nlisten = \"{site}\"\n[console]\nlisten = \"{console}\"\n",
+        &[],
+    )
+}
+
 fn python(driver: &str) {
-    let service = Service::demo(&[]);
+    let service = only_a_database();
     let database = service.database();
     let mut command = Command::new(installed("PUMASI_TEST_PYTHON", "python3"));
     command.arg(story("story.py")).args([driver, &database.ip().to_string(), &database.port().to_string(), "askhy", "story"]);
@@ -47,7 +55,7 @@ fn mysql_connector_tells_its_story() {
 
 #[test]
 fn node_mysql2_tells_its_story() {
-    let service = Service::demo(&[]);
+    let service = only_a_database();
     let database = service.database();
     let mut command = Command::new("node");
     command.arg(story("story.js")).args([&database.ip().to_string(), &database.port().to_string(), "askhy", "story"]);
@@ -93,7 +101,7 @@ fn mysqldump_takes_the_board_away_whole() {
 
 #[test]
 fn mysql_async_reads_and_writes() {
-    let service = Service::demo(&[]);
+    let service = only_a_database();
     let database = service.database();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

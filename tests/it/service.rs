@@ -189,7 +189,7 @@ impl Service {
     }
 
     pub fn wait_until(&mut self, what: &str, mut holds: impl FnMut(&mut Service) -> bool) {
-        let until = Instant::now() + Duration::from_secs(120);
+        let until = Instant::now() + Duration::from_secs(40);
         while !holds(self) {
             assert!(Instant::now() < until, "never: {what}\n{}", self.said());
             std::thread::park_timeout(Duration::from_millis(20));

@@ -15,9 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use pumasi_balance::Pool;
-use pumasi_config::{
-    AccessLog, BalancePolicy, EdgeLimits, EdgePlan, Members, PagesMode, PagesPlan, PoolPlan, RoutePlan, UpstreamPlan,
-};
+use pumasi_config::{AccessLog, BalancePolicy, EdgeLimits, EdgePlan, Members, PagesMode, PagesPlan, PoolPlan, RoutePlan, UpstreamPlan};
 use pumasi_edge::{Edge, EdgeConfig, PoolConfig};
 
 use crate::{
@@ -235,7 +233,12 @@ fn check_answer(contender: &Contender) -> Result<()> {
             ensure!(count > 0, "{} closed the connection", contender.name);
             answer.extend_from_slice(&buffer[..count]);
         }
-        ensure!(answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(content().as_bytes()), "{} answered {}", contender.name, answer.escape_ascii());
+        ensure!(
+            answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(content().as_bytes()),
+            "{} answered {}",
+            contender.name,
+            answer.escape_ascii()
+        );
     }
     Ok(())
 }
@@ -252,7 +255,10 @@ fn report(rows: &[Row]) -> String {
          CPU of the proxy (user + system ticks) over requests answered; median of {} rounds in turn, spread of the extremes.\n",
         rows.first().map_or(0, |r| r.rounds.len())
     );
-    let _ = writeln!(out, "| connections | proxy | CPU us/request | spread | beside nginx | beside HAProxy | requests/s (the generator's limit) |");
+    let _ = writeln!(
+        out,
+        "| connections | proxy | CPU us/request | spread | beside nginx | beside HAProxy | requests/s (the generator's limit) |"
+    );
     let _ = writeln!(out, "|---|---|---|---|---|---|---|");
     for row in rows {
         let of = |name| rows.iter().find(|r| r.name == name && r.connections == row.connections).map(|r| median(&r.cpu()));

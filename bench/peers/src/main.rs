@@ -6,6 +6,7 @@
 mod edge;
 mod machine;
 mod process;
+mod sql_embedded;
 mod table;
 
 use anyhow::{Result, bail};
@@ -15,8 +16,10 @@ fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => {
             println!("edge    a proxied GET: CPU per request beside nginx and HAProxy");
+            println!("sql-embedded    the embedded engine through the wire: CPU per statement beside SQLite called directly");
             Ok(())
         }
+        ["sql-embedded"] => sql_embedded::run(),
         ["edge", options @ ..] => edge::run(options),
         // How this program starts the edge as a process of its own, so that its CPU can be told from the driver's.
         ["serve-edge", upstream] => edge::serve(upstream),

@@ -129,7 +129,7 @@ pub(crate) async fn create_tables(connection: &mut mysql_async::Conn) -> Result<
 
 /// The whole front page in one statement. Two counts per ask, each a walk over that ask's part of the index: simple, right,
 /// and slower with every cheer.
-const ASKS_WITH_COUNTS: &str = "\
+pub const ASKS_WITH_COUNTS: &str = "\
 SELECT ask.id, ask.message, ask.ip_address, ask.register_time,
        (SELECT COUNT(*) FROM cheer WHERE cheer.ask_id = ask.id) AS cheers,
        (SELECT COUNT(DISTINCT cheer.ip_address) FROM cheer WHERE cheer.ask_id = ask.id) AS cheerers

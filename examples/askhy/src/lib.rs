@@ -22,7 +22,7 @@ mod words;
 
 use std::{process::ExitCode, time::Duration};
 
-pub use board::{Board, MESSAGE_CHARS_MAX};
+pub use board::{ASKS_WITH_COUNTS, Board, MESSAGE_CHARS_MAX};
 pub use seed::seed;
 pub use settings::{Database, Settings};
 
