@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use pumasi_config::{Members, Plan};
+use pumasi_config::{EdgePlan, Members, Plan};
 use pumasi_console::{Console, Options, Token};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -78,7 +78,7 @@ pub fn run(configuration: Configuration, occasion: &dyn Occasion) -> Result<(), 
     let mut state = StateDirectory::take(&loaded.plan.state)?;
     addresses::check_free(&source, &loaded, None).map_err(|text| anyhow::anyhow!(text))?;
     occasion.open(&state)?;
-    raise_file_limit();
+    raise_file_limit(&loaded.plan.edge, &diary);
     let (wishes, wished) = mpsc::channel();
     stop::listen(wishes).context("cannot listen for signals")?;
     let plan = loaded.plan.clone();
@@ -125,9 +125,27 @@ fn serve(house: &Arc<House>, wished: &mpsc::Receiver<Wish>, greet: impl FnOnce()
     Ok(())
 }
 
-/// The soft limit of open files is often 1024, which is a few hundred clients; the hard limit is ours to use.
-fn raise_file_limit() {
+/// The soft limit of open files is often 1024, which is a few hundred clients; the hard limit is ours to use. Says so if even that is
+/// too low for what the configuration promises.
+fn raise_file_limit(edge: &EdgePlan, diary: &Diary) {
     let limit = getrlimit(Resource::Nofile);
-    // Refused only where a sandbox forbids it; then the soft limit stays and `connections_max` may not be reached.
+    // Refused only where a sandbox forbids it; then the soft limit stays, and the check below looks at that.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    // Each request may need a socket to its upstream as well; the rest is listeners, databases, the workers' pipes.
+    let needed = 2 * edge.limits.connections_max as u64 + FILES_BESIDE_CONNECTIONS;
+    if let Some(open) = getrlimit(Resource::Nofile).current.filter(|open| *open < needed) {
+        let connections = open.saturating_sub(FILES_BESIDE_CONNECTIONS) / 2;
+        diary.note(
+            "warn",
+            "edge",
+            &format!(
+                "at most {open} files may be open, enough for about {connections} connections, and edge.limits.connections_max is {}. \
+                 Raise the limit (ulimit -Hn, LimitNOFILE= of a systemd unit), or lower the key",
+                edge.limits.connections_max
+            ),
+        );
+    }
 }
+
+/// Files a house needs that are not clients or their upstreams.
+const FILES_BESIDE_CONNECTIONS: u64 = 512;

@@ -88,8 +88,8 @@ section! {
     pub(crate) struct Limits {
         /// Connections of clients, all listeners together. The next one waits in the kernel's queue.
         ///
-        /// Each idle one costs a few KiB and a file descriptor. From 1 to 1,000,000.
-        connections_max: Count<1, 1_000_000> = Default("10000"),
+        /// Each idle one costs a few KiB and a file descriptor; a busy one a second descriptor, to its upstream. From 1 to 1,000,000.
+        connections_max: Count<1, 1_000_000> = Default("8000"),
         /// Request line and headers together; 431 past it. Size. Raise it for applications with very large cookies.
         header_bytes_max: Bytes = Default("\"32KiB\""),
         /// Header lines of a request; 431 past it. From 8 to 1000.
