@@ -35,8 +35,19 @@ pub struct Changes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rows {
     Unknown,
-    /// Hashes of the old and new values of tracked columns. Empty: the table did not change.
-    Exact(Vec<u32>),
+    /// Hashes of the old and new values of tracked columns; whether any row changed at all, be it one without such values.
+    Exact {
+        changed: bool,
+        rows: Vec<u32>,
+    },
+}
+
+impl Rows {
+    const NONE: Rows = Rows::Exact { changed: false, rows: Vec::new() };
+
+    pub(crate) fn unchanged(&self) -> bool {
+        matches!(self, Rows::Exact { changed: false, .. })
+    }
 }
 
 /// A commit in flight. End it with [`Fence::commit`] or [`Fence::release`]; a fence that is dropped (a panic, a lost connection) counts as a
@@ -92,17 +103,25 @@ impl Changes {
 
     /// `table` is known exactly: only rows that [`Changes::row`] names changed in it, none if none is named.
     pub fn exact(&mut self, table: Table) {
-        self.rows.entry(table).or_insert_with(|| Rows::Exact(Vec::new()));
+        self.rows.entry(table).or_insert(Rows::NONE);
+    }
+
+    /// A row of `table` changed, whether or not [`Changes::row`] has anything to say about it.
+    pub fn touch(&mut self, table: Table) {
+        if let Rows::Exact { changed, .. } = self.rows.entry(table).or_insert(Rows::NONE) {
+            *changed = true;
+        }
     }
 
     /// A row of `table` whose `column` had or has `value` changed. Call it for every tracked column of every changed row, with the old
     /// and the new value.
     pub fn row(&mut self, table: Table, column: &str, value: &[u8]) {
-        let rows = self.rows.entry(table).or_insert_with(|| Rows::Exact(Vec::new()));
+        let known = self.rows.entry(table).or_insert(Rows::NONE);
         if self.count >= CHANGED_ROWS_MAX {
-            *rows = Rows::Unknown;
+            *known = Rows::Unknown;
         }
-        if let Rows::Exact(rows) = rows {
+        if let Rows::Exact { changed, rows } = known {
+            *changed = true;
             rows.push(table.row(column, value).hash);
             self.count += 1;
         }
@@ -110,7 +129,7 @@ impl Changes {
 
     /// The tables mentioned that changed: what the fence of an engine that sees every row must cover.
     pub fn tables(&self) -> impl Iterator<Item = Table> + '_ {
-        self.rows.iter().filter(|(_, rows)| !matches!(rows, Rows::Exact(rows) if rows.is_empty())).map(|(table, _)| *table)
+        self.rows.iter().filter(|(_, rows)| !rows.unchanged()).map(|(table, _)| *table)
     }
 
     pub fn is_empty(&self) -> bool {

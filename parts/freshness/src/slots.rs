@@ -226,7 +226,7 @@ impl<M: Memory> Freshness<M> {
     /// W5. Who takes a stamp of n or more after the increment began its snapshot after the commit; who took a smaller one dies by `last`, or by
     /// `pend` as long as the stores are under way.
     pub(crate) fn bump(&self, tables: &[crate::Table], changes: &Changes) {
-        if tables.iter().all(|table| matches!(changes.rows(*table), Rows::Exact(rows) if rows.is_empty())) {
+        if tables.iter().all(|table| changes.rows(*table).unchanged()) {
             return;
         }
         let n = self.head.seq.increment(AcqRel) + 1;
@@ -235,7 +235,7 @@ impl<M: Memory> Freshness<M> {
         }
         for &table in tables {
             let rows = changes.rows(table);
-            if matches!(rows, Rows::Exact(rows) if rows.is_empty()) {
+            if rows.unchanged() {
                 continue;
             }
             self.slot(table.any_row().hash).last.raise(n, AcqRel);
@@ -245,7 +245,7 @@ impl<M: Memory> Freshness<M> {
                         self.slot(table.unknown_rows().hash).last.raise(n, AcqRel);
                     }
                 }
-                Rows::Exact(rows) => {
+                Rows::Exact { rows, .. } => {
                     if !M::broken(Step::BumpOfRows) {
                         for &row in rows {
                             self.slot(row).last.raise(n, AcqRel);

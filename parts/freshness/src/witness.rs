@@ -200,6 +200,13 @@ impl Witness {
     }
 }
 
+impl Moment {
+    /// Whether a request was in flight.
+    pub fn within_request(self) -> bool {
+        self.within
+    }
+}
+
 impl Seen {
     fn take(&mut self, observed: &Observed, keeps_stamp: bool) {
         self.statements += 1;

@@ -76,7 +76,7 @@ pub trait EngineSession: Send {
     fn report(&self) -> &StatementReport;
 
     /// Every setting of this session that may shape the bytes of a result, written so that equal texts mean equal settings: character sets,
-    /// collations, time zone, sql_mode, limits. `None` while its results depend on something that cannot be written down (a temporary
+    /// collations, time zone, sql_mode, limits; and who the client is, if privileges differ. `None` while its results depend on something that cannot be written down (a temporary
     /// table); then it shares no results with other sessions. Asked before every read: keep it ready.
     fn settings(&self) -> Option<&[u8]> {
         None
@@ -86,6 +86,12 @@ pub trait EngineSession: Send {
     /// Valid until the next schema change.
     fn catalogue(&self) -> Option<Arc<dyn Catalogue + Send + Sync>> {
         None
+    }
+
+    /// A read of this session was answered from the results of another, with `rows` rows and no warning: what FOUND_ROWS(), ROW_COUNT() and SHOW
+    /// WARNINGS answer next.
+    fn answered_from_store(&mut self, rows: u64) {
+        let _ = rows;
     }
 
     /// If a transaction is open that has only read, and has no savepoint: ends it and begins it anew, so that its next read sees the present.

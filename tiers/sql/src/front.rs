@@ -28,7 +28,7 @@ use pumasi_metrics::{Counter, Meter};
 use pumasi_mysqlwire::SqlError;
 
 use self::{digests::Digests, registry::Registry};
-use crate::engine::Engine;
+use crate::{engine::Engine, results::Results};
 
 pub use self::listener::Listener;
 
@@ -91,10 +91,18 @@ struct Shared<E: Engine> {
     writes: Counter,
     logins_refused: AtomicU64,
     digests: Digests,
+    /// `None`: every statement runs, and pages made of them are not stored.
+    results: Option<Arc<Results>>,
 }
 
 impl<E: Engine> Server<E> {
     pub fn new(engine: E, settings: Settings) -> Server<E> {
+        Server::with_results(engine, settings, None)
+    }
+
+    /// As [`Server::new`], with a store for results. The engine must have been given an observer on the same [`pumasi_freshness::Freshness`]
+    /// ([`crate::results::Observer`]): without it no write would ever make a stored result wrong.
+    pub fn with_results(engine: E, settings: Settings, results: Option<Arc<Results>>) -> Server<E> {
         Server(Arc::new(Shared {
             engine,
             registry: Arc::new(Registry::new(settings.connections_max)),
@@ -108,6 +116,7 @@ impl<E: Engine> Server<E> {
             writes: Counter::default(),
             logins_refused: AtomicU64::new(0),
             digests: Digests::default(),
+            results,
         }))
     }
 
@@ -136,7 +145,7 @@ impl<E: Engine> Server<E> {
             traffic: self.0.meter.traffic(),
             reads_total: self.0.reads.value(),
             writes_total: self.0.writes.value(),
-            results: None,
+            results: self.0.results.as_ref().map(|results| results.status()),
             digests: self.0.digests.slowest(),
         }
     }

@@ -76,6 +76,16 @@ fn a_commit_that_changed_no_row_keeps_all_answers() {
 }
 
 #[test]
+fn a_changed_row_without_values_of_its_own_still_changes_its_table() {
+    let freshness = Arc::new(Freshness::new());
+    let (all, seven) = (entry(&freshness, whole("ask")), entry(&freshness, row("ask", "7")));
+    let mut changes = Changes::new();
+    changes.touch(table("ask"));
+    write(&freshness, "ask", &changes);
+    assert!(!all.usable(&freshness) && seven.usable(&freshness));
+}
+
+#[test]
 fn a_fence_dropped_without_a_word_forgets_everything() {
     let freshness = Arc::new(Freshness::new());
     let other = entry(&freshness, whole("cheer"));

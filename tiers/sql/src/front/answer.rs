@@ -50,6 +50,10 @@ impl<'o> Answer<'o> {
         self.row_count
     }
 
+    pub fn warnings(&self) -> u16 {
+        self.summary.as_ref().map_or(0, |summary| summary.warnings)
+    }
+
     /// Reports the statement to the worker's requests, if anybody joins them with it.
     pub fn witness(&mut self, observed: Observed) {
         if let Some(witness) = self.witness {
@@ -91,7 +95,8 @@ impl<'o> Answer<'o> {
 
     /// Sends what has piled up, if it is much. An error ends the statement.
     fn flush_if_large(&mut self) -> Result<(), SqlError> {
-        if !self.out.large() {
+        // Held back as long as it is known only at the end what the statement read.
+        if !self.out.large(self.witness.is_some() && !self.witnessed) {
             return Ok(());
         }
         if !self.witnessed {

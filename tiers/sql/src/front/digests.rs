@@ -37,6 +37,7 @@ pub struct Count {
     total_us: AtomicU64,
     max_us: AtomicU64,
     rows: AtomicU64,
+    hits: AtomicU64,
 }
 
 /// A connection's own way into the table: the digests it has used lately.
@@ -98,6 +99,12 @@ impl Count {
         }
     }
 
+    /// One execution was answered from a stored result.
+    pub fn hit(&self, us: u64, rows: u64) {
+        self.hits.fetch_add(1, Relaxed);
+        self.ran(us, rows, true);
+    }
+
     fn shown(&self) -> pumasi_status::Digest {
         pumasi_status::Digest {
             text: self.text.clone(),
@@ -106,7 +113,7 @@ impl Count {
             total_us: self.total_us.load(Relaxed),
             max_us: self.max_us.load(Relaxed),
             rows: self.rows.load(Relaxed),
-            hits: 0,
+            hits: self.hits.load(Relaxed),
             bypass: None,
         }
     }

@@ -6,10 +6,10 @@ use std::{
     time::Instant,
 };
 
-use pumasi_freshness::{Observed, Witness};
+use pumasi_freshness::{Entry as Passport, Moment, Observed, Stamp, Witness};
 use pumasi_mysqlwire::{
     Capabilities, Column, ColumnFlags, ColumnType, Command, EofPacket, Execution, LongData, OkPacket, ParameterType, Prepared,
-    ServerStatus, SqlError, ValueRef, cursor::NULL, decode_change_user,
+    ServerStatus, SqlError, Value, ValueRef, cursor::NULL, decode_change_user,
 };
 use tracing::debug;
 
@@ -22,7 +22,10 @@ use super::{
     text::{self, Token, Tokens},
     wire::{Lost, Out, Wire},
 };
-use crate::engine::{Engine, EngineSession, ResultSink, StatementKind, Summary};
+use crate::{
+    engine::{Engine, EngineSession, ResultSink, StatementKind, Summary},
+    results::{Asked, Key, Miss, Parts, RESULT_MAX, Reading, Stored},
+};
 
 /// Bytes of a prepared statement's text kept for SHOW PROCESSLIST and the digests.
 const SQL_KEPT_MAX: usize = 1024;
@@ -44,6 +47,8 @@ struct Work<'s, E: Engine> {
     /// The number of the statement prepared last.
     last_statement: u32,
     digests: Remembered,
+    /// When the open transaction's last statement ran, as the worker's requests see it.
+    transaction: Option<Moment>,
     /// The database in use as far as the client has been told.
     schema_told: Option<String>,
 }
@@ -60,6 +65,8 @@ struct Statement<E: Engine> {
     long_error: Option<SqlError>,
     /// Cut after [`SQL_KEPT_MAX`].
     sql: Vec<u8>,
+    /// Database and settings when it was prepared: names in it were resolved then. `None`: its results are not shared.
+    prepared_under: Option<Vec<u8>>,
     count: Arc<Count>,
 }
 
@@ -91,6 +98,7 @@ impl<'s, E: Engine> Session<'s, E> {
                 statements: HashMap::new(),
                 last_statement: 0,
                 digests: Remembered::default(),
+                transaction: None,
                 schema_told,
             },
         }
@@ -259,21 +267,32 @@ impl<E: Engine> Work<'_, E> {
     fn statement(&mut self, sql: &[u8], out: &mut Out) -> Result<usize, SqlError> {
         let count = self.digests.count(&self.shared.digests, sql);
         let measured = self.begin(count);
+        let miss = match self.ask(sql, Rows::Text, &[], &[]) {
+            Some(Asked::Hit { stored, stamp }) => {
+                self.answer_stored(&stored, stamp, measured, out);
+                return Ok(sql.len());
+            }
+            Some(Asked::Miss(miss)) => Some(miss),
+            None => None,
+        };
+        self.renew_snapshot();
+        let mark = out.mark();
         let mut answer = Answer::new(out, self.capabilities, Rows::Text, self.status(), self.witness.as_ref());
         let ran = self.engine.query(sql, &mut answer);
-        let rows = answer.row_count();
-        let ended = match ran {
-            Ok(used) => {
-                let more = used > 0 && !text::rest_behind(sql, used).is_empty();
-                self.seen(&mut answer);
-                let schema = changed_schema(&mut self.schema_told, self.engine.database());
-                answer.end(status_of(&self.engine).with(ServerStatus::MORE_RESULTS, more), schema).map(|()| used)
-            }
-            Err(error) => {
-                self.seen(&mut answer);
-                Err(error)
-            }
-        };
+        let (rows, warnings) = (answer.row_count(), answer.warnings());
+        let used = *ran.as_ref().unwrap_or(&sql.len());
+        let reading = self.reading(ran.is_ok(), &sql[..used.min(sql.len())], &[]);
+        self.tell(&reading, &mut answer);
+        let ended = ran.and_then(|used| {
+            let more = used > 0 && !text::rest_behind(sql, used).is_empty();
+            let schema = changed_schema(&mut self.schema_told, self.engine.database());
+            answer.end(status_of(&self.engine).with(ServerStatus::MORE_RESULTS, more), schema).map(|()| used)
+        });
+        if let Some(miss) = miss {
+            let packets = out.since(mark).filter(|_| ended.is_ok() && warnings == 0);
+            keep(miss, &reading, packets, rows);
+        }
+        self.note_transaction();
         self.finish(measured, rows, ended.is_ok());
         ended
     }
@@ -310,9 +329,19 @@ impl<E: Engine> Work<'_, E> {
         }
         let count = self.digests.count(&self.shared.digests, sql);
         self.last_statement = id;
+        let prepared_under = self.prepared_under(sql);
         let sql = sql[..sql.len().min(SQL_KEPT_MAX)].to_vec();
-        let statement =
-            Statement { prepared, parameters, types: Vec::new(), long_data: LongData::new(), long_bytes: 0, long_error: None, sql, count };
+        let statement = Statement {
+            prepared,
+            parameters,
+            types: Vec::new(),
+            long_data: LongData::new(),
+            long_bytes: 0,
+            long_error: None,
+            sql,
+            prepared_under,
+            count,
+        };
         self.statements.insert(id, statement);
         Ok(())
     }
@@ -331,12 +360,32 @@ impl<E: Engine> Work<'_, E> {
         }
         let parameters = execution.parameters(statement.parameters, &mut statement.types, &long_data)?;
         let measured = begin(self.shared, statement.count.clone());
+        let (sql, prepared_under) = (statement.sql.clone(), statement.prepared_under.clone());
+        let asked = prepared_under.and_then(|under| self.ask(&sql, Rows::Binary, &under, &parameters));
+        let miss = match asked {
+            Some(Asked::Hit { stored, stamp }) => {
+                self.answer_stored(&stored, stamp, measured, out);
+                return Ok(Flow::Next);
+            }
+            Some(Asked::Miss(miss)) => Some(miss),
+            None => None,
+        };
+        self.renew_snapshot();
+        let statement = self.statements.get_mut(&id).ok_or_else(|| unknown_statement(id, "mysqld_stmt_execute"))?;
+        let mark = out.mark();
         let mut answer = Answer::new(out, self.capabilities, Rows::Binary, status, self.witness.as_ref());
         let ran = self.engine.execute(&mut statement.prepared, &parameters, &mut answer);
-        let rows = answer.row_count();
-        self.seen(&mut answer);
+        let (rows, warnings) = (answer.row_count(), answer.warnings());
+        // A text that was cut says nothing of rows: the digest of it does not parse, and whole tables are depended on.
+        let reading = self.reading(ran.is_ok(), &sql, &parameters);
+        self.tell(&reading, &mut answer);
         let schema = changed_schema(&mut self.schema_told, self.engine.database());
         let ended = ran.and_then(|()| answer.end(status_of(&self.engine), schema));
+        if let Some(miss) = miss {
+            let packets = out.since(mark).filter(|_| ended.is_ok() && warnings == 0);
+            keep(miss, &reading, packets, rows);
+        }
+        self.note_transaction();
         self.finish(measured, rows, ended.is_ok());
         ended.map(|()| Flow::Next)
     }
@@ -542,15 +591,99 @@ impl<E: Engine> Work<'_, E> {
         }
     }
 
-    /// Tells the worker's open requests what the statement was, before its answer is sent.
-    fn seen(&self, answer: &mut Answer<'_>) {
-        match self.engine.report().kind {
-            // What a read depends on is not followed here; a page made of it is not stored.
-            StatementKind::Read => answer.witness(Observed::Refused("sql-not-followed")),
-            StatementKind::Write => answer.witness(Observed::Wrote),
-            StatementKind::Control => {}
+    // === stored results ===
+
+    /// Looks a read up, if this session may be answered from what others read.
+    fn ask(&self, sql: &[u8], rows: Rows, prepared_under: &[u8], parameters: &[Value]) -> Option<Asked> {
+        let results = self.shared.results.as_ref()?;
+        // Inside a transaction a read belongs to the transaction's snapshot. A text of several statements has several answers.
+        if !may_read(sql) || sql.contains(&b';') || self.engine.in_transaction() || !self.engine.autocommit() {
+            return None;
+        }
+        let shaping = [Capabilities::DEPRECATE_EOF, Capabilities::SESSION_TRACK, Capabilities::OPTIONAL_RESULTSET_METADATA];
+        let form =
+            shaping.iter().fold(u64::from(rows == Rows::Binary), |form, bit| form << 1 | u64::from(self.capabilities.contains(*bit)));
+        let database = self.engine.database();
+        Some(results.ask(Key::of(&Parts { form, database, settings: self.engine.settings()?, prepared_under, sql, parameters })))
+    }
+
+    fn answer_stored(&mut self, stored: &Stored, stamp: Stamp, measured: Measured, out: &mut Out) {
+        if let Some(witness) = &self.witness {
+            out.hold(witness.statement(Observed::Read { deps: stored.entry.deps().clone(), stamp }));
+        }
+        out.stored(stored.packets.clone());
+        self.engine.answered_from_store(stored.rows);
+        let us = u64::try_from(measured.started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.shared.meter.finished(us, true);
+        measured.count.hit(us, stored.rows);
+        self.shared.reads.add(1);
+    }
+
+    /// What the statement that just ran did, before its answer is sent.
+    fn reading(&self, succeeded: bool, sql: &[u8], parameters: &[Value]) -> Reading {
+        let report = self.engine.report();
+        match &self.shared.results {
+            Some(results) => {
+                results.templates().reading(report, succeeded, sql, parameters, self.engine.database(), || self.engine.catalogue())
+            }
+            None => match report.kind {
+                // Nobody stands around the commits, so nobody could tell when a page made of it is wrong.
+                StatementKind::Read => Reading::Refused("results-off"),
+                StatementKind::Write => Reading::Wrote,
+                StatementKind::Control => Reading::Nothing,
+            },
         }
     }
+
+    fn tell(&self, reading: &Reading, answer: &mut Answer<'_>) {
+        if let Some(observed) = reading.observed() {
+            answer.witness(observed);
+        }
+    }
+
+    /// Many drivers leave a transaction open that has only read, and its worker would see the past for ever. When the request that it belongs to
+    /// has ended, it is begun anew.
+    fn renew_snapshot(&mut self) {
+        if let (Some(witness), Some(moment), Some(_)) = (&self.witness, self.transaction, &self.shared.results)
+            && witness.requests_ended_since(moment)
+        {
+            self.engine.renew_snapshot();
+            self.transaction = None;
+        }
+    }
+
+    /// A transaction with a statement outside any request (a job in the background) is never renewed.
+    fn note_transaction(&mut self) {
+        let Some(witness) = &self.witness else { return };
+        self.transaction = match self.transaction {
+            _ if !self.engine.in_transaction() => None,
+            Some(moment) if !moment.within_request() => Some(moment),
+            _ => Some(witness.moment()),
+        };
+    }
+
+    fn prepared_under(&self, sql: &[u8]) -> Option<Vec<u8>> {
+        let settings = self.engine.settings().filter(|_| sql.len() <= SQL_KEPT_MAX && self.shared.results.is_some())?;
+        let mut under = self.engine.database().unwrap_or_default().as_bytes().to_vec();
+        under.push(0);
+        under.extend_from_slice(settings);
+        Some(under)
+    }
+}
+
+/// Keeps what was read, if it may be kept.
+fn keep(miss: Miss, reading: &Reading, packets: Option<&[u8]>, rows: u64) {
+    match (reading, packets) {
+        (Reading::Rows { deps, stamp }, Some(packets)) if packets.len() <= RESULT_MAX => {
+            miss.store(Passport::new(*stamp, deps.clone()), packets.into(), rows);
+        }
+        _ => miss.refuse(),
+    }
+}
+
+/// Whether the text may be a SELECT, from its first letter.
+fn may_read(sql: &[u8]) -> bool {
+    matches!(sql.trim_ascii_start(), [b's' | b'S' | b'w' | b'W' | b'(' | b'/' | b'-' | b'#', ..])
 }
 
 impl<E: Engine> Drop for Work<'_, E> {

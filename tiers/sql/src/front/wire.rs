@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::results::RESULT_MAX;
 use pumasi_mysqlwire::{ErrorPhase, Inbox, Outbox, Sequence, SqlError, WireError, put_error};
 
 /// An answer is sent in pieces of this size, so that a large one takes neither memory nor a system call per row.
@@ -41,14 +42,22 @@ pub struct Out {
     outbox: Outbox,
     /// What the worker's open requests were told of the answer under way; to be held until its last byte is sent.
     witnessed: Vec<pumasi_freshness::Statement>,
+    /// An answer that goes out behind the outbox as it was stored.
+    stored: Option<Arc<[u8]>>,
+    /// Bytes that have left the outbox.
+    sent: u64,
     pub sequence: Sequence,
 }
+
+/// A place in the way out, for [`Out::since`].
+#[derive(Clone, Copy)]
+pub struct Mark(u64);
 
 impl Wire {
     pub fn new(stream: Arc<TcpStream>, payload_max: usize) -> Wire {
         Wire {
             inbox: Inbox::new(payload_max),
-            out: Out { stream, outbox: Outbox::default(), witnessed: Vec::new(), sequence: Sequence::default() },
+            out: Out { stream, outbox: Outbox::default(), witnessed: Vec::new(), stored: None, sent: 0, sequence: Sequence::default() },
         }
     }
 
@@ -119,9 +128,24 @@ impl Out {
         self.stream.set_read_timeout(Some(timeout))
     }
 
-    /// Whether as much has piled up as is worth a system call.
-    pub fn large(&self) -> bool {
-        self.outbox.bytes().len() >= FLUSH_BYTES
+    /// Whether as much has piled up as is worth a system call; or, if `held`, as much as is held back.
+    pub fn large(&self, held: bool) -> bool {
+        self.outbox.bytes().len() >= if held { RESULT_MAX } else { FLUSH_BYTES }
+    }
+
+    pub fn mark(&self) -> Mark {
+        Mark(self.sent + self.outbox.bytes().len() as u64)
+    }
+
+    /// What has been added since `mark`; `None` if some of it was sent already.
+    pub fn since(&self, mark: Mark) -> Option<&[u8]> {
+        let began = usize::try_from(mark.0.checked_sub(self.sent)?).ok()?;
+        self.outbox.bytes().get(began..)
+    }
+
+    /// The whole answer to the command, numbered from 1, without a copy.
+    pub fn stored(&mut self, packets: Arc<[u8]>) {
+        self.stored = Some(packets);
     }
 
     /// Keeps a report to a worker's requests standing until the answer is complete.
@@ -139,7 +163,11 @@ impl Out {
     pub fn flush(&mut self) -> io::Result<()> {
         if !self.outbox.bytes().is_empty() {
             (&*self.stream).write_all(self.outbox.bytes())?;
+            self.sent += self.outbox.bytes().len() as u64;
             self.outbox.sent(KEEP_BYTES);
+        }
+        if let Some(packets) = self.stored.take() {
+            (&*self.stream).write_all(&packets)?;
         }
         Ok(())
     }

@@ -1,0 +1,85 @@
+//! What makes two results the same bytes. Equality is the security boundary: the whole key is compared, a hash only finds it.
+
+use pumasi_mysqlwire::Value;
+
+/// Every part with its length before it, so that no two different lists of parts write the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key(Box<[u8]>);
+
+/// The parts. Statement texts are taken as they are: what differs in a blank is another key.
+pub struct Parts<'a> {
+    /// Text or binary rows, and the capabilities that shape packets.
+    pub form: u64,
+    pub database: Option<&'a str>,
+    /// The session's, and its client's if privileges differ.
+    pub settings: &'a [u8],
+    /// Database and settings under which a prepared statement was prepared.
+    pub prepared_under: &'a [u8],
+    pub sql: &'a [u8],
+    /// Of a prepared statement.
+    pub parameters: &'a [Value],
+}
+
+impl Key {
+    pub fn of(parts: &Parts<'_>) -> Key {
+        let mut out = Vec::with_capacity(parts.sql.len() + parts.settings.len() + 64);
+        out.extend_from_slice(&parts.form.to_le_bytes());
+        out.push(u8::from(parts.database.is_some()));
+        put(&mut out, parts.database.unwrap_or_default().as_bytes());
+        put(&mut out, parts.settings);
+        put(&mut out, parts.prepared_under);
+        put(&mut out, parts.sql);
+        for parameter in parts.parameters {
+            put_value(&mut out, parameter);
+        }
+        Key(out.into())
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+}
+
+fn put(out: &mut Vec<u8>, part: &[u8]) {
+    out.extend_from_slice(&(part.len() as u64).to_le_bytes());
+    out.extend_from_slice(part);
+}
+
+/// Types are part of it: 1 and '1' may compare differently.
+fn put_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Null => out.push(0),
+        Value::Int(value) => {
+            out.push(1);
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        Value::UInt(value) => {
+            out.push(2);
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        Value::Float(value) => {
+            out.push(3);
+            out.extend_from_slice(&value.to_bits().to_le_bytes());
+        }
+        Value::Double(value) => {
+            out.push(4);
+            out.extend_from_slice(&value.to_bits().to_le_bytes());
+        }
+        Value::Bytes(value) => {
+            out.push(5);
+            put(out, value);
+        }
+        Value::DateTime { year, month, day, hour, minute, second, micros } => {
+            out.push(6);
+            out.extend_from_slice(&year.to_le_bytes());
+            out.extend_from_slice(&[*month, *day, *hour, *minute, *second]);
+            out.extend_from_slice(&micros.to_le_bytes());
+        }
+        Value::Time { negative, hours, minutes, seconds, micros } => {
+            out.extend_from_slice(&[7, u8::from(*negative)]);
+            out.extend_from_slice(&hours.to_le_bytes());
+            out.extend_from_slice(&[*minutes, *seconds]);
+            out.extend_from_slice(&micros.to_le_bytes());
+        }
+    }
+}
