@@ -16,7 +16,8 @@ use pumasi_status::Status;
 use pumasi_web::{GuardianProgram, Setup, Web};
 
 use crate::{
-    addresses, configuration::Configuration, databases::Databases, diary::Diary, failure::Failure, logging::Logging, own_process, reload,
+    addresses, configuration::Configuration, databases::Databases, diary::Diary, failure::Failure, load_tests::LoadDesk, logging::Logging,
+    own_process, reload,
 };
 
 /// Everything that runs but the console, which shows it.
@@ -37,6 +38,7 @@ pub struct House {
     _seconds: mpsc::Sender<()>,
     /// Held through a whole reload: one at a time.
     reloading: Mutex<()>,
+    load_desk: LoadDesk,
 }
 
 /// What runs, and the shared pools that tie the web tier to the edge.
@@ -77,8 +79,10 @@ impl House {
                 freshness: None,
             })?),
         };
+        let load_desk = LoadDesk::new(plan.state.clone(), diary.clone());
         let current = Arc::new(ArcSwap::from_pointee(Current { plan, pools, settings }));
         Ok(House {
+            load_desk,
             _seconds: count_seconds(current.clone(), databases.clone())?,
             configuration,
             logging,
@@ -103,12 +107,18 @@ impl House {
         self.with_edge(Edge::addresses).unwrap_or_default()
     }
 
+    pub fn load_desk(&self) -> &LoadDesk {
+        &self.load_desk
+    }
+
     pub fn databases(&self) -> &Databases {
         &self.databases
     }
 
     /// Drains and stops every tier, from the outside in.
     pub fn stop(&self) {
+        // There may be none; what it measured so far is kept.
+        let _ = self.load_desk.stop();
         let deadline = self.current.load().plan.edge.limits.drain_timeout;
         let edge = self.edge.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(edge) = edge {

@@ -9,6 +9,7 @@ mod demo;
 mod diary;
 mod failure;
 mod house;
+mod load_tests;
 mod logging;
 mod own_process;
 mod reload;

@@ -1,6 +1,6 @@
 //! The house as the console sees and steers it.
 
-use pumasi_console::{Drain, Service, Setting};
+use pumasi_console::{Drain, Service, Setting, load::LoadTests};
 use pumasi_status::Status;
 
 use crate::house::House;
@@ -21,6 +21,10 @@ impl Service for House {
 
     fn reload(&self) -> Result<String, String> {
         House::reload(self).map_err(|failure| failure.to_string())
+    }
+
+    fn load_tests(&self) -> Option<&dyn LoadTests> {
+        Some(self)
     }
 
     fn purge(&self, _prefix: &str) -> Result<String, String> {

@@ -1,6 +1,8 @@
 //! Load tests as the console shows and starts them. The load tier does the work; the binary brings the two together.
 
-/// Starts load tests and knows the kept ones. All calls run on a thread that may wait for the disk.
+/// Starts load tests and knows the kept ones.
+///
+/// `runs` and `running` are called whenever a page is made: they answer from memory. The others may wait for the disk.
 pub trait LoadTests: Send + Sync {
     /// The kept runs, newest first; at most [`RUNS_SHOWN`] are shown.
     fn runs(&self) -> Vec<Run>;

@@ -108,6 +108,9 @@ pub struct RunArgs {
     /// Show the stages and what they plan, and send nothing
     #[arg(long)]
     pub preview: bool,
+    /// A line of JSON per second on standard error, for the console
+    #[arg(long, hide = true)]
+    pub ticks: bool,
 }
 
 #[derive(Args, Clone, Debug)]

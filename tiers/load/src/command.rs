@@ -11,6 +11,7 @@ use crate::{
     },
     run::{self, Ended, Observer, Unwatched},
     scenario::{self, Overrides},
+    ticks::Ticker,
     validate,
 };
 use pumasi_config::{Problems, Source};
@@ -129,8 +130,12 @@ fn load(args: &RunArgs, json: bool, kept: &Kept) -> Result<u8, LoadError> {
     let interrupt = interrupt_flag().map_err(LoadError::Generator)?;
     let watched = io::stderr().is_terminal();
     let mut live = Live::new(watched);
-    let mut unwatched = Unwatched;
-    let observer: &mut dyn Observer = if watched { &mut live } else { &mut unwatched };
+    let (mut unwatched, mut ticker) = (Unwatched, Ticker);
+    let observer: &mut dyn Observer = match (args.ticks, watched) {
+        (true, _) => &mut ticker,
+        (false, true) => &mut live,
+        (false, false) => &mut unwatched,
+    };
     let outcome = run::run(&plan, &interrupt, observer).map_err(LoadError::Generator)?;
     live.clear();
     let label = Label { id: kept.new_id(&args.name), name: args.name.clone(), tags: args.tags.clone(), comment: args.comment.clone() };

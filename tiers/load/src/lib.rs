@@ -8,7 +8,7 @@
 //! | `scenario`, `template`, `data`, `random`, `profile` | what to send and when: files, values, dice, stages -> `plan` |
 //! | `lane`, `reply`, `tally`, `run` | sending it: one event loop per core, answers, counters, the controller |
 //! | `report`, `slo`, `kept` | what came of it: figures, objectives, kept runs |
-//! | `args`, `command`, `validate`, `exchange` | the command line |
+//! | `args`, `command`, `validate`, `exchange`, `ticks` | the command line, for people and for the console |
 
 mod args;
 mod command;
@@ -28,10 +28,14 @@ mod scenario;
 mod slo;
 mod tally;
 mod template;
+mod ticks;
 mod validate;
 
 pub use args::{LoadArgs, LoadVerb};
 pub use command::{exit, run};
+pub use kept::{Kept, KeptError};
+pub use report::{Report, compare, html};
+pub use ticks::Tick;
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@ use maud::{Markup, PreEscaped, html};
 use pumasi_chart::{LineChart, Series, Shape, Unit, XAxis};
 use pumasi_status::{Pool, Sql, Status, Traffic, Upstream};
 
-use super::{Part, Question, bytes, count, figure, rate, share, share_of, span, state, time};
+use super::{Part, Question, bytes, count, figure, latency, rate, share, share_of, span, state};
 use crate::{
     Picture, Shared,
     history::{History, Sample},
@@ -17,7 +17,7 @@ pub fn parts(shared: &Shared, picture: &Picture, question: &Question) -> Vec<Par
     vec![
         Part { id: "topology", content: topology(&picture.status, &picture.findings) },
         Part { id: VERDICTS, content: verdicts(&picture.status, &picture.findings) },
-        Part { id: "charts", content: charts(&shared.history(), picture.unix_s, Range::of(&question.range)) },
+        Part { id: "charts", content: charts(&shared.history(), picture, Range::of(&question.range)) },
     ]
 }
 
@@ -33,7 +33,7 @@ fn topology(status: &Status, findings: &Findings) -> Markup {
             div.stack {
                 @for pool in &status.pools {
                     div.row {
-                        (arrow(&format!("Edge to {}", pool.name), "to the workers", &together(pool), Some(("queue", time(status.edge.queue_us_p95)))))
+                        (arrow(&format!("Edge to {}", pool.name), "to the workers", &together(pool), Some(("queue", latency(&status.edge.traffic, status.edge.queue_us_p95)))))
                         (pool_box(pool, marked(Place::Pool(pool.name.clone()))))
                     }
                 }
@@ -88,7 +88,7 @@ fn member(upstream: &Upstream) -> Markup {
     html! {
         span.who { strong { (upstream.name) } (state(if shown == "up" && worker.is_some() { "ready" } else { shown })) }
         span.what {
-            (rate(upstream.traffic.rate)) " · p95 " (time(upstream.traffic.latency_us_p95)) " · " (upstream.traffic.in_flight) " in flight"
+            (rate(upstream.traffic.rate)) " · p95 " (latency(&upstream.traffic, upstream.traffic.latency_us_p95)) " · " (upstream.traffic.in_flight) " in flight"
             @if let Some(worker) = worker { " · " (bytes(worker.memory_bytes)) }
         }
     }
@@ -116,9 +116,9 @@ fn arrow(label: &str, whereto: &str, traffic: &Traffic, more: Option<(&str, Stri
             svg.shaft viewBox="0 0 100 12" preserveAspectRatio="none" aria-hidden="true" { path d="M0 6H100" {} }
             dl {
                 (figure("success", share(traffic.success)))
-                (figure("p50", time(traffic.latency_us_p50)))
-                (figure("p95", time(traffic.latency_us_p95)))
-                (figure("p99", time(traffic.latency_us_p99)))
+                (figure("p50", latency(traffic, traffic.latency_us_p50)))
+                (figure("p95", latency(traffic, traffic.latency_us_p95)))
+                (figure("p99", latency(traffic, traffic.latency_us_p99)))
                 (figure("in flight", count(traffic.in_flight)))
                 @if let Some((term, value)) = more { (figure(term, value)) }
             }
@@ -210,7 +210,8 @@ impl Range {
     }
 }
 
-fn charts(history: &History, now: u64, range: Range) -> Markup {
+fn charts(history: &History, picture: &Picture, range: Range) -> Markup {
+    let now = picture.unix_s;
     let (step, columns) = range.columns();
     let end = now / step * step;
     let start = end.saturating_sub(step * columns);
@@ -231,7 +232,7 @@ fn charts(history: &History, now: u64, range: Range) -> Markup {
         Series { name: name.into(), shape: Shape::Band(pairs.collect()) }
     };
     // A latency of nothing is no latency.
-    let latency = |name: &str, value: fn(&Sample) -> f32| {
+    let times = |name: &str, value: fn(&Sample) -> f32| {
         let values = values(&samples, value).into_iter().map(|value| value.filter(|value| *value > 0.0));
         Series { name: name.into(), shape: Shape::Line(values.collect()) }
     };
@@ -251,11 +252,13 @@ fn charts(history: &History, now: u64, range: Range) -> Markup {
                     area("answered", |s| s.rate), line("from kept pages", |s| s.kept), line("failed", |s| s.errors),
                 ]))
                 (chart("Latency", Unit::Microseconds, 1_000.0, vec![
-                    band("p50 to p99", |s| s.p50_us, |s| s.p99_us), latency("p95", |s| s.p95_us), latency("waiting for a worker, p95", |s| s.queue_p95_us),
+                    band("p50 to p99", |s| s.p50_us, |s| s.p99_us), times("p95", |s| s.p95_us), times("waiting for a worker, p95", |s| s.queue_p95_us),
                 ]))
                 (chart("In flight", Unit::Count, 1.0, vec![area("requests", |s| s.in_flight), line("statements", |s| s.sql_in_flight)]))
-                (chart("Statements", Unit::PerSecond, 1.0, vec![area("answered", |s| s.sql_rate)]))
-                (chart("Statement latency, p95", Unit::Microseconds, 1_000.0, vec![latency("p95", |s| s.sql_p95_us)]))
+                @if !picture.status.sql.is_empty() {
+                    (chart("Statements", Unit::PerSecond, 1.0, vec![area("answered", |s| s.sql_rate)]))
+                    (chart("Statement latency, p95", Unit::Microseconds, 1_000.0, vec![times("p95", |s| s.sql_p95_us)]))
+                }
                 (chart("CPU in cores", Unit::Count, 1.0, vec![area("Pumasi", |s| s.cpu), line("workers", |s| s.workers_cpu)]))
             }
         }

@@ -25,7 +25,10 @@ fn running(progress: Option<&Progress>) -> Markup {
     let done = progress.seconds.len() as u64;
     html! {
         h2 { "Running" span.aside { (progress.target) " at " (rate(progress.rate)) } }
-        p { progress max=(progress.lasts_s) value=(done.min(progress.lasts_s)) {} " " (done) " of " (progress.lasts_s) " s" }
+        p {
+            progress max=(progress.lasts_s) value=(done.min(progress.lasts_s)) {}
+            @if done <= progress.lasts_s { " " (done) " of " (progress.lasts_s) " s" } @else { " everything is sent; the last answers are waited for" }
+        }
         div.charts {
             (chart("Answers", Unit::PerSecond, vec![
                 Series { name: "answered".into(), shape: Shape::Area(values(&progress.seconds, |s| s.answered)) },
@@ -113,7 +116,7 @@ fn comparison(tests: &dyn LoadTests, before: &str, after: &str) -> Markup {
                     }
                 }
             };
-            html! { h2 { "Compared" } @for note in &notes { p.notice { (note) } } (table("Comparison", head, body)) }
+            html! { h2 { "Compared" } @for note in &notes { p.notice.doubt { (note) } } (table("Comparison", head, body)) }
         }
         Err(error) => html! { p.notice.failed role="alert" { (error) } },
     }

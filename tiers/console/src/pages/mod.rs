@@ -238,6 +238,11 @@ fn time(us: u64) -> String {
     Unit::Microseconds.show(us as f64)
 }
 
+/// A percentile of a place. Where nobody asked lately there is none to show.
+fn latency(traffic: &Traffic, us: u64) -> String {
+    if traffic.rate > 0.0 && us > 0 { time(us) } else { "–".into() }
+}
+
 fn rate(per_second: f64) -> String {
     Unit::PerSecond.show(per_second)
 }
@@ -275,9 +280,9 @@ fn traffic_cells(traffic: &Traffic) -> Markup {
         td { (rate(traffic.rate)) }
         td.failing[traffic.success < 0.99] { (share(traffic.success)) }
         td { (traffic.in_flight) }
-        td { (time(traffic.latency_us_p50)) }
-        td { (time(traffic.latency_us_p95)) }
-        td { (time(traffic.latency_us_p99)) }
+        td { (latency(traffic, traffic.latency_us_p50)) }
+        td { (latency(traffic, traffic.latency_us_p95)) }
+        td { (latency(traffic, traffic.latency_us_p99)) }
     }
 }
 

@@ -217,6 +217,8 @@ const QUEUE_SHARE: f64 = 0.1;
 const QUEUE_US: u64 = 5_000;
 /// A worker that computes this much of one core all the time has no time left, if it is single-threaded as most are.
 const WORKER_BUSY: f64 = 0.85;
+/// One that crowds and computes less than this is waiting for somebody else.
+const WORKER_IDLE: f64 = 0.3;
 /// The machine is full at this share of its cores.
 const MACHINE_FULL: f64 = 0.9;
 /// Requests in flight per worker from which on they may be waiting inside it...
@@ -258,7 +260,12 @@ fn too_few_workers(c: &Comparison) -> Found {
             continue;
         };
         let full = total_cores_used(c) >= MACHINE_FULL * c.cores as f64;
+        let computing: f64 = pool.upstreams.iter().map(|upstream| cores_used(c, pool, upstream)).sum();
+        let idle = crowded && computing < WORKER_IDLE * workers as f64;
         let advice = match full {
+            _ if idle => "They hardly compute, so they wait for something that Pumasi does not see: a database or a service elsewhere. \
+                          More workers help only if that can do more at once."
+                .to_owned(),
             true => format!(
                 "All {} cores are busy, so more workers would only share them. Keeping pages or results spares the work; else a larger machine.",
                 c.cores

@@ -144,6 +144,13 @@ fn too_few_workers_show_in_requests_that_crowd_into_them() {
     };
     let findings = check(|_, now| crowd(now, 20, 60_000), &["too_few_workers"], pool());
     assert_eq!(findings.verdicts[0].sentence, "40 requests crowd into 2 workers of pool app; alone, one takes 900 µs.");
+    assert!(findings.verdicts[0].advice.starts_with("They hardly compute"), "{findings:?}");
+    let computing = |_: &mut Status, now: &mut Status| {
+        crowd(now, 20, 60_000);
+        now.pools[0].upstreams.iter_mut().for_each(|u| u.worker.as_mut().unwrap().cpu_ms += 12_000);
+    };
+    let findings = check(computing, &["too_few_workers"], pool());
+    assert_eq!(findings.verdicts[0].advice, "2 workers are too few for 40/s: raise workers in [pool.app].");
     check(|_, now| crowd(now, 20, 2_000), &[], None);
     check(|_, now| crowd(now, 3, 60_000), &[], None);
     let at_the_database = |_: &mut Status, now: &mut Status| {

@@ -169,6 +169,42 @@ fn a_browser_signs_in_once_and_out_again() {
 }
 
 #[test]
+fn load_tests_are_started_watched_and_compared() {
+    let running = start(Situation::TooFewWorkers, 1.0);
+    let page = running.get("/load").body;
+    assert!(page.contains("href=\"/load/20260921-two\"") && page.contains("INVALID") && page.contains("1.23 k/s"), "{page}");
+    assert_eq!(running.post("/api/load/start", &[], "path=/&rate=50&lasts_s=30").status, 401);
+    assert_eq!(running.post("/api/load/start", &[&running.bearer()], "path=/&rate=50").status, 422);
+    let elsewhere = running.post("/api/load/start", &[&running.bearer()], "path=http://elsewhere/&rate=50&lasts_s=30");
+    assert!(elsewhere.status == 422 && elsewhere.body.contains("begins with a slash"), "{}", elsewhere.body);
+    assert!(running.service.loads.lock().unwrap().is_empty());
+
+    let cookie = running.sign_in();
+    let started = running.post("/api/load/start", &[&cookie], "path=/ask/1&rate=50&lasts_s=30&name=evening");
+    assert!(
+        started.status == 200 && started.body.contains("Started.") && started.body.contains("End the running test"),
+        "{}",
+        started.body
+    );
+    assert!(started.body.contains("http://127.0.0.1:8080/ask/1") && started.body.contains("Response time"));
+    assert_eq!(running.service.loads.lock().unwrap()[0].name, "evening");
+    assert_eq!(running.post("/api/load/stop", &[&running.bearer()], "").status, 422);
+
+    let report = running.get("/load/20260921-two");
+    let policy = report.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'unsafe-inline'") && report.body.ends_with("<p>report"));
+    assert_eq!(running.get("/load/..%2f..%2fetc%2fpasswd").status, 404);
+    let compared = running.get("/load?before=20260921-one&after=20260921-two").body;
+    assert!(compared.contains("+201 %") && compared.contains("better") && compared.contains("20260921-one ran 20 s"), "{compared}");
+    assert!(compared.contains("data-live=\"/live/load?before=20260921-one&amp;after=20260921-two\""));
+    assert!(running.get("/load?before=x&after=y").body.contains("there is no run"));
+
+    let without = start(Situation::Healthy, 1.0);
+    assert!(without.get("/load").body.contains("cannot run load tests"));
+    assert_eq!(without.post("/api/load/start", &[&without.bearer()], "path=/&rate=50&lasts_s=30").status, 422);
+}
+
+#[test]
 fn a_name_that_was_pointed_at_loopback_is_not_answered() {
     let running = start(Situation::Healthy, 1.0);
     let mut connection = Connection::open(running.console.address());

@@ -7,7 +7,10 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use pumasi_console::{Drain, Service, Setting};
+use pumasi_console::{
+    Drain, Service, Setting,
+    load::{Comparison, Difference, LoadTests, Progress, Run, Second, Wanted},
+};
 use pumasi_status::{Digest, Edge, Event, Pool, Route, Sql, Status, Store, Traffic, Upstream, Worker};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,11 +29,12 @@ pub struct Prepared {
     pace: f64,
     pub reloads: AtomicU64,
     pub purged: Mutex<Vec<String>>,
+    pub loads: Mutex<Vec<Wanted>>,
 }
 
 impl Prepared {
     pub fn new(situation: Situation, pace: f64) -> Prepared {
-        Prepared { situation, started: Instant::now(), pace, reloads: AtomicU64::new(0), purged: Mutex::default() }
+        Prepared { situation, started: Instant::now(), pace, reloads: AtomicU64::new(0), purged: Mutex::default(), loads: Mutex::default() }
     }
 }
 
@@ -168,6 +172,10 @@ impl Service for Prepared {
         ]
     }
 
+    fn load_tests(&self) -> Option<&dyn LoadTests> {
+        (self.situation != Situation::Healthy).then_some(self)
+    }
+
     fn reload(&self) -> Result<String, String> {
         match self.reloads.fetch_add(1, Relaxed) {
             0 => Ok("Replaced 3 workers of pool app.".into()),
@@ -185,6 +193,59 @@ impl Service for Prepared {
             "app.1" => Ok(format!("{upstream}: {drain:?}")),
             _ => Err(format!("there is no upstream {upstream}")),
         }
+    }
+}
+
+/// Two kept runs, and one under way from the first start on.
+impl LoadTests for Prepared {
+    fn runs(&self) -> Vec<Run> {
+        let run = |id: &str, tps, errors| Run {
+            id: id.into(),
+            name: String::new(),
+            tags: vec!["ladder".into()],
+            comment: String::new(),
+            started_unix_ms: 1_790_000_000_000,
+            target: "http://127.0.0.1:8080".into(),
+            valid: errors == 0,
+            met: true,
+            tps,
+            mean_us: 12_000.0,
+            p99_us: 48_000.0,
+            errors,
+        };
+        vec![run("20260921-two", 1_234.0, 7), run("20260921-one", 410.0, 0)]
+    }
+
+    fn running(&self) -> Option<Progress> {
+        let loads = self.loads.lock().unwrap();
+        let wanted = loads.first()?;
+        let seconds =
+            (0..20).map(|i| Second { answered: f64::from(wanted.rate), errors: 0.0, p50_us: 900.0 + f64::from(i * 20), p99_us: 4_000.0 });
+        let target = format!("http://127.0.0.1:8080{}", wanted.path);
+        Some(Progress { target, rate: f64::from(wanted.rate), lasts_s: 30, seconds: seconds.collect() })
+    }
+
+    fn report(&self, id: &str) -> Result<String, String> {
+        match id {
+            "20260921-two" => Ok("<!DOCTYPE html><style>p { color: red }</style><p>report".into()),
+            _ => Err(format!("there is no run {id:?}")),
+        }
+    }
+
+    fn compare(&self, before: &str, after: &str) -> Result<Comparison, String> {
+        self.report(after)?;
+        let tps =
+            Difference { figure: "TPS".into(), before: "410".into(), after: "1234".into(), change: "+201 %".into(), better: Some(true) };
+        Ok(Comparison { notes: vec![format!("{before} ran 20 s, {after} 30 s")], figures: vec![tps] })
+    }
+
+    fn start(&self, wanted: &Wanted) -> Result<String, String> {
+        self.loads.lock().unwrap().push(wanted.clone());
+        Ok("Started.".into())
+    }
+
+    fn stop(&self) -> Result<String, String> {
+        Err("No load test is running.".into())
     }
 }
 
