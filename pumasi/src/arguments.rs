@@ -41,6 +41,26 @@ pub enum Verb {
         #[command(flatten)]
         running: RunningArguments,
     },
+    /// Drop kept pages: one address, a beginning, a tag, or everything
+    Purge {
+        /// http://example.org/path?query, or /path?query on every host
+        #[arg(required_unless_present_any = ["prefix", "tag", "all"], conflicts_with_all = ["prefix", "tag", "all"])]
+        url: Option<String>,
+        /// Every address that begins so: http://example.org/dir/, or /dir/ on every host
+        #[arg(long, conflicts_with_all = ["tag", "all"])]
+        prefix: Option<String>,
+        /// Every page the application gave this tag (Surrogate-Key, Cache-Tag)
+        #[arg(long, conflicts_with = "all")]
+        tag: Option<String>,
+        /// Every page
+        #[arg(long)]
+        all: bool,
+        /// Only make them stale: they are still served while they are fetched anew
+        #[arg(long)]
+        soft: bool,
+        #[command(flatten)]
+        running: RunningArguments,
+    },
     /// Take an upstream out of rotation: it gets no further request, those in flight end
     Drain {
         /// Its name as `pumasi status` shows it, such as app.1

@@ -1,4 +1,4 @@
-//! `pumasi status` and `pumasi reload`: asks the running Pumasi through its console.
+//! `pumasi status`, `reload`, `purge` and `drain`: asks the running Pumasi through its console.
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,14 @@ use crate::{
 pub fn reload(running: &RunningArguments) -> Result<(), Failure> {
     // A mistake is told here as well as there, and with the code for it.
     order(&places(running, Mistakes::Tell)?, "/api/reload", &[])
+}
+
+/// `pages` are the API's form fields, of which the command line has set one.
+pub fn purge(pages: [(&str, Option<String>); 4], soft: bool, running: &RunningArguments) -> Result<(), Failure> {
+    let soft = ("soft", soft.then(|| "1".into()));
+    let form: Vec<(&str, String)> = pages.into_iter().chain([soft]).filter_map(|(name, value)| Some((name, value?))).collect();
+    let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    order(&places(running, Mistakes::Overlook)?, "/api/purge", &form)
 }
 
 pub fn drain(upstream: &str, undo: bool, running: &RunningArguments) -> Result<(), Failure> {

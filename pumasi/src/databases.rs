@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use pumasi_config::{EnginePlan, Hole, SqlPlan};
-use pumasi_freshness::Witness;
+use pumasi_freshness::{Freshness, Witness};
 use pumasi_sql::{
     engine::Engine,
     front::{Listener, Server},
@@ -26,6 +26,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Databases {
     running: Mutex<BTreeMap<String, Database>>,
     state: PathBuf,
+    /// What the databases write, as the stores of pages and results ask it.
+    freshness: Arc<Freshness>,
 }
 
 struct Database {
@@ -63,7 +65,7 @@ impl<E: Engine> Tier for Server<E> {
 impl Databases {
     /// Opens and serves every database. Errors: a file that cannot be opened, an address that cannot be had.
     pub fn start(plans: &BTreeMap<String, SqlPlan>, state: &Path) -> anyhow::Result<Databases> {
-        let databases = Databases { state: state.to_owned(), running: Mutex::default() };
+        let databases = Databases { state: state.to_owned(), running: Mutex::default(), freshness: Arc::new(Freshness::new()) };
         databases.add(plans)?;
         Ok(databases)
     }
@@ -105,6 +107,11 @@ impl Databases {
         }
         drop(running);
         gone.into_iter().for_each(Database::stop);
+    }
+
+    /// What is known of writes; the edge's pages are checked against it.
+    pub fn freshness(&self) -> Option<Arc<Freshness>> {
+        Some(self.freshness.clone())
     }
 
     /// Closes a second of the rates that `status` shows.

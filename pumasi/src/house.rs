@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow, bail};
 use arc_swap::ArcSwap;
 use pumasi_balance::Pool;
 use pumasi_config::{BalancePolicy, Loaded, Plan, PoolPlan, Setting, Source};
-use pumasi_edge::{Edge, EdgeConfig, PoolConfig};
+use pumasi_edge::{Edge, EdgeConfig, PoolConfig, Purge, PurgeKind};
 use pumasi_status::Status;
 use pumasi_web::{GuardianProgram, Setup, Web};
 
@@ -76,7 +76,7 @@ impl House {
                 plan: plan.edge.clone(),
                 pools: pool_configs(&plan, &pools),
                 access_log: Box::new(std::io::stderr()),
-                freshness: None,
+                freshness: databases.freshness(),
             })?),
         };
         let load_desk = LoadDesk::new(plan.state.clone(), diary.clone());
@@ -237,9 +237,14 @@ fn pool_configs(plan: &Plan, pools: &Pools) -> Vec<PoolConfig> {
     plan.pools.values().filter_map(|plan| Some(PoolConfig { plan: plan.clone(), pool: pools.get(&plan.name)?.clone() })).collect()
 }
 
-// === Rotation ===
+// === Orders ===
 
 impl House {
+    /// How many pages were concerned; `None` without an edge.
+    pub fn purge(&self, pages: Purge<'_>, kind: PurgeKind) -> Option<u64> {
+        self.with_edge(|edge| edge.purge(pages, kind))
+    }
+
     /// Takes an upstream out of rotation, or puts it back. A worker that is started anew is in rotation again.
     pub fn drain(&self, name: &str, back: bool) -> Result<String, String> {
         let current = self.current.load();

@@ -60,6 +60,10 @@ fn carry_out(arguments: Arguments) -> Result<ExitCode, Failure> {
             run::run(Configuration::to_run(&configuration, workers, &command)?, &run::Ordinary)
         }
         Verb::Reload { running } => ask::reload(&running),
+        Verb::Purge { url, prefix, tag, all, soft, running } => {
+            let pages = [("url", url), ("path", prefix), ("tag", tag), ("everything", all.then(|| "1".into()))];
+            ask::purge(pages, soft, &running)
+        }
         Verb::Drain { upstream, undo, running } => ask::drain(&upstream, undo, &running),
         Verb::Status { running, json } => ask::status(&running, json),
         Verb::Validate { configuration, json } => show::validate(&configuration, json),

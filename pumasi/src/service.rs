@@ -1,6 +1,6 @@
 //! The house as the console sees and steers it.
 
-use pumasi_console::{Drain, Service, Setting, load::LoadTests};
+use pumasi_console::{Drain, Purge, Purged, Service, Setting, load::LoadTests};
 use pumasi_status::Status;
 
 use crate::house::House;
@@ -27,8 +27,22 @@ impl Service for House {
         Some(self)
     }
 
-    fn purge(&self, _prefix: &str) -> Result<String, String> {
-        Err("this version keeps no pages".into())
+    fn purge(&self, purge: &Purge) -> Result<String, String> {
+        let pages = match &purge.pages {
+            Purged::Url(url) => pumasi_edge::Purge::Target(url),
+            Purged::Prefix(prefix) => pumasi_edge::Purge::Prefix(prefix),
+            Purged::Tag(tag) => pumasi_edge::Purge::Tag(tag),
+            Purged::Everything => pumasi_edge::Purge::Everything,
+        };
+        let (kind, done) = match purge.soft {
+            true => (pumasi_edge::PurgeKind::Soft, "made stale"),
+            false => (pumasi_edge::PurgeKind::Hard, "dropped"),
+        };
+        match House::purge(self, pages, kind) {
+            Some(1) => Ok(format!("1 page {done}")),
+            Some(count) => Ok(format!("{count} pages {done}")),
+            None => Err("there is no edge, so no page is kept".into()),
+        }
     }
 
     fn drain(&self, upstream: &str, drain: Drain) -> Result<String, String> {

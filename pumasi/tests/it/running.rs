@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::program::{command, directory_with, run};
 
-/// Answers the variable VERSION and its process number, after half a second on `/slow`.
+/// Answers the variable VERSION and its process number, after half a second on `/slow`. What is below `/kept` holds the time and may be kept.
 const SERVER: &str = r#"
 import http.server, os, signal, time
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -23,9 +23,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/slow":
             time.sleep(0.5)
-        body = (os.environ.get("VERSION", "none") + " " + str(os.getpid())).encode()
+        body = (os.environ.get("VERSION", "none") + " " + str(os.getpid()) + (" %s" % time.time() if self.path.startswith("/kept") else "")).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
+        if self.path.startswith("/kept"):
+            self.send_header("Cache-Control", "max-age=600")
         self.end_headers()
         self.wfile.write(body)
     def log_message(self, *a): pass
@@ -375,4 +377,29 @@ fn a_drained_worker_gets_nothing_until_it_is_put_back() {
     assert_eq!(seen(), 2);
     let it = run(directory.path(), &["drain", "ap.1"]);
     assert_eq!((it.code, it.stderr.as_str()), (Some(1), "pumasi: no upstream is called \"ap.1\". Did you mean app.1?\n"));
+}
+
+#[test]
+fn kept_pages_are_given_again_until_they_are_purged() {
+    let directory = directory();
+    let routed = "[[edge.route]]\npool = \"app\"\npages = \"standard\"\n".to_owned() + &configured("one", "");
+    fs::write(directory.path().join("pumasi.toml"), routed).expect("writable");
+    let pumasi = Pumasi::start(directory.path(), &["run"]);
+    let site = pumasi.site();
+    let page = |path: &str| get(site, path).expect("served").1;
+    let (a, b) = (page("/kept/a"), page("/kept/b"));
+    assert_eq!((page("/kept/a"), page("/kept/b")), (a.clone(), b.clone()), "kept");
+    let told = |arguments: &[&str]| {
+        let it = run(directory.path(), &[&["purge"], arguments].concat());
+        (it.code, it.stderr)
+    };
+    assert_eq!(told(&["/kept/a"]), (Some(0), "1 page dropped\n".into()));
+    assert_ne!(page("/kept/a"), a);
+    assert_eq!(page("/kept/b"), b);
+    assert_eq!(told(&["--prefix", "/kept/"]), (Some(0), "2 pages dropped\n".into()));
+    assert_ne!(page("/kept/b"), b);
+    assert_eq!(told(&["--all"]), (Some(0), "1 page dropped\n".into()));
+    assert_eq!(told(&["--tag", "nothing"]), (Some(0), "0 pages dropped\n".into()));
+    assert_eq!(told(&["kept"]).0, Some(1));
+    assert_eq!(told(&[]).0, Some(2));
 }

@@ -48,11 +48,30 @@ pub trait Service: Send + Sync + 'static {
         None
     }
 
-    /// Drops kept pages whose path starts with `prefix` (every page for `/`). Says how many, or why it cannot.
-    fn purge(&self, prefix: &str) -> Result<String, String>;
+    /// Drops kept pages, or makes them stale. Says how many, or why it cannot.
+    fn purge(&self, purge: &Purge) -> Result<String, String>;
 
     /// Takes the upstream of that name out of rotation, or puts it back. Says what was done, or why not.
     fn drain(&self, upstream: &str, drain: Drain) -> Result<String, String>;
+}
+
+/// What [`Service::purge`] drops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purge {
+    pub pages: Purged,
+    /// Makes them stale instead: they are still served while they are fetched anew.
+    pub soft: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purged {
+    /// One address: `http://example.org/path?query`, or `/path?query` on every host.
+    Url(String),
+    /// Every address that begins so.
+    Prefix(String),
+    /// Every page that the application gave this tag.
+    Tag(String),
+    Everything,
 }
 
 /// Which way [`Service::drain`] goes.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use crate::{
-    Drain, Shared,
+    Drain, Purge, Purged, Shared,
     bounded::Bounded,
     exposition, guard, live,
     load::{LoadTests, Wanted},
@@ -140,27 +140,54 @@ async fn reload(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respon
     caller.answer(&shared, Page::Configuration, tokio::task::spawn_blocking(move || service.reload()).await)
 }
 
-#[derive(Deserialize)]
-struct Purge {
-    path: String,
+/// Exactly one of the first four.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PurgeForm {
+    path: Option<String>,
+    url: Option<String>,
+    tag: Option<String>,
+    everything: Option<String>,
+    soft: Option<String>,
 }
 
-async fn purge(State(shared): State<Arc<Shared>>, headers: HeaderMap, form: Result<Form<Purge>, FormRejection>) -> Response {
+impl PurgeForm {
+    fn wish(self) -> Result<Purge, String> {
+        let soft = self.soft.is_some();
+        let address = |text: String| match text.starts_with('/') || text.starts_with("http://") || text.starts_with("https://") {
+            true => Ok(text),
+            false => Err(format!("{text:?} is no address: it begins with a slash, or with http:// and a host.")),
+        };
+        let pages =
+            match (self.path, self.url, self.tag, self.everything) {
+                (Some(prefix), None, None, None) => Purged::Prefix(address(prefix)?),
+                (None, Some(url), None, None) => Purged::Url(address(url)?),
+                (None, None, Some(tag), None) if !tag.is_empty() => Purged::Tag(tag),
+                (None, None, None, Some(_)) => Purged::Everything,
+                _ => return Err(
+                    "Say what to drop by one of the form fields `path` (a beginning; `/` is everything), `url`, `tag` and `everything`."
+                        .into(),
+                ),
+            };
+        Ok(Purge { pages, soft })
+    }
+}
+
+async fn purge(State(shared): State<Arc<Shared>>, headers: HeaderMap, form: Result<Form<PurgeForm>, FormRejection>) -> Response {
     let caller = match Caller::of(&shared, &headers) {
         Ok(caller) => caller,
         Err(refused) => return *refused,
     };
-    let path = match form {
-        Ok(Form(Purge { path })) if path.starts_with('/') => path,
-        Ok(Form(Purge { path })) => {
-            return caller.answer(&shared, Page::Stores, Ok(Err(format!("{path:?} is no path: a path begins with a slash."))));
-        }
-        Err(_) => {
-            return caller.answer(&shared, Page::Stores, Ok(Err("Say what to drop by the form field `path`; `/` is everything.".into())));
-        }
+    let wish = match form {
+        Ok(Form(form)) => form.wish(),
+        Err(rejection) => Err(rejection.body_text()),
+    };
+    let purge = match wish {
+        Ok(purge) => purge,
+        Err(text) => return caller.answer(&shared, Page::Stores, Ok(Err(text))),
     };
     let service = shared.service.clone();
-    caller.answer(&shared, Page::Stores, tokio::task::spawn_blocking(move || service.purge(&path)).await)
+    caller.answer(&shared, Page::Stores, tokio::task::spawn_blocking(move || service.purge(&purge)).await)
 }
 
 #[derive(Deserialize)]

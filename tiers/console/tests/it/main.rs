@@ -9,7 +9,7 @@ use std::{
 
 use http::{Answer, Connection};
 use prepared::{Prepared, Situation};
-use pumasi_console::{Console, Options, Token};
+use pumasi_console::{Console, Options, Purge, Purged, Token};
 use tempfile::TempDir;
 
 struct Running {
@@ -138,7 +138,11 @@ fn changes_need_the_token() {
     assert_eq!(running.post("/api/purge", &[&running.bearer()], "path=/ask/").status, 200);
     assert_eq!(running.post("/api/purge", &[&running.bearer()], "path=ask").status, 422);
     assert_eq!(running.post("/api/purge", &[&running.bearer()], "").status, 422, "no path is not every path");
-    assert_eq!(*running.service.purged.lock().unwrap(), ["/ask/"]);
+    assert_eq!(running.post("/api/purge", &[&running.bearer()], "tag=cats&soft=1").status, 200);
+    assert_eq!(running.post("/api/purge", &[&running.bearer()], "tag=cats&path=/").status, 422, "one or the other");
+    assert_eq!(running.post("/api/purge", &[&running.bearer()], "everything=1").status, 200);
+    let wishes = [(Purged::Prefix("/ask/".into()), false), (Purged::Tag("cats".into()), true), (Purged::Everything, false)];
+    assert_eq!(*running.service.purged.lock().unwrap(), wishes.map(|(pages, soft)| Purge { pages, soft }));
     assert_eq!(running.post("/api/purge", &[&running.bearer()], &format!("path=/{}", "x".repeat(8 << 10))).status, 422);
 }
 

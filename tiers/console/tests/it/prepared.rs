@@ -8,7 +8,7 @@ use std::{
 };
 
 use pumasi_console::{
-    Drain, Service, Setting,
+    Drain, Purge, Service, Setting,
     load::{Comparison, Difference, LoadTests, Progress, Run, Second, Wanted},
 };
 use pumasi_status::{Digest, Edge, Event, Pool, Route, Sql, Status, Store, Traffic, Upstream, Worker};
@@ -28,7 +28,7 @@ pub struct Prepared {
     /// How much faster than the clock its counters grow.
     pace: f64,
     pub reloads: AtomicU64,
-    pub purged: Mutex<Vec<String>>,
+    pub purged: Mutex<Vec<Purge>>,
     pub loads: Mutex<Vec<Wanted>>,
 }
 
@@ -183,9 +183,9 @@ impl Service for Prepared {
         }
     }
 
-    fn purge(&self, prefix: &str) -> Result<String, String> {
-        self.purged.lock().unwrap().push(prefix.to_owned());
-        Ok(format!("Dropped 104 pages below {prefix}"))
+    fn purge(&self, purge: &Purge) -> Result<String, String> {
+        self.purged.lock().unwrap().push(purge.clone());
+        Ok(format!("Dropped 104 pages: {:?}", purge.pages))
     }
 
     fn drain(&self, upstream: &str, drain: Drain) -> Result<String, String> {
