@@ -92,6 +92,7 @@ pub enum Verb {
         verb: ConfigVerb,
     },
     Load(Box<pumasi_load::LoadArgs>),
+    Ladder(Box<pumasi_load::LadderArgs>),
     /// Print a completion script: pumasi completions bash > /etc/bash_completion.d/pumasi
     Completions {
         shell: Shell,

@@ -25,8 +25,8 @@ const FILE: &str = "askhy.db";
 const DATABASE: &str = "askhy";
 
 /// What the first start fills in: enough that the front page, which counts the cheers of every ask, takes its time.
-const ASKS: u32 = 50;
-const CHEERS: u32 = 50_000;
+pub const ASKS: u32 = 50;
+pub const CHEERS: u32 = 50_000;
 
 pub fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
     let program = std::env::current_exe().context("cannot tell the path of this program")?;

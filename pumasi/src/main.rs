@@ -9,6 +9,7 @@ mod demo;
 mod diary;
 mod failure;
 mod house;
+mod ladder;
 mod load_tests;
 mod logging;
 mod own_process;
@@ -55,6 +56,7 @@ fn carry_out(arguments: Arguments) -> Result<ExitCode, Failure> {
     let done = match arguments.verb {
         // Has exit codes of its own: an objective missed, a target out of reach.
         Verb::Load(load) => return Ok(pumasi_load::run(&load)),
+        Verb::Ladder(arguments) => return ladder::ladder(&arguments),
         Verb::Demo { arguments } => demo::demo(&arguments),
         Verb::Run { configuration, workers, command } => {
             run::run(Configuration::to_run(&configuration, workers, &command)?, &run::Ordinary)

@@ -530,7 +530,7 @@ impl<'p> Lane<'p> {
         let (sent, first, status) = (connection.sent_ns, connection.first_byte_ns, connection.reader.status());
         self.count_answer(journey, status, sent, first, now, judged.is_ok());
         if let Err((kind, reason)) = judged {
-            self.count_kind(journey, kind, &reason);
+            self.count_kind(journey, kind, &reason, now);
         }
         if reusable {
             self.busy -= 1;
@@ -571,7 +571,7 @@ impl<'p> Lane<'p> {
         self.slice.ttfb_count += 1;
         self.slice.successful += u64::from(good);
         self.slice.errors += u64::from(!good);
-        if state.planned < self.warmup_ns {
+        if !self.measured(state.planned, now) {
             return;
         }
         let step = &mut self.total.steps[state.step];
@@ -593,7 +593,7 @@ impl<'p> Lane<'p> {
         if kind == ErrorKind::Timeout {
             self.slice.response.saturating_record(waited);
         }
-        if state.planned >= self.warmup_ns {
+        if self.measured(state.planned, now) {
             let step = &mut self.total.steps[state.step];
             step.errors += 1;
             if kind == ErrorKind::Timeout {
@@ -602,12 +602,19 @@ impl<'p> Lane<'p> {
             }
             self.total.last_done_ns = now;
         }
-        self.count_kind(journey, kind, reason);
+        self.count_kind(journey, kind, reason, now);
     }
 
-    fn count_kind(&mut self, journey: u32, kind: ErrorKind, reason: &str) {
+    /// Whether an answer counts. In the open model what was planned after the warm-up does, however long it takes. A vuser has no plan,
+    /// and one that waited since the warm-up was kept from asking in the measured time: there, what is complete after it counts.
+    fn measured(&self, planned: u64, now: u64) -> bool {
+        let instant = if self.arrivals.is_some() { planned } else { now };
+        instant >= self.warmup_ns
+    }
+
+    fn count_kind(&mut self, journey: u32, kind: ErrorKind, reason: &str, now: u64) {
         let state = &self.journeys[journey as usize];
-        if state.planned >= self.warmup_ns {
+        if self.measured(state.planned, now) {
             self.total.errors[kind as usize] += 1;
             let step: &Step = &self.plan.steps[state.step];
             self.total.examples.entry(kind.name()).or_insert_with(|| format!("{}: {reason}", step.name));

@@ -16,6 +16,7 @@ mod data;
 mod exchange;
 mod journey_of_one;
 mod kept;
+mod ladder;
 mod lane;
 mod plan;
 mod profile;
@@ -30,10 +31,12 @@ mod tally;
 mod template;
 mod ticks;
 mod validate;
+mod verify;
 
 pub use args::{LoadArgs, LoadVerb};
 pub use command::{exit, run};
 pub use kept::{Kept, KeptError};
+pub use ladder::{DatabaseAddress, Reference, args::LadderArgs, ladder};
 pub use report::{Report, compare, html};
 pub use ticks::Tick;
 

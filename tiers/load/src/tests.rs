@@ -1,6 +1,6 @@
 //! Runs against real servers on loopback: what arrives there, and what the report says about it.
 
-mod server;
+pub mod server;
 
 use crate::{
     plan::Plan,
