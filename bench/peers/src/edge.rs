@@ -79,6 +79,7 @@ pub fn serve(upstream: &str) -> Result<()> {
     let (listen, upstream) = upstream.split_once('=').context("LISTEN=UPSTREAM")?;
     let plan = EdgePlan {
         listen: vec![listen.parse()?],
+        tls: None,
         threads: 1,
         routes: vec![RoutePlan { host: None, path: "/*".into(), pool: "app".into(), pages: PagesMode::Off }],
         limits: EdgeLimits {

@@ -53,6 +53,8 @@ section! {
         ///
         /// `0.0.0.0:8080` listens on every IPv4 interface, `[::]:8080` on every interface.
         listen: OneOrMany<Address> = Default("\"127.0.0.1:8080\""),
+        /// HTTPS: where it is accepted and with which certificates.
+        tls: Tls = Table,
         /// Event loops; each has a thread, a listener and connections of its own.
         ///
         /// Fewer leave cores to the application. From 1 to 1024.
@@ -65,6 +67,30 @@ section! {
         limits: Limits = Table,
         /// The store of pages.
         pages: Pages = Table,
+    }
+}
+
+section! {
+    /// HTTPS. Certificates are read again at every reload, without touching a connection.
+    pub(crate) struct Tls {
+        /// Where HTTPS is accepted, HTTP/1.1 and HTTP/2 on the same port.
+        listen: List<Address> = Unset { means: "no HTTPS", example: "[\"0.0.0.0:8443\"]" },
+        /// Certificates; the name that the client asks for decides, and the first answers for every other name.
+        certificate: List<Certificate> = Unset { means: "none", example: "[{ chain = \"site.pem\", key = \"site.key\" }]" },
+        /// A PEM file of authorities. With it, only clients with a certificate that one of them signed are served (mutual TLS).
+        client_authorities: Option<Path> = Unset { means: "clients need no certificate", example: "\"clients.pem\"" },
+        /// Offer HTTP/2 beside HTTP/1.1. Turn it off only for clients that fail with it.
+        http2: bool = Default("true"),
+    }
+}
+
+section! {
+    /// One certificate and its key, as PEM files. A relative path starts at the directory of this file.
+    pub(crate) struct Certificate {
+        /// The certificate, followed by those that lead to its authority: `fullchain.pem` of most tools.
+        chain: Path = Required { example: "\"site.pem\"" },
+        /// Its private key: PKCS#8, PKCS#1 or SEC1.
+        key: Path = Required { example: "\"site.key\"" },
     }
 }
 
@@ -86,7 +112,7 @@ section! {
 section! {
     /// What one client may cost.
     pub(crate) struct Limits {
-        /// Connections of clients, all listeners together. The next one waits in the kernel's queue.
+        /// Connections of clients, all listeners together. The next one is answered 503 and closed.
         ///
         /// Each idle one costs a few KiB and a file descriptor; a busy one a second descriptor, to its upstream. From 1 to 1,000,000.
         connections_max: Count<1, 1_000_000> = Default("8000"),
@@ -100,7 +126,8 @@ section! {
         idle_timeout: Span = Default("\"60s\""),
         /// A body that does not move for this long, either way, ends its connection. Duration.
         body_idle_timeout: Span = Default("\"30s\""),
-        /// The least average speed of a request's body after its first five seconds; 408 below it. Rate; `0` for no such bound.
+        /// The least average speed at which a client sends or takes a body, once five seconds were spent waiting for it. Rate; `0` for no
+        /// such bound. A slow application does not count against its clients.
         body_rate_min: ByteRate = Default("\"128B/s\""),
         /// The largest request body; 413 past it. Size; `0` for no bound: bodies are streamed and cost no memory.
         body_bytes_max: Bytes = Default("0"),

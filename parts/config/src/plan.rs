@@ -30,12 +30,34 @@ pub struct LogPlan {
 #[derive(Clone, Debug, PartialEq)]
 pub struct EdgePlan {
     pub listen: Vec<SocketAddr>,
+    /// `None`: no TLS listener.
+    pub tls: Option<TlsPlan>,
     /// Event loops; one per core unless set.
     pub threads: usize,
     pub routes: Vec<RoutePlan>,
     pub limits: EdgeLimits,
     pub access_log: AccessLog,
     pub pages: PagesPlan,
+}
+
+/// TLS termination. Certificates are read by the edge when it starts and at every reload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsPlan {
+    pub listen: Vec<SocketAddr>,
+    /// Chosen by the name the client asks for; the first answers for all other names. Not empty.
+    pub certificates: Vec<CertificatePlan>,
+    /// Clients must show a certificate that one of the authorities in this file signed.
+    pub client_authorities: Option<PathBuf>,
+    /// Offer HTTP/2.
+    pub http2: bool,
+}
+
+/// Two PEM files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CertificatePlan {
+    /// The certificate, then those that lead to its authority.
+    pub chain: PathBuf,
+    pub key: PathBuf,
 }
 
 /// Routes are tried in the order of the file's most specific first: exact host before wildcard host before any; longer path first.

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     Surroundings,
     declare::{Reader, Set},
-    keys::{Console, Edge, File, Limits, Log, Pages, Pool, Probe, Route, Sql},
+    keys::{Console, Edge, File, Limits, Log, Pages, Pool, Probe, Route, Sql, Tls},
     nearest::nearest,
     plan::*,
     problem::Origin,
@@ -29,7 +29,7 @@ pub(crate) fn resolve(file: &File, directory: &StdPath, surroundings: &Surroundi
         .collect();
     let sql: BTreeMap<String, SqlPlan> =
         file.sql.value.0.iter().filter_map(|(name, sql)| Some((name.clone(), resolve_sql(name, sql.as_ref()?, reader)?))).collect();
-    let edge = resolve_edge(&file.edge, &file.log.value, file, surroundings, reader);
+    let edge = resolve_edge(&file.edge, &file.log.value, file, directory, surroundings, reader);
     check_listeners(file, reader);
     check_engines(file, reader);
     Some(Plan { state, log: resolve_log(&file.log.value), edge, pools, sql, console: resolve_console(&file.console.value) })
@@ -48,7 +48,14 @@ fn resolve_console(console: &Console) -> Option<ConsolePlan> {
 
 // === Edge ===
 
-fn resolve_edge(edge: &Set<Edge>, log: &Log, file: &File, surroundings: &Surroundings, reader: &mut Reader) -> EdgePlan {
+fn resolve_edge(
+    edge: &Set<Edge>,
+    log: &Log,
+    file: &File,
+    directory: &StdPath,
+    surroundings: &Surroundings,
+    reader: &mut Reader,
+) -> EdgePlan {
     let pools = &file.pool.value.0;
     let only_sql = pools.is_empty() && !file.sql.value.0.is_empty() && !edge.written();
     if pools.is_empty() && !only_sql {
@@ -58,12 +65,39 @@ fn resolve_edge(edge: &Set<Edge>, log: &Log, file: &File, surroundings: &Surroun
     let threads = edge.value.threads.value.map_or(surroundings.cores.max(1), |count| count.0 as usize);
     EdgePlan {
         listen: if only_sql { vec![] } else { edge.value.listen.value.0.iter().map(|address| address.value.0).collect() },
+        tls: resolve_tls(&edge.value.tls, directory, reader),
         threads,
         routes: resolve_routes(&edge.value, file, reader),
         limits: resolve_limits(&edge.value.limits.value, reader),
         access_log: log.access.value,
         pages: resolve_pages(&edge.value.pages.value, reader),
     }
+}
+
+fn resolve_tls(tls: &Set<Tls>, directory: &StdPath, reader: &mut Reader) -> Option<TlsPlan> {
+    let keys = &tls.value;
+    let listen: Vec<SocketAddr> = keys.listen.value.0.iter().map(|address| address.value.0).collect();
+    let certificates: Vec<CertificatePlan> = keys
+        .certificate
+        .value
+        .0
+        .iter()
+        .map(|c| CertificatePlan { chain: directory.join(&c.value.chain.value.0), key: directory.join(&c.value.key.value.0) })
+        .collect();
+    match (listen.is_empty(), certificates.is_empty()) {
+        (true, true) => return None,
+        (false, false) => {}
+        (false, true) => {
+            let remedy = "Add [[edge.tls.certificate]] with chain and key, or remove listen.";
+            reader.problem(&keys.listen.origin, &keys.listen.path, "there is no certificate to answer with", remedy);
+        }
+        (true, false) => {
+            let remedy = "Add listen = [\"0.0.0.0:443\"] under [edge.tls], or remove the certificates.";
+            reader.problem(&keys.certificate.origin, &keys.certificate.path, "HTTPS is accepted nowhere", remedy);
+        }
+    }
+    let client_authorities = keys.client_authorities.value.as_ref().map(|path| directory.join(&path.0));
+    Some(TlsPlan { listen, certificates, client_authorities, http2: keys.http2.value })
 }
 
 fn resolve_routes(edge: &Edge, file: &File, reader: &mut Reader) -> Vec<RoutePlan> {
@@ -413,7 +447,7 @@ fn check_engines(file: &File, reader: &mut Reader) {
 
 fn check_listeners(file: &File, reader: &mut Reader) {
     let mut listeners: Vec<(SocketAddr, Origin, String)> = vec![];
-    for address in &file.edge.value.listen.value.0 {
+    for address in file.edge.value.listen.value.0.iter().chain(&file.edge.value.tls.value.listen.value.0) {
         listeners.push((address.value.0, address.origin.clone(), address.path.clone()));
     }
     for sql in file.sql.value.0.values().flatten() {

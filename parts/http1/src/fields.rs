@@ -19,6 +19,28 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// A trailer section made of names and values from elsewhere (HTTP/2). What could frame or route the message (RFC 9110 §6.5.1), or
+    /// is no field at all, is left out.
+    pub fn trailers<'a>(pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in pairs {
+            let known = Known::of(name);
+            let clean = crate::is_token(name) && !value.iter().any(|&b| b.is_ascii_control() && b != b'\t');
+            if known.forbidden_in_trailers() || !clean || name.len() > usize::from(u16::MAX) {
+                continue;
+            }
+            let start = fields.bytes.len() as u32;
+            fields.bytes.extend_from_slice(name);
+            fields.bytes.extend_from_slice(b": ");
+            let at = fields.bytes.len() as u32;
+            fields.bytes.extend_from_slice(value);
+            fields.bytes.extend_from_slice(b"\r\n");
+            fields.list.push(Field { known, name: (start, name.len() as u16), value: (at, value.len() as u32) });
+        }
+        fields.bytes.extend_from_slice(b"\r\n");
+        fields
+    }
+
     pub fn len(&self) -> usize {
         self.list.len()
     }
@@ -130,7 +152,7 @@ impl Fields {
     /// Parses a trailer section: field lines up to and including an empty line. `None` while that line is not there yet.
     pub(crate) fn parse_trailers(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
         let window = &input[..input.len().min(limits.head_bytes_max)];
-        let mut scratch = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut scratch = [httparse::EMPTY_HEADER; FIELDS_MAX]; // written every time, but few messages have trailers
         let parsed = httparse::parse_headers(window, &mut scratch[..limits.fields_max.min(FIELDS_MAX)]);
         match parsed.map_err(|error| blame(error, window, Lines::OfFields))? {
             httparse::Status::Partial if input.len() > window.len() => Err(Refusal::HeadTooLong),

@@ -63,8 +63,9 @@ pub struct Limits {
     pub fields_max: usize,
 }
 
-/// The most fields a head may have, whatever [`Limits::fields_max`] says: the parser's scratch table lives on the stack (8 KiB).
-pub const FIELDS_MAX: usize = 256;
+/// The most fields a head may have, whatever [`Limits::fields_max`] says: the parser's scratch table lives on the stack (32 KiB, not
+/// initialised).
+pub const FIELDS_MAX: usize = 1000;
 
 impl Default for Limits {
     fn default() -> Limits {

@@ -40,12 +40,21 @@ pub(crate) struct Shared {
 
 /// What the control thread tells a core.
 pub(crate) enum Command {
-    Listen(std::net::TcpListener, SocketAddr),
+    Listen(std::net::TcpListener, SocketAddr, Protocol),
     StopListening(SocketAddr),
     /// No new connections; idle ones are closed, busy ones end with their request.
     Drain,
     /// The drain's time is over: what is still open is cut.
     Stop,
+}
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1 or HTTP/2, in the clear.
+    Plain,
+    /// The same inside TLS.
+    Tls,
 }
 
 /// One core's own things. Lives on its thread.
@@ -181,8 +190,8 @@ async fn main(start: CoreStart) {
                 }
             }
             command = commands.recv() => match command {
-                Some(Command::Listen(listener, address)) => match TcpListener::from_std(listener) {
-                    Ok(listener) => listeners.push((address, tokio::task::spawn_local(accept(core.clone(), listener, address)))),
+                Some(Command::Listen(listener, address, protocol)) => match TcpListener::from_std(listener) {
+                    Ok(listener) => listeners.push((address, tokio::task::spawn_local(accept(core.clone(), listener, address, protocol)))),
                     Err(error) => tracing::error!(%address, %error, "a listener could not be registered"),
                 },
                 Some(Command::StopListening(gone)) => listeners.retain(|(address, task)| {
@@ -212,7 +221,7 @@ impl Core {
     }
 }
 
-async fn accept(core: Rc<Core>, listener: TcpListener, local: SocketAddr) {
+async fn accept(core: Rc<Core>, listener: TcpListener, local: SocketAddr, protocol: Protocol) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -226,7 +235,7 @@ async fn accept(core: Rc<Core>, listener: TcpListener, local: SocketAddr) {
                 let open = OpenConnection::new(core.clone());
                 // Without it, the last packet of an answer may wait for the acknowledgement of the one before (40 ms).
                 let _ = stream.set_nodelay(true);
-                tokio::task::spawn_local(downstream::serve_connection(open, stream, peer, local));
+                tokio::task::spawn_local(downstream::serve_connection(open, stream, peer, protocol));
             }
             Err(error) => {
                 // Out of file descriptors, or a client that was gone already. Both pass; a busy loop would not help.

@@ -1,11 +1,15 @@
 //! The side that asks: what a request looks like to the rest of the edge, whatever protocol it came by.
 
 mod h1;
+mod h2;
+mod rewind;
 
 use std::{
+    future::{Future, poll_fn},
     io,
     net::SocketAddr,
     ops::Range,
+    pin::pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -15,9 +19,10 @@ use pumasi_balance::Upstream;
 use pumasi_http1::{Fields, Refusal, RequestHead, ResponseHead};
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
-    core::OpenConnection,
+    core::{OpenConnection, Protocol},
     heads::{Client, Length},
     timer::Timer,
 };
@@ -26,6 +31,8 @@ use crate::{
 /// produces stops while [`Downstream::full`].
 pub(crate) trait Downstream {
     fn request(&self) -> &RequestHead;
+    /// For the access log: `HTTP/1.1`.
+    fn protocol(&self) -> &'static str;
     fn client(&self) -> &Client;
     fn timer(&self) -> &Timer;
 
@@ -51,6 +58,10 @@ pub(crate) trait Downstream {
     fn sending(&mut self, _upstream: &Arc<Upstream>) {}
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Ready when the client has called the request off. Pending where that cannot be known.
+    fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
     fn full(&self) -> bool;
     /// Bytes waiting for the client to take them.
     fn unsent(&self) -> usize;
@@ -87,8 +98,46 @@ pub(crate) enum DownstreamFault {
 }
 
 /// Serves one accepted connection until it ends.
-pub(crate) async fn serve_connection(open: OpenConnection, stream: TcpStream, peer: SocketAddr, _local: SocketAddr) {
-    h1::serve(open, stream, Client::new(peer, "http")).await;
+pub(crate) async fn serve_connection(open: OpenConnection, stream: TcpStream, peer: SocketAddr, protocol: Protocol) {
+    match protocol {
+        Protocol::Plain => {
+            if let Some(http2) = h1::serve(open, stream, Client::new(peer, "http"), Preface::Accept).await {
+                h2::serve(http2.open, http2.socket, http2.client).await;
+            }
+        }
+        Protocol::Tls => {
+            let client = Client::new(peer, "https");
+            let Some(stream) = accept_tls(&open, stream).await else { return };
+            match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => h2::serve(open, stream, client).await,
+                _ => drop(h1::serve(open, stream, client, Preface::Refuse).await),
+            }
+        }
+    }
+}
+
+/// Whether a connection may turn out to be HTTP/2 by its first bytes (RFC 9113 §3.3). Inside TLS that was agreed on before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Preface {
+    Accept,
+    Refuse,
+}
+
+/// `None` if the client does not speak TLS, or not in time. The handshake has as long as a request's head has.
+async fn accept_tls(open: &OpenConnection, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    let snapshot = open.core.snapshot();
+    let acceptor = TlsAcceptor::from(snapshot.tls.clone()?); // gone only between a reload and the end of its listener
+    let timer = open.core.timers.timer();
+    timer.arm(snapshot.limits.header_timeout);
+    let mut accepting = pin!(acceptor.accept(stream));
+    let accepted = poll_fn(|context| match accepting.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(result.map_err(|error| tracing::debug!(%error, "a TLS handshake failed")).ok()),
+        Poll::Pending => {
+            timer.watch(context);
+            if timer.fired() { Poll::Ready(None) } else { Poll::Pending }
+        }
+    });
+    accepted.await
 }
 
 /// Answers a connection over the limit without waiting for anything: what the socket does not take at once is lost.

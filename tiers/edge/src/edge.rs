@@ -1,7 +1,7 @@
 //! The edge as the binary sees it: started, reloaded, asked, drained.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{HashMap, VecDeque},
     io::{self, Write},
     net::SocketAddr,
     num::NonZeroU32,
@@ -26,10 +26,11 @@ use tracing::info;
 use crate::{
     access_log,
     control::{self, Wanted, set_members},
-    core::{self, Command, CoreStart, Shared},
+    core::{self, Command, CoreStart, Protocol, Shared},
     counters::{CoreCounters, TrafficCounters},
     listen, pages,
     routes::{PoolPart, Snapshot},
+    tls::{self, Tickets, TlsError},
 };
 
 /// What an edge is started with.
@@ -52,14 +53,18 @@ pub struct PoolConfig {
 /// Why an edge could not be started or reloaded. Nothing was changed.
 #[derive(Debug, Error)]
 pub enum StartError {
-    #[error("edge.listen: {address} cannot be bound: {source}")]
+    #[error("{key}: {address} cannot be bound: {source}")]
     Bind {
+        /// `edge.listen` or `edge.tls.listen`.
+        key: &'static str,
         address: SocketAddr,
         #[source]
         source: io::Error,
     },
     #[error("edge.route: there is no pool {0:?}")]
     UnknownPool(String),
+    #[error("edge.tls: {0}")]
+    Tls(#[from] TlsError),
     #[error("a thread could not be started: {0}")]
     Thread(#[from] io::Error),
 }
@@ -70,9 +75,25 @@ pub struct Edge {
     cores: Vec<CoreHandle>,
     pools: watch::Sender<Arc<Vec<PoolConfig>>>,
     samples: Arc<Mutex<Samples>>,
-    /// What each address of the plan was bound as; held while a reload changes it.
-    listening: Mutex<Vec<(SocketAddr, SocketAddr)>>,
+    /// Held while a reload changes it.
+    listening: Mutex<Vec<Listening>>,
+    tickets: Tickets,
     control: Option<JoinHandle<()>>,
+}
+
+/// One address of the plan.
+#[derive(Clone, Copy, Debug)]
+struct Listening {
+    written: SocketAddr,
+    protocol: Protocol,
+    /// The same unless `written` has port 0.
+    bound: SocketAddr,
+}
+
+/// An address that was bound and is not listened on yet.
+struct Bound {
+    listening: Listening,
+    listeners: Vec<std::net::TcpListener>,
 }
 
 struct CoreHandle {
@@ -85,9 +106,10 @@ impl Edge {
     /// Binds every address, then starts the threads: an address that is taken is an error before anything runs.
     pub fn start(config: EdgeConfig) -> Result<Edge, StartError> {
         let EdgeConfig { plan, pools, access_log, freshness } = config;
-        let snapshot = make_snapshot(&plan, &pools, None)?;
+        let tickets = Tickets::new()?;
+        let snapshot = make_snapshot(&plan, &pools, &tickets, None)?;
         let threads = plan.threads.max(1);
-        let bound = plan.listen.iter().map(|&address| bind(address, threads).map(|b| (address, b))).collect::<Result<Vec<_>, _>>()?;
+        let bound = addresses_of(&plan).map(|(address, protocol)| bind(address, protocol, threads)).collect::<Result<Vec<_>, _>>()?;
         apply_settings(&pools);
         let shared = Arc::new(Shared {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -101,11 +123,11 @@ impl Edge {
         let samples = Arc::new(Mutex::new(Samples::default()));
         let (pools, watched) = watch::channel(Arc::new(pools));
         let control = start_control(watched, shared.clone(), samples.clone())?;
-        let edge = Edge { shared, cores, pools, samples, listening: Mutex::default(), control: Some(control) };
+        let edge = Edge { shared, cores, pools, samples, listening: Mutex::default(), tickets, control: Some(control) };
         let mut listening = edge.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        for (written, (address, listeners)) in bound {
-            edge.listen(address, listeners);
-            listening.push((written, address));
+        for bound in bound {
+            listening.push(bound.listening);
+            edge.listen(bound);
         }
         drop(listening);
         Ok(edge)
@@ -116,23 +138,24 @@ impl Edge {
     pub fn reload(&self, plan: &EdgePlan, pools: Vec<PoolConfig>) -> Result<(), StartError> {
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.shared.snapshot.load();
-        let snapshot = make_snapshot(plan, &pools, Some(&before))?;
-        let new = plan.listen.iter().filter(|a| !listening.iter().any(|(written, _)| written == *a));
-        let bound = new.map(|&address| bind(address, self.cores.len()).map(|b| (address, b))).collect::<Result<Vec<_>, _>>()?;
+        let snapshot = make_snapshot(plan, &pools, &self.tickets, Some(&before))?;
+        let known =
+            |(address, protocol): &(SocketAddr, Protocol)| listening.iter().any(|l| l.written == *address && l.protocol == *protocol);
+        let new = addresses_of(plan).filter(|wanted| !known(wanted));
+        let bound = new.map(|(address, protocol)| bind(address, protocol, self.cores.len())).collect::<Result<Vec<_>, _>>()?;
         // Nothing can fail any more.
         apply_settings(&pools);
         self.shared.snapshot.store(Arc::new(snapshot));
         self.shared.pages.reconfigure(pages::settings(&plan.pages));
-        for (written, (address, listeners)) in bound {
-            self.listen(address, listeners);
-            listening.push((written, address));
+        for bound in bound {
+            listening.push(bound.listening);
+            self.listen(bound);
         }
-        let wanted: BTreeSet<_> = plan.listen.iter().collect();
-        listening.retain(|(written, address)| {
-            let stays = wanted.contains(written);
+        listening.retain(|Listening { written, protocol, bound }| {
+            let stays = addresses_of(plan).any(|wanted| wanted == (*written, *protocol));
             if !stays {
-                info!(%address, "no longer listening");
-                self.tell(|| Command::StopListening(*address));
+                info!(address = %bound, "no longer listening");
+                self.tell(|| Command::StopListening(*bound));
             }
             stays
         });
@@ -140,9 +163,9 @@ impl Edge {
         Ok(())
     }
 
-    /// The addresses that are listened on; port 0 of the plan is the one that was given.
+    /// The addresses that are listened on, those with TLS last; port 0 of the plan is the one that was given.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listening.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, address)| *address).collect()
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|l| l.bound).collect()
     }
 
     /// Client connections open now.
@@ -207,11 +230,12 @@ impl Edge {
         cut
     }
 
-    fn listen(&self, address: SocketAddr, listeners: Vec<std::net::TcpListener>) {
-        for (core, listener) in self.cores.iter().zip(listeners) {
-            let _ = core.commands.send(Command::Listen(listener, address)); // fails only when the core is gone, and then all is
+    fn listen(&self, bound: Bound) {
+        let Listening { bound: address, protocol, .. } = bound.listening;
+        for (core, listener) in self.cores.iter().zip(bound.listeners) {
+            let _ = core.commands.send(Command::Listen(listener, address, protocol)); // fails only when the core is gone, and then all is
         }
-        info!(%address, "listening");
+        info!(%address, ?protocol, "listening");
     }
 
     fn tell(&self, command: impl Fn() -> Command) {
@@ -246,14 +270,23 @@ impl Drop for Edge {
 /// How often a drain looks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
-fn bind(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<std::net::TcpListener>), StartError> {
-    listen::bind(address, count).map_err(|source| StartError::Bind { address, source })
+/// Where the plan wants to listen, those with TLS last.
+fn addresses_of(plan: &EdgePlan) -> impl Iterator<Item = (SocketAddr, Protocol)> {
+    let tls = plan.tls.iter().flat_map(|tls| &tls.listen);
+    plan.listen.iter().map(|&address| (address, Protocol::Plain)).chain(tls.map(|&address| (address, Protocol::Tls)))
 }
 
-fn make_snapshot(plan: &EdgePlan, pools: &[PoolConfig], before: Option<&Snapshot>) -> Result<Snapshot, StartError> {
+fn bind(address: SocketAddr, protocol: Protocol, count: usize) -> Result<Bound, StartError> {
+    let key = if protocol == Protocol::Tls { "edge.tls.listen" } else { "edge.listen" };
+    let (bound, listeners) = listen::bind(address, count).map_err(|source| StartError::Bind { key, address, source })?;
+    Ok(Bound { listening: Listening { written: address, protocol, bound }, listeners })
+}
+
+fn make_snapshot(plan: &EdgePlan, pools: &[PoolConfig], tickets: &Tickets, before: Option<&Snapshot>) -> Result<Snapshot, StartError> {
+    let tls = plan.tls.as_ref().map(|tls| tls::configure(tls, tickets)).transpose()?;
     let parts: HashMap<String, PoolPart> =
         pools.iter().map(|p| (p.plan.name.clone(), PoolPart { pool: p.pool.clone(), queue_timeout: p.plan.queue_timeout })).collect();
-    Snapshot::new(plan, &parts, before).map_err(|unknown| StartError::UnknownPool(unknown.0))
+    Snapshot::new(plan, &parts, tls, before).map_err(|unknown| StartError::UnknownPool(unknown.0))
 }
 
 /// Gives the pools their settings, and fixed upstreams that are addresses at once; names follow from the control thread.

@@ -238,6 +238,10 @@ impl<'a, D: Downstream> Exchange<'a, D> {
             });
         }
         timer.watch(context);
+        if self.down.poll_gone(context).is_ready() {
+            return Poll::Ready(Err(Fault::Downstream(DownstreamFault::Gone)));
+        }
+        let timer = self.down.timer();
         let (fired, now_ms) = (timer.fired(), timer.now_ms());
         let upload_waits = phase == Phase::Request && !self.up.output.full() && self.request == RequestSide::Flowing;
         self.upload.waits(upload_waits, now_ms);

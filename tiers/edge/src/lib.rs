@@ -33,7 +33,9 @@ mod pages;
 mod routes;
 mod serve;
 mod timer;
+mod tls;
 mod upstream;
 
 pub use edge::{Edge, EdgeConfig, PoolConfig, StartError};
 pub use pumasi_pagestore::{Purge, PurgeKind};
+pub use tls::TlsError;

@@ -25,6 +25,8 @@ pub(crate) struct Output {
     start: usize,
     /// Goes out behind `bytes`, without having been copied there.
     shared: Bytes,
+    /// The socket took everything but may keep some of it (TLS records) until it is flushed.
+    unflushed: bool,
     buffers: Rc<Buffers>,
     /// Bytes the socket has taken, ever.
     pub sent_total: u64,
@@ -32,7 +34,7 @@ pub(crate) struct Output {
 
 impl Output {
     pub fn new(buffers: Rc<Buffers>) -> Output {
-        Output { bytes: Vec::new(), start: 0, shared: Bytes::new(), buffers, sent_total: 0 }
+        Output { bytes: Vec::new(), start: 0, shared: Bytes::new(), unflushed: false, buffers, sent_total: 0 }
     }
 
     /// Where to append.
@@ -53,8 +55,9 @@ impl Output {
         }
     }
 
+    /// What the socket keeps back counts as one byte: enough to be flushed again.
     pub fn unsent(&self) -> usize {
-        self.bytes.len() - self.start + self.shared.len()
+        self.unwritten() + usize::from(self.unflushed)
     }
 
     pub fn full(&self) -> bool {
@@ -65,12 +68,13 @@ impl Output {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.shared.clear();
+        self.unflushed = false;
         self.start = 0;
     }
 
     /// Writes until everything is sent or the socket takes no more.
     pub fn poll_flush<S: AsyncWrite + Unpin>(&mut self, context: &mut Context<'_>, socket: &mut S) -> Poll<io::Result<()>> {
-        while self.unsent() > 0 {
+        while self.unwritten() > 0 {
             let own = &self.bytes[self.start..];
             let writing = match self.shared.is_empty() {
                 true => Pin::new(&mut *socket).poll_write(context, own),
@@ -81,15 +85,22 @@ impl Output {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             let of_own = sent.min(own.len());
+            self.unflushed = true;
             self.start += of_own;
             self.shared.advance(sent - of_own);
             self.sent_total += sent as u64;
         }
+        ready!(Pin::new(socket).poll_flush(context))?;
+        self.unflushed = false;
         if self.bytes.capacity() > 0 {
             self.start = 0;
             self.buffers.give_output(std::mem::take(&mut self.bytes));
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn unwritten(&self) -> usize {
+        self.bytes.len() - self.start + self.shared.len()
     }
 }
 

@@ -7,6 +7,8 @@ use pumasi_config::{AccessLog, EdgeLimits, EdgePlan, PagesMode};
 use pumasi_http1::{FIELDS_MAX, Limits};
 use pumasi_pagestore::RouteCounters;
 
+use rustls::ServerConfig;
+
 use crate::counters::TrafficCounters;
 
 /// What a request is served by. Replaced as a whole by a reload; a request keeps the one it began with.
@@ -14,6 +16,8 @@ pub(crate) struct Snapshot {
     pub limits: EdgeLimits,
     pub http1: Limits,
     pub access_log: AccessLog,
+    /// For connections accepted from now on.
+    pub tls: Option<Arc<ServerConfig>>,
     routes: Vec<Arc<Route>>,
     /// Lower-case host to indices into `routes`, most specific path first.
     exact: HashMap<Box<[u8]>, Vec<u16>>,
@@ -47,7 +51,12 @@ pub(crate) struct PoolPart {
 
 impl Snapshot {
     /// `pools` has every pool that a route names. Counters of routes that `before` has too are kept.
-    pub fn new(plan: &EdgePlan, pools: &HashMap<String, PoolPart>, before: Option<&Snapshot>) -> Result<Snapshot, UnknownPool> {
+    pub fn new(
+        plan: &EdgePlan,
+        pools: &HashMap<String, PoolPart>,
+        tls: Option<Arc<ServerConfig>>,
+        before: Option<&Snapshot>,
+    ) -> Result<Snapshot, UnknownPool> {
         let mut routes = Vec::with_capacity(plan.routes.len());
         for written in &plan.routes {
             let part = pools.get(&written.pool).ok_or_else(|| UnknownPool(written.pool.clone()))?;
@@ -68,6 +77,7 @@ impl Snapshot {
             http1: Limits { head_bytes_max: plan.limits.header_bytes_max, fields_max: plan.limits.headers_max.min(FIELDS_MAX) },
             limits: plan.limits.clone(),
             access_log: plan.access_log,
+            tls,
             exact: HashMap::new(),
             wildcard: Vec::new(),
             any: Vec::new(),

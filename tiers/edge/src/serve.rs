@@ -3,7 +3,7 @@
 use std::{rc::Rc, sync::Arc, time::Instant};
 
 use pumasi_config::{AccessLog, PagesMode};
-use pumasi_http1::{Fields, Known, Version};
+use pumasi_http1::{Fields, Known};
 
 use crate::{
     access_log::Line,
@@ -144,7 +144,7 @@ impl<'a> Served<'a> {
                 method: head.method(),
                 target: head.target(),
                 host: head.authority(),
-                version: if head.version == Version::Http11 { "HTTP/1.1" } else { "HTTP/1.0" },
+                version: down.protocol(),
                 status,
                 bytes: sent,
                 took_us,

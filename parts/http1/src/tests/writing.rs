@@ -31,3 +31,12 @@ fn chunks_and_trailers() {
     assert_eq!(trailers.parse_trailers(b"X: 1\r\nY: 2\r\n\r\n", &Default::default()), Ok(Some(14)));
     assert_eq!(written(|o| write::last_chunk(o, &trailers)), r"0\r\nX: 1\r\nY: 2\r\n\r\n");
 }
+
+#[test]
+fn trailers_from_elsewhere_hold_only_what_trailers_may() {
+    let pairs: [(&[u8], &[u8]); 5] = [(b"grpc-status", b"0"), (b"content-length", b"5"), (b"x y", b"1"), (b"x", b"a\r\nb: c"), (b"y", b"")];
+    let trailers = Fields::trailers(pairs);
+    assert_eq!(written(|o| write::last_chunk(o, &trailers)), r"0\r\ngrpc-status: 0\r\ny: \r\n\r\n");
+    assert_eq!(trailers.get_named("grpc-status"), Some(&b"0"[..]));
+    assert_eq!(written(|o| write::last_chunk(o, &Fields::trailers([]))), r"0\r\n\r\n");
+}

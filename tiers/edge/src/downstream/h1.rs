@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::{
     answers::Trouble,
     core::{Core, OpenConnection},
-    downstream::{Content, Downstream, DownstreamFault},
+    downstream::{Content, Downstream, DownstreamFault, Preface, rewind::Rewind},
     heads::{Client, Length, write_framing},
     input::{Input, poll_discard},
     output::Output,
@@ -39,6 +39,7 @@ pub(crate) struct H1<S> {
     status: Option<u16>,
     keep_alive: bool,
     content_ended: bool,
+    preface: Preface,
 }
 
 /// How the answer's content is framed.
@@ -50,9 +51,21 @@ enum Body {
     Chunked,
 }
 
-/// Serves requests one after another until either side ends it.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnection, socket: S, client: Client) {
-    let mut connection = H1::new(open.core.clone(), socket, client);
+/// A connection that turned out to be HTTP/2.
+pub(crate) struct Http2<S> {
+    pub open: OpenConnection,
+    pub socket: Rewind<S>,
+    pub client: Client,
+}
+
+/// Serves requests one after another until either side ends it, or the client begins HTTP/2.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    open: OpenConnection,
+    socket: S,
+    client: Client,
+    preface: Preface,
+) -> Option<Http2<S>> {
+    let mut connection = H1::new(open.core.clone(), socket, client, preface);
     let core = open.core.clone();
     loop {
         match connection.await_request().await {
@@ -61,6 +74,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
                 connection.begin_refusal();
                 serve::refuse(&core, &mut connection, trouble).await;
             }
+            Awaited::Http2 => {
+                let ahead = Bytes::copy_from_slice(connection.input.unread());
+                return Some(Http2 { open, socket: Rewind { ahead, socket: connection.socket }, client: connection.client });
+            }
             Awaited::Nothing => break,
         }
         if !connection.end_request().await {
@@ -68,18 +85,24 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
         }
     }
     connection.close().await;
+    None
 }
+
+/// What an HTTP/2 client says first (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 enum Awaited {
     Request,
     /// Something came that is not a request.
     Refused(Trouble),
+    /// The client begins HTTP/2.
+    Http2,
     /// The client is done, or there is nobody to answer to.
     Nothing,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
-    fn new(core: Rc<Core>, socket: S, client: Client) -> H1<S> {
+    fn new(core: Rc<Core>, socket: S, client: Client, preface: Preface) -> H1<S> {
         H1 {
             socket,
             input: Input::new(core.buffers.clone()),
@@ -93,6 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
             status: None,
             keep_alive: true,
             content_ended: true,
+            preface,
         }
     }
 
@@ -111,7 +135,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
 
     fn poll_head(&mut self, context: &mut Context<'_>, begun: &mut bool) -> Poll<Awaited> {
         loop {
-            if !self.input.unread().is_empty() {
+            if self.preface == Preface::Accept && self.input.unread().starts_with(HTTP2_PREFACE) {
+                return Poll::Ready(Awaited::Http2);
+            }
+            let preface = self.preface == Preface::Accept && HTTP2_PREFACE.starts_with(self.input.unread());
+            if !self.input.unread().is_empty() && !preface {
+                self.preface = Preface::Refuse;
                 match self.decoder.decode(self.input.unread(), &self.limits) {
                     Ok((used, event)) => {
                         self.input.consume(used);
@@ -214,6 +243,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Downstream for H1<S> {
     fn request(&self) -> &RequestHead {
         self.decoder.head()
+    }
+
+    fn protocol(&self) -> &'static str {
+        match self.request().version {
+            Version::Http11 => "HTTP/1.1",
+            Version::Http10 => "HTTP/1.0",
+        }
     }
 
     fn client(&self) -> &Client {

@@ -6,6 +6,7 @@ use super::*;
 pub(crate) fn plan(routes: Vec<RoutePlan>) -> EdgePlan {
     EdgePlan {
         listen: vec![([127, 0, 0, 1], 0).into()],
+        tls: None,
         threads: 1,
         routes,
         limits: EdgeLimits {

@@ -36,6 +36,10 @@ impl Downstream for Background {
         &self.head
     }
 
+    fn protocol(&self) -> &'static str {
+        "-" // nobody asked
+    }
+
     fn client(&self) -> &Client {
         &self.client
     }

@@ -36,8 +36,16 @@ macro_rules! passes_on {
             self.down.request()
         }
 
+        fn protocol(&self) -> &'static str {
+            self.down.protocol()
+        }
+
         fn client(&self) -> &Client {
             self.down.client()
+        }
+
+        fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+            self.down.poll_gone(context)
         }
 
         fn timer(&self) -> &Timer {

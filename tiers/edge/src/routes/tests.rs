@@ -15,7 +15,7 @@ fn snapshot(routes: &[(&str, &str)]) -> Snapshot {
             .collect(),
     );
     let part = PoolPart { pool: Arc::new(Pool::new("app")), queue_timeout: Duration::ZERO };
-    Snapshot::new(&plan, &HashMap::from([("app".to_owned(), part)]), None).unwrap_or_else(|unknown| panic!("{unknown:?}"))
+    Snapshot::new(&plan, &HashMap::from([("app".to_owned(), part)]), None, None).unwrap_or_else(|unknown| panic!("{unknown:?}"))
 }
 
 #[test]
@@ -57,5 +57,5 @@ fn without_a_matching_route_there_is_none() {
 #[test]
 fn a_route_to_an_unknown_pool_is_an_error() {
     let plan = crate::edge::tests::plan(vec![RoutePlan { host: None, path: "/*".into(), pool: "ap".into(), pages: PagesMode::Off }]);
-    assert_eq!(Snapshot::new(&plan, &HashMap::new(), None).err(), Some(UnknownPool("ap".into())));
+    assert_eq!(Snapshot::new(&plan, &HashMap::new(), None, None).err(), Some(UnknownPool("ap".into())));
 }

@@ -213,6 +213,7 @@ pub fn setup(members: &[SocketAddr]) -> Setup {
     let routes = vec![RoutePlan { host: None, path: "/*".into(), pool: "app".into(), pages: PagesMode::Off }];
     let plan = EdgePlan {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
+        tls: None,
         threads: 1,
         routes,
         limits: EdgeLimits {

@@ -3,8 +3,10 @@
 mod basics;
 mod faults;
 mod harness;
+mod http2;
 mod limits;
 mod live;
 mod pages;
 mod smuggling;
 mod streams;
+mod tls;
