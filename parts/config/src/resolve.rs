@@ -393,10 +393,13 @@ fn resolve_sql(name: &str, sql: &Set<Sql>, reader: &mut Reader) -> Option<SqlPla
             }
             EnginePlan::Embedded { file: engine.file.clone() }
         }
-        (None, Some(primary)) => EnginePlan::Servers {
-            primary: primary.0.clone(),
-            replicas: keys.replicas.value.0.iter().map(|replica| replica.value.0.clone()).collect(),
-        },
+        (None, Some(primary)) => {
+            check_built_for_servers(keys, reader);
+            EnginePlan::Servers {
+                primary: primary.0.clone(),
+                replicas: keys.replicas.value.0.iter().map(|replica| replica.value.0.clone()).collect(),
+            }
+        }
     };
     let users = &keys.users.value.0;
     for (i, user) in users.iter().enumerate() {
@@ -427,6 +430,18 @@ fn resolve_sql(name: &str, sql: &Set<Sql>, reader: &mut Reader) -> Option<SqlPla
             .map(|user| SqlUser { name: user.value.name.value.clone(), password: user.value.password.value.0.clone() })
             .collect(),
     })
+}
+
+/// What the tier does for the embedded engine but not yet for real servers is refused rather than ignored.
+fn check_built_for_servers(keys: &Sql, reader: &mut Reader) {
+    if keys.replicas.written() {
+        let what = "this version does not read from replicas yet";
+        reader.problem(&keys.replicas.origin, &keys.replicas.path, what, "Remove it: the primary answers everything.");
+    }
+    if keys.results.value == ResultsMode::Automatic {
+        let what = "this version keeps results of the embedded engine only";
+        reader.problem(&keys.results.origin, &keys.results.path, what, "Remove it, or write engine instead of primary.");
+    }
 }
 
 /// Two engines on one file would each believe that they alone write it.

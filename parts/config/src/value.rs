@@ -246,7 +246,10 @@ impl Text for ServerUrl {
     const SECRET: bool = true;
     fn parse(text: &str) -> Result<ServerUrl, Wrong> {
         let remedy = "Write mysql://USER:PASSWORD@HOST:PORT/DATABASE; password, port and database may be left out.";
-        let rest = text.strip_prefix("mysql://").ok_or_else(|| Wrong::new("does not start with mysql://", remedy))?;
+        let rest = text
+            .strip_prefix("mysql://")
+            .or_else(|| text.strip_prefix("mariadb://"))
+            .ok_or_else(|| Wrong::new("does not start with mysql://", remedy))?;
         let authority = rest.split(['/', '?']).next().unwrap_or_default();
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         if host.is_empty() {
