@@ -1,0 +1,84 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const PLAIN: Capabilities = Capabilities(0);
+const NO_EOF: Capabilities = Capabilities::DEPRECATE_EOF;
+
+const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
+const OK_MORE: &[u8] = &[0, 0, 0, 10, 0, 0, 0];
+const EOF: &[u8] = &[0xfe, 0, 0, 2, 0];
+const EOF_MORE: &[u8] = &[0xfe, 0, 0, 10, 0];
+const EOF_CURSOR: &[u8] = &[0xfe, 0, 0, 0x42, 0];
+const OK_EOF: &[u8] = &[0xfe, 0, 0, 2, 0, 0, 0];
+const ERR: &[u8] = b"\xff\x48\x04#HY000No";
+const ROW: &[u8] = b"\x011";
+
+/// The answer ends with exactly the last of `packets`.
+#[track_caller]
+fn ends(expect: Expect, capabilities: Capabilities, packets: &[&[u8]]) {
+    let mut follower = Follower::new(expect, capabilities);
+    for (i, packet) in packets.iter().enumerate() {
+        assert!(!follower.done(), "ended before packet {i}");
+        follower.packet(packet, packet.len()).unwrap();
+    }
+    assert!(follower.done(), "did not end");
+    assert!(follower.packet(ROW, ROW.len()).is_err());
+}
+
+#[test]
+fn results_end_where_the_documentation_says() {
+    ends(Expect::Results, PLAIN, &[OK]);
+    ends(Expect::Results, PLAIN, &[ERR]);
+    ends(Expect::Results, PLAIN, &[&[2], b"def1", b"def2", EOF, ROW, ROW, EOF]);
+    ends(Expect::Results, PLAIN, &[&[1], b"def1", EOF, EOF]);
+    ends(Expect::Results, PLAIN, &[&[1], b"def1", EOF, ROW, ERR]);
+    ends(Expect::Results, PLAIN, &[&[1], b"def1", EOF_CURSOR]);
+    ends(Expect::Results, NO_EOF, &[&[2], b"def1", b"def2", ROW, OK_EOF]);
+    ends(Expect::Results, NO_EOF, &[&[1], b"def1", OK_EOF]);
+    ends(Expect::Results, PLAIN, &[OK_MORE, &[1], b"def1", EOF, ROW, EOF_MORE, OK]);
+    ends(Expect::Results, PLAIN, &[OK_MORE, ERR]);
+    ends(Expect::Results, PLAIN, &[b"\xfb/etc/motd", OK]);
+}
+
+#[test]
+fn other_answers_end_where_the_documentation_says() {
+    let prepared = |columns: u8, parameters: u8| vec![0, 1, 0, 0, 0, columns, 0, parameters, 0, 0, 0, 0];
+    ends(Expect::Prepared, PLAIN, &[&prepared(0, 0)]);
+    ends(Expect::Prepared, PLAIN, &[ERR]);
+    ends(Expect::Prepared, PLAIN, &[&prepared(1, 2), b"p1", b"p2", EOF, b"c1", EOF]);
+    ends(Expect::Prepared, PLAIN, &[&prepared(1, 0), b"c1", EOF]);
+    ends(Expect::Prepared, NO_EOF, &[&prepared(1, 2), b"p1", b"p2", b"c1"]);
+    ends(Expect::Rows, PLAIN, &[ROW, ROW, EOF]);
+    ends(Expect::Rows, PLAIN, &[ERR]);
+    ends(Expect::One, PLAIN, &[OK]);
+    ends(Expect::One, PLAIN, &[EOF]);
+    ends(Expect::One, PLAIN, &[b"Uptime: 5"]);
+}
+
+#[test]
+fn the_rest_of_a_long_row_is_never_taken_for_an_end() {
+    let mut follower = Follower::new(Expect::Rows, PLAIN);
+    // A text row whose first value has a length of eight bytes begins like an EOF.
+    assert_eq!(follower.packet(&[0xfe, 0, 0, 0, 1, 0, 0, 0, 0, b'x'], FRAME_MAX), Ok(Passed::Data));
+    assert!(follower.may_stream(0xff));
+    assert_eq!(follower.packet(&[0xff, 1, 2], FRAME_MAX), Ok(Passed::Data));
+    assert_eq!(follower.packet(&[0xfe, 0, 0, 2, 0], 5), Ok(Passed::Data), "the end of the row's payload");
+    assert_eq!(follower.packet(EOF, 5).map(|_| follower.done()), Ok(true));
+}
+
+proptest! {
+    #[test]
+    fn any_packets_are_an_answer_or_an_error(packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..20)) {
+        for expect in [Expect::Results, Expect::Prepared, Expect::Rows, Expect::One] {
+            for capabilities in [PLAIN, NO_EOF, Capabilities(u64::MAX)] {
+                let mut follower = Follower::new(expect, capabilities);
+                for packet in &packets {
+                    if follower.done() || follower.packet(packet, packet.len()).is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
