@@ -4,7 +4,7 @@ use std::ops::{BitAnd, BitOr, Sub};
 
 /// What an end of a connection can do ("Capabilities Flags"). A server offers, the client answers with the subset it uses.
 /// The upper 32 bits are MariaDB's extended capabilities.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Capabilities(pub u64);
 
 impl Capabilities {

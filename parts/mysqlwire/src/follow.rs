@@ -78,6 +78,11 @@ impl Follower {
         self.state == State::Done
     }
 
+    /// The next packet begins a row, or ends them.
+    pub fn in_rows(&self) -> bool {
+        self.state == State::AwaitRows && !self.continued
+    }
+
     /// Whether the next packet may be forwarded without having been read whole, if it is long: it is a row, or the rest of one.
     /// A row that long cannot be mistaken for an end, except for an error, whose first byte tells.
     pub fn may_stream(&self, first: u8) -> bool {

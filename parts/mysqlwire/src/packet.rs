@@ -143,6 +143,24 @@ impl Inbox {
         Ok(Some(&self.buffer[payload..end]))
     }
 
+    /// The next packet as far as it is here, neither joined nor taken: for a proxy that forwards it as it is.
+    pub fn peek(&self) -> Option<(Header, &[u8])> {
+        let header = self.header_at(self.held.start)?;
+        let body = self.held.start + HEADER;
+        Some((header, &self.buffer[body..self.held.end.min(body + header.length)]))
+    }
+
+    /// Everything that is here, packets and parts of packets.
+    pub fn raw(&self) -> &[u8] {
+        &self.buffer[self.held.clone()]
+    }
+
+    /// The first `count` bytes of [`Inbox::raw`] have been dealt with. Panics if there are not as many.
+    pub fn skip(&mut self, count: usize) {
+        assert!(count <= self.held.len(), "more bytes than there are");
+        self.held.start += count;
+    }
+
     /// How many packets make up the next payload, once all of them are here.
     fn whole_payload(&self) -> Result<Option<usize>, WireError> {
         let (mut at, mut total, mut frames) = (self.held.start, 0, 0);

@@ -4,13 +4,13 @@
 //! The life of a connection: [`listener`] accepts and finds a place in the [`registry`]; [`login`] proves who it is;
 //! [`session`] reads commands and lets the engine answer through [`answer`]; [`wire`] holds the socket and its buffers.
 mod answer;
-mod digests;
-mod listener;
-mod login;
-mod registry;
-mod session;
-mod text;
-mod wire;
+pub(crate) mod digests;
+pub(crate) mod listener;
+pub(crate) mod login;
+pub(crate) mod registry;
+pub(crate) mod session;
+pub(crate) mod text;
+pub(crate) mod wire;
 
 use std::{
     io,
@@ -45,13 +45,13 @@ pub const PACKET_MAX: usize = 64 * 1024 * 1024;
 pub const STATEMENTS_MAX: usize = 16_382;
 
 /// From the connection to its login; a stranger that says nothing costs a thread for this long, no more (connect_timeout).
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection without a command is closed after this (wait_timeout).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(8 * 3600);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(8 * 3600);
 
 /// A client that does not take its result is given up after this (net_write_timeout).
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a server is started with.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl<E: Engine> Clone for Server<E> {
 }
 
 /// What all connections of a server share.
-struct Shared<E: Engine> {
+pub(crate) struct Shared<E: Engine> {
     engine: E,
     settings: Settings,
     registry: Arc<Registry>,
@@ -179,27 +179,42 @@ impl<E: Engine> Shared<E> {
 
     /// Whether anybody may log in from `host` at all.
     fn welcomes(&self, host: IpAddr) -> bool {
-        !self.settings.users.is_empty() || host.to_canonical().is_loopback()
+        self.settings.welcomes(host)
+    }
+
+    fn password_of(&self, user: &str) -> Option<&str> {
+        self.settings.password_of(user)
+    }
+}
+
+impl Settings {
+    /// Whether anybody may log in from `host` at all.
+    pub(crate) fn welcomes(&self, host: IpAddr) -> bool {
+        !self.users.is_empty() || host.to_canonical().is_loopback()
     }
 
     /// The password of `user`; `None` if there is no such user.
-    fn password_of(&self, user: &str) -> Option<&str> {
-        if self.settings.users.is_empty() {
+    pub(crate) fn password_of(&self, user: &str) -> Option<&str> {
+        if self.users.is_empty() {
             return (user == "root").then_some("");
         }
-        self.settings.users.iter().find(|known| known.name == user).map(|known| known.password.as_str())
+        self.users.iter().find(|known| known.name == user).map(|known| known.password.as_str())
     }
 }
 
 // === errors that are the front's own ===
 
-fn too_many_connections(max: usize) -> SqlError {
+pub(crate) fn too_many_connections(max: usize) -> SqlError {
     SqlError::new(1040, "08004", format!("Too many connections (sql.connections_max = {max})"))
 }
 
-fn shutting_down() -> SqlError {
+pub(crate) fn shutting_down() -> SqlError {
     SqlError::new(1053, "08S01", "Server shutdown in progress")
 }
 
+pub(crate) fn not_from_there(peer: SocketAddr) -> SqlError {
+    SqlError::new(1130, "HY000", format!("Host '{}' is not allowed to connect to this MySQL server", peer.ip().to_canonical()))
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

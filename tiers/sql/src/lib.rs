@@ -2,3 +2,4 @@
 pub mod engine;
 pub mod front;
 pub mod results;
+pub mod proxy;

@@ -16,7 +16,7 @@ use pumasi_mysqlwire::{ErrorPhase, Outbox, Sequence, SqlError, put_error};
 use socket2::SockRef;
 use tracing::{debug, warn};
 
-use super::{Shared, login, registry::Place, shutting_down, too_many_connections};
+use super::{Shared, login, not_from_there, registry::Place, shutting_down, too_many_connections};
 use crate::engine::Engine;
 
 /// How long accepting pauses when the system has no descriptor or memory to spare: trying at once would only spin.
@@ -31,6 +31,25 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Listens on `address` and calls `admit` for each connection, on a thread of its own; `closed` when there will be no more.
+    /// Errors: the address cannot be bound.
+    pub fn open(
+        address: SocketAddr,
+        admit: impl Fn(TcpStream, SocketAddr) + Send + 'static,
+        closed: impl FnOnce(SocketAddr) + Send + 'static,
+    ) -> io::Result<Listener> {
+        let socket = TcpListener::bind(address)?;
+        let address = socket.local_addr()?;
+        let closing = Arc::new(AtomicBool::new(false));
+        let (accepting, flag) = (socket.try_clone()?, closing.clone());
+        let run = move || {
+            accept(&accepting, &flag, admit);
+            closed(address);
+        };
+        let thread = thread::Builder::new().name(format!("sql-accept-{}", address.port())).spawn(run)?;
+        Ok(Listener { address, socket, closing, thread: Some(thread) })
+    }
+
     /// The address with the port that was given when 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -48,62 +67,50 @@ impl Drop for Listener {
     }
 }
 
-/// Errors: the address cannot be bound.
-pub fn open<E: Engine>(shared: Arc<Shared<E>>, address: SocketAddr, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
-    let socket = TcpListener::bind(address)?;
-    let address = socket.local_addr()?;
-    let closing = Arc::new(AtomicBool::new(false));
-    let accepting = Accepting { shared: shared.clone(), socket: socket.try_clone()?, address, closing: closing.clone(), witness };
-    let thread = thread::Builder::new().name(format!("sql-accept-{}", address.port())).spawn(move || accepting.run())?;
-    shared.addresses().push(address);
-    Ok(Listener { address, socket, closing, thread: Some(thread) })
-}
-
-struct Accepting<E: Engine> {
-    shared: Arc<Shared<E>>,
-    socket: TcpListener,
-    address: SocketAddr,
-    closing: Arc<AtomicBool>,
-    witness: Option<Arc<Witness>>,
-}
-
-impl<E: Engine> Accepting<E> {
-    fn run(self) {
-        loop {
-            let accepted = self.socket.accept();
-            if self.closing.load(Ordering::SeqCst) {
-                break;
-            }
-            match accepted {
-                Ok((stream, peer)) => self.admit(stream, peer),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    warn!(database = %self.shared.settings.name, address = %self.address, %error, "a connection cannot be accepted");
-                    thread::sleep(ACCEPT_PAUSE);
-                }
+fn accept(socket: &TcpListener, closing: &AtomicBool, admit: impl Fn(TcpStream, SocketAddr)) {
+    loop {
+        let accepted = socket.accept();
+        if closing.load(Ordering::SeqCst) {
+            return;
+        }
+        match accepted {
+            Ok((stream, peer)) => admit(stream, peer),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                warn!(%error, "a connection cannot be accepted");
+                thread::sleep(ACCEPT_PAUSE);
             }
         }
-        self.shared.addresses().retain(|known| *known != self.address);
     }
+}
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr) {
-        if self.shared.stopping() {
-            return turn_away(&stream, &shutting_down());
-        }
-        if !self.shared.welcomes(peer.ip()) {
-            let message = format!("Host '{}' is not allowed to connect to this MySQL server", peer.ip().to_canonical());
-            return turn_away(&stream, &SqlError::new(1130, "HY000", message));
-        }
-        let stream = Arc::new(stream);
-        let Some(place) = self.shared.registry.admit(stream.clone(), peer) else {
-            return turn_away(&stream, &too_many_connections(self.shared.settings.connections_max));
-        };
-        let id = place.entry.id;
-        let (shared, witness) = (self.shared.clone(), self.witness.clone());
-        let spawned = thread::Builder::new().name(format!("sql-{id}")).spawn(move || serve(&shared, &place, stream, witness));
-        if let Err(error) = spawned {
-            warn!(database = %self.shared.settings.name, %error, "a connection gets no thread");
-        }
+/// Opens an address of `shared`'s server.
+pub fn open<E: Engine>(shared: Arc<Shared<E>>, address: SocketAddr, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
+    let (admitting, closing) = (shared.clone(), shared.clone());
+    let admit = move |stream, peer| admit(&admitting, stream, peer, &witness);
+    let listener = Listener::open(address, admit, move |address| closing.addresses().retain(|known| *known != address))?;
+    shared.addresses().push(listener.address());
+    Ok(listener)
+}
+
+fn admit<E: Engine>(shared: &Arc<Shared<E>>, stream: TcpStream, peer: SocketAddr, witness: &Option<Arc<Witness>>) {
+    if shared.stopping() {
+        return turn_away(&stream, &shutting_down());
+    }
+    if !shared.welcomes(peer.ip()) {
+        return turn_away(&stream, &not_from_there(peer));
+    }
+    let stream = Arc::new(stream);
+    let held = stream.clone();
+    let hang_up = Box::new(move |how| drop(held.shutdown(how)));
+    let Some(place) = shared.registry.admit(hang_up, peer) else {
+        return turn_away(&stream, &too_many_connections(shared.settings.connections_max));
+    };
+    let id = place.entry.id;
+    let (serving, witness) = (shared.clone(), witness.clone());
+    let spawned = thread::Builder::new().name(format!("sql-{id}")).spawn(move || serve(&serving, &place, stream, witness));
+    if let Err(error) = spawned {
+        warn!(database = %shared.settings.name, %error, "a connection gets no thread");
     }
 }
 
@@ -115,7 +122,7 @@ fn serve<E: Engine>(shared: &Shared<E>, place: &Place, stream: Arc<TcpStream>, w
 }
 
 /// Says why in place of the greeting, and closes. A new connection's send buffer is empty, so this does not block.
-fn turn_away(mut stream: &TcpStream, error: &SqlError) {
+pub fn turn_away(mut stream: &TcpStream, error: &SqlError) {
     let mut outbox = Outbox::default();
     outbox.packet(&mut Sequence::default(), |out| put_error(out, error, ErrorPhase::BeforeGreeting));
     let _ = stream.write_all(outbox.bytes());

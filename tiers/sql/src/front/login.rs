@@ -26,10 +26,10 @@ use crate::engine::{Client, Engine, EngineSession};
 
 /// utf8mb4_general_ci: what the greeting names as the server's collation. It has one byte for it, too few for MySQL 8's own default (255
 /// fits, but older drivers do not know it).
-const GREETING_COLLATION: u8 = 45;
+pub(crate) const GREETING_COLLATION: u8 = 45;
 
 /// The longest login: names, a proof and a full set of connection attributes.
-const LOGIN_BYTES_MAX: usize = 128 * 1024;
+pub(crate) const LOGIN_BYTES_MAX: usize = 128 * 1024;
 
 /// What this server can do, whoever asks.
 pub const OFFERED: Capabilities = Capabilities(
@@ -210,7 +210,7 @@ pub fn prove<E: Engine>(
 }
 
 /// From the operating system's dice. Errors: it has none (a system call filter).
-fn new_salt() -> io::Result<Salt> {
+pub(crate) fn new_salt() -> io::Result<Salt> {
     let mut random = [0; 20];
     let mut filled = 0;
     while filled < random.len() {

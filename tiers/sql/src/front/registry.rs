@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{Shutdown, SocketAddr},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -27,7 +27,7 @@ pub struct Registry {
 pub struct Entry {
     pub id: u32,
     pub peer: SocketAddr,
-    stream: Arc<TcpStream>,
+    hang_up: HangUp,
     /// Set by KILL and by a shutdown: no further command is read.
     ending: AtomicBool,
     activity: Mutex<Activity>,
@@ -46,6 +46,9 @@ pub struct Activity {
     /// There from the login on.
     interrupter: Option<Interrupter>,
 }
+
+/// Ends a connection from outside: `Read` makes whoever waits for the next command find the end of the stream, `Both` cuts it.
+pub type HangUp = Box<dyn Fn(Shutdown) + Send + Sync>;
 
 /// A connection's place; gives it back when dropped.
 pub struct Place {
@@ -72,7 +75,7 @@ impl Registry {
     }
 
     /// A place for a new connection; `None` if all are taken.
-    pub fn admit(self: &Arc<Registry>, stream: Arc<TcpStream>, peer: SocketAddr) -> Option<Place> {
+    pub fn admit(self: &Arc<Registry>, hang_up: HangUp, peer: SocketAddr) -> Option<Place> {
         let mut connections = self.lock();
         if connections.len() >= self.max {
             return None;
@@ -92,7 +95,7 @@ impl Registry {
             sql: String::new(),
             interrupter: None,
         };
-        let entry = Arc::new(Entry { id, peer, stream, ending: AtomicBool::new(false), activity: Mutex::new(activity) });
+        let entry = Arc::new(Entry { id, peer, hang_up, ending: AtomicBool::new(false), activity: Mutex::new(activity) });
         connections.insert(id, entry.clone());
         Some(Place { registry: self.clone(), entry })
     }
@@ -122,7 +125,7 @@ impl Registry {
         for entry in self.entries() {
             entry.end_when_idle();
             entry.interrupt();
-            let _ = entry.stream.shutdown(Shutdown::Both);
+            (entry.hang_up)(Shutdown::Both);
         }
     }
 
@@ -188,7 +191,7 @@ impl Entry {
     /// The thread that waits for a command finds the end of the stream instead; one that runs a statement can still send its answer.
     fn end_when_idle(&self) {
         self.ending.store(true, Ordering::SeqCst);
-        let _ = self.stream.shutdown(Shutdown::Read);
+        (self.hang_up)(Shutdown::Read);
     }
 
     fn interrupt(&self) {

@@ -704,20 +704,20 @@ fn begin<E: Engine>(shared: &Shared<E>, count: Arc<Count>) -> Measured {
 }
 
 /// A statement that the front answers itself, because only it knows the other connections.
-struct Own<'a> {
-    what: What,
+pub struct Own<'a> {
+    pub what: What,
     /// The statements behind it.
-    behind: &'a [u8],
+    pub behind: &'a [u8],
 }
 
-enum What {
+pub enum What {
     Kill(u32, Kill),
     Processes,
 }
 
 impl<'a> Own<'a> {
     /// `KILL [HARD | SOFT] [CONNECTION | QUERY] id` and `SHOW [FULL] PROCESSLIST`; anything else, also close to it, is the engine's.
-    fn of(sql: &'a [u8]) -> Option<Own<'a>> {
+    pub fn of(sql: &'a [u8]) -> Option<Own<'a>> {
         let mut tokens = Tokens::new(sql);
         let first = tokens.next()?;
         let what = if text::is_word(first, "kill") {

@@ -1,6 +1,6 @@
 //! The front over an engine that hands the text to SQLite as it is, and a client made of the codec alone: what is tested is the
 //! protocol, not a dialect.
-mod client;
+pub mod client;
 mod toy;
 
 use std::{net::Ipv4Addr, sync::mpsc, thread};
@@ -14,7 +14,7 @@ use self::{
 use super::*;
 
 /// Long enough for anything that is expected to happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 fn server_with(connections_max: usize, users: &[(&str, &str)]) -> (Server<Toy>, Listener) {
     let users = users.iter().map(|(name, password)| SqlUser { name: (*name).into(), password: (*password).into() }).collect();
@@ -27,7 +27,7 @@ fn server() -> (Server<Toy>, Listener) {
     server_with(50, &[])
 }
 
-fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");

@@ -211,6 +211,41 @@ impl Client {
         self.command(Command::Execute(&payload))
     }
 
+    /// Executes with a cursor and returns the number of columns.
+    pub fn open_cursor(&mut self, statement: u32) -> usize {
+        let mut payload = statement.to_le_bytes().to_vec();
+        payload.extend_from_slice(&[1, 1, 0, 0, 0]);
+        self.send(Command::Execute(&payload));
+        let count = Cursor::new(&self.receive().expect("an answer")).lenenc_int("columns").expect("a number of columns");
+        let count = usize::try_from(count).expect("a small number");
+        for _ in 0..count {
+            Column::decode(&self.receive().expect("a column")).expect("a column");
+        }
+        let end = self.receive().expect("an EOF");
+        assert!(EofPacket::decode(&end).expect("an EOF").status.contains(ServerStatus::CURSOR_EXISTS));
+        count
+    }
+
+    /// How many rows came, and whether they were the last; or the error.
+    pub fn fetch(&mut self, statement: u32, rows: u32) -> Result<(usize, bool), u16> {
+        self.send(Command::Fetch { statement, rows });
+        match self.rows(Vec::new()) {
+            Reply::Rows { packets, status, .. } => Ok((packets.len(), status.contains(ServerStatus::LAST_ROW_SENT))),
+            other => Err(other.error()),
+        }
+    }
+
+    /// LOAD DATA LOCAL with a file of these pieces.
+    pub fn load_local(&mut self, sql: &str, pieces: &[&[u8]]) -> Reply {
+        self.send(Command::Query(sql.as_bytes()));
+        let asked = self.receive().expect("an answer");
+        assert_eq!(asked[0], 0xfb, "the server asks for the file");
+        for piece in pieces.iter().chain(&[&b""[..]]) {
+            self.send_payload(|out| out.extend_from_slice(piece));
+        }
+        self.read_reply()
+    }
+
     pub fn statistics(&mut self) -> String {
         self.send(Command::Statistics);
         String::from_utf8(self.receive().expect("an answer")).expect("text")

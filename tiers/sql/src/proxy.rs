@@ -1,0 +1,260 @@
+//! A proxy in front of real MySQL and MariaDB servers: clients log in here, their statements run there on connections they share.
+//!
+//! One thread per core, each with its own loop, its clients and its server connections; a client stays on its core. Answers are forwarded
+//! as raw packets. What a session changes is learned from the server's own session tracking ([`state`]) and brought to whichever connection
+//! runs its next statement; what cannot be carried keeps the session on its connection ([`nature`], [`client`]).
+mod backend;
+mod client;
+mod link;
+mod nature;
+mod pool;
+mod state;
+mod target;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{SocketAddr, TcpStream},
+    rc::Rc,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use pumasi_config::SqlUser;
+use pumasi_freshness::Witness;
+use pumasi_metrics::{Counter, Meter};
+use pumasi_mysqlwire::{Capabilities, SqlError};
+use tokio::sync::mpsc;
+
+use self::{
+    backend::{Facts, Key},
+    client::Signals,
+    pool::Pool,
+};
+use crate::front::{
+    Listener, Settings,
+    digests::Digests,
+    listener::turn_away,
+    not_from_there,
+    registry::{Place, Registry},
+    shutting_down, too_many_connections,
+};
+
+pub use self::target::{BadTarget, Target};
+
+/// Connections to a server, of all cores together.
+pub const SERVER_CONNECTIONS_MAX: usize = 50;
+
+/// utf8mb4_general_ci, which every server knows: for the connection that asks a server what it is.
+const FACTS_COLLATION: u8 = 45;
+
+/// A running proxy. Cloning it is another handle on the same one; it ends with [`Proxy::stop`].
+#[derive(Clone)]
+pub struct Proxy(Arc<Shared>);
+
+/// What all cores share.
+struct Shared {
+    settings: Settings,
+    target: Target,
+    registry: Arc<Registry>,
+    stopping: AtomicBool,
+    addresses: Mutex<Vec<SocketAddr>>,
+    lanes: OnceLock<Vec<mpsc::UnboundedSender<Arrival>>>,
+    next_lane: AtomicUsize,
+    meter: Meter,
+    reads: Counter,
+    writes: Counter,
+    digests: Digests,
+    /// Why sessions were pinned, and how often.
+    pins: Mutex<BTreeMap<&'static str, u64>>,
+    facts: Mutex<Option<Facts>>,
+}
+
+/// A client on its way to its core.
+struct Arrival {
+    stream: TcpStream,
+    place: Place,
+    signals: Arc<Signals>,
+    witness: Option<Arc<Witness>>,
+}
+
+impl Proxy {
+    /// Starts `threads` loops. Connects to nobody: the first client does. `settings.users` empty: who may log in is whom `target` names,
+    /// with the same password. Clients are at the server who they are here.
+    /// Errors: a thread or its loop cannot be made.
+    pub fn start(target: Target, settings: Settings, threads: usize) -> io::Result<Proxy> {
+        let mut settings = settings;
+        if settings.users.is_empty() {
+            settings.users = vec![target.login()];
+        }
+        let shared = Arc::new(Shared {
+            registry: Arc::new(Registry::new(settings.connections_max)),
+            settings,
+            target,
+            stopping: AtomicBool::new(false),
+            addresses: Mutex::default(),
+            lanes: OnceLock::new(),
+            next_lane: AtomicUsize::new(0),
+            meter: Meter::new(),
+            reads: Counter::default(),
+            writes: Counter::default(),
+            digests: Digests::default(),
+            pins: Mutex::default(),
+            facts: Mutex::default(),
+        });
+        let threads = threads.max(1);
+        let lanes =
+            (0..threads).map(|number| lane(&shared, number, SERVER_CONNECTIONS_MAX.div_ceil(threads))).collect::<io::Result<_>>()?;
+        let _ = shared.lanes.set(lanes);
+        Ok(Proxy(shared))
+    }
+
+    /// Opens one more address. Connections that come in through it belong to the worker of `witness`.
+    pub fn listen(&self, address: SocketAddr, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
+        let (admitting, closing) = (self.0.clone(), self.0.clone());
+        let admit = move |stream, peer| admitting.admit(stream, peer, witness.clone());
+        let listener = Listener::open(address, admit, move |address| closing.addresses().retain(|known| *known != address))?;
+        self.0.addresses().push(listener.address());
+        Ok(listener)
+    }
+
+    /// Closes a second of the rates that [`Proxy::status`] shows.
+    pub fn tick(&self, now: Instant) {
+        self.0.meter.tick(now);
+    }
+
+    pub fn status(&self) -> pumasi_status::Sql {
+        pumasi_status::Sql {
+            name: self.0.settings.name.clone(),
+            engine: self.0.settings.engine.clone(),
+            address: self.0.addresses().first().map(SocketAddr::to_string).unwrap_or_default(),
+            connections: self.0.registry.connections() as u64,
+            connections_max: self.0.settings.connections_max as u64,
+            traffic: self.0.meter.traffic(),
+            reads_total: self.0.reads.value(),
+            writes_total: self.0.writes.value(),
+            results: None,
+            digests: self.0.digests.slowest(),
+        }
+    }
+
+    /// Why sessions were kept on one server connection since the start, with counts.
+    pub fn pins(&self) -> Vec<(&'static str, u64)> {
+        self.0.pins().iter().map(|(reason, count)| (*reason, *count)).collect()
+    }
+
+    /// As [`crate::front::Server::stop`].
+    pub fn stop(&self, deadline: Duration) {
+        self.0.stopping.store(true, Ordering::SeqCst);
+        self.0.registry.close_when_idle();
+        if !self.0.registry.wait_until_empty(deadline) {
+            self.0.registry.cut();
+            self.0.registry.wait_until_empty(Duration::from_secs(1));
+        }
+    }
+}
+
+/// One core: takes clients as they come and gives each a task.
+fn lane(shared: &Arc<Shared>, number: usize, server_connections_max: usize) -> io::Result<mpsc::UnboundedSender<Arrival>> {
+    // Bounded by the registry: nobody is sent that has no place.
+    let (sender, mut arrivals) = mpsc::unbounded_channel::<Arrival>();
+    let shared = Arc::downgrade(shared);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let serve = move || {
+        let local = tokio::task::LocalSet::new();
+        let accepting = async {
+            let mut pool: Option<Rc<Pool>> = None;
+            // Ends when the proxy and with it the senders are gone.
+            while let Some(arrival) = arrivals.recv().await {
+                let Some(shared) = shared.upgrade() else { return };
+                let pool = pool.get_or_insert_with(|| Pool::new(shared.clone(), server_connections_max)).clone();
+                tokio::task::spawn_local(async move {
+                    let Arrival { stream, place, signals, witness } = arrival;
+                    if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
+                        client::serve(shared, pool, stream, place, signals, witness).await;
+                    }
+                });
+            }
+        };
+        local.block_on(&runtime, accepting);
+    };
+    thread::Builder::new().name(format!("sql-proxy-{number}")).spawn(serve)?;
+    Ok(sender)
+}
+
+impl Shared {
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, witness: Option<Arc<Witness>>) {
+        if self.stopping() {
+            return turn_away(&stream, &shutting_down());
+        }
+        if !self.settings.welcomes(peer.ip()) {
+            return turn_away(&stream, &not_from_there(peer));
+        }
+        let signals = Arc::new(Signals::default());
+        let Some(place) = self.registry.admit(signals.hang_up(), peer) else {
+            return turn_away(&stream, &too_many_connections(self.settings.connections_max));
+        };
+        if stream.set_nonblocking(true).is_err() || stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let lanes = self.lanes.get().expect("set before anybody listens");
+        let lane = &lanes[self.next_lane.fetch_add(1, Ordering::Relaxed) % lanes.len()];
+        // A lane ends only with the proxy; then the client is dropped with it.
+        let _ = lane.send(Arrival { stream, place, signals, witness });
+    }
+
+    fn stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    fn user(&self, name: &str) -> Option<SqlUser> {
+        self.settings.users.iter().find(|user| user.name == name).cloned()
+    }
+
+    /// What the server says of itself; asked once, by whoever comes first.
+    async fn facts(&self, pool: &Rc<Pool>) -> Result<Facts, SqlError> {
+        if let Some(facts) = self.known_facts().clone() {
+            return Ok(facts);
+        }
+        let user = self.settings.users.first().cloned().unwrap_or_else(|| self.target.login());
+        let capabilities = Capabilities::LONG_PASSWORD
+            | Capabilities::PROTOCOL_41
+            | Capabilities::SECURE_CONNECTION
+            | Capabilities::PLUGIN_AUTH
+            | Capabilities::PLUGIN_AUTH_LENENC
+            | Capabilities::TRANSACTIONS
+            | Capabilities::SESSION_TRACK;
+        let key = Arc::new(Key { user: user.name.clone(), capabilities, collation: FACTS_COLLATION });
+        let lease = pool.acquire(&key, &user, &state::SessionState::default()).await?;
+        let facts = lease.backend.facts.clone();
+        lease.release();
+        Ok(facts)
+    }
+
+    fn learn_facts(&self, facts: &Facts) {
+        *self.known_facts() = Some(facts.clone());
+    }
+
+    fn known_facts(&self) -> MutexGuard<'_, Option<Facts>> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pinned(&self, reason: &'static str) {
+        *self.pins().entry(reason).or_default() += 1;
+    }
+
+    fn pins(&self) -> MutexGuard<'_, BTreeMap<&'static str, u64>> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn addresses(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,335 @@
+//! One connection to a real server: login, session state, prepared statements.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use pumasi_config::SqlUser;
+use pumasi_mysqlwire::{
+    AuthStep, Capabilities, Command, ErrPacket, Expect, Follower, Greeting, Login, Passed, Prepared, ServerStatus, SqlError,
+    auth::{self, CACHING_SHA2, NATIVE, Salt},
+};
+use tokio::net::TcpStream;
+
+use super::{
+    link::{Link, in_time},
+    state::SessionState,
+    target::Target,
+};
+use crate::front::{PACKET_MAX, wire::Lost};
+
+/// From the first packet of a connection to its login.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Prepared statements kept on one server connection; the one used longest ago makes room.
+const STATEMENTS_PER_BACKEND: usize = 256;
+
+/// Tells the server to report what changes in a session, so that nobody has to guess.
+const TRACK: &[u8] = b"SET SESSION session_track_schema=ON, session_track_state_change=ON, session_track_system_variables='*', \
+    session_track_transaction_info='STATE'";
+
+/// Which logins may share connections: the user, and what of the client's login changes answers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub user: String,
+    pub capabilities: Capabilities,
+    pub collation: u8,
+}
+
+/// What the server said of itself.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    pub version: String,
+    pub capabilities: Capabilities,
+    pub collation: u8,
+}
+
+#[derive(Debug)]
+pub struct Backend {
+    pub link: Link,
+    /// Unique in this process.
+    pub number: u64,
+    /// What the server calls it, for KILL.
+    pub server_id: u32,
+    /// Statements of clients that ran on it.
+    pub uses: u64,
+    pub key: Arc<Key>,
+    pub facts: Facts,
+    pub state: SessionState,
+    /// As the last packet said.
+    pub status: ServerStatus,
+    /// The server reported that the transaction holds something, LOCK TABLES included.
+    pub transaction_holds: bool,
+    statements: HashMap<StatementKey, Known>,
+    clock: u64,
+}
+
+/// Statements are shared between clients only if every session variable was the same when they were prepared: sql_mode and the
+/// character sets change what a text means.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StatementKey {
+    pub sql: Arc<[u8]>,
+    pub state: Arc<SessionState>,
+}
+
+#[derive(Debug)]
+struct Known {
+    id: u32,
+    used: u64,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum NoBackend {
+    #[error("cannot connect to {address}: {error}")]
+    Unreachable { address: String, error: Lost },
+    #[error("{0}")]
+    Refused(SqlError),
+}
+
+/// What the server answered to a command of ours.
+pub type Answer = Result<(), SqlError>;
+
+impl Backend {
+    /// Connects and logs in as `user`, with the flags and character set of `key`.
+    pub async fn connect(target: &Target, key: &Arc<Key>, user: &SqlUser) -> Result<Backend, NoBackend> {
+        let unreachable = |error| NoBackend::Unreachable { address: target.address(), error };
+        let connecting = async {
+            let stream = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(Lost::Io)?;
+            stream.set_nodelay(true).map_err(Lost::Io)?;
+            let mut link = Link::new(stream, PACKET_MAX);
+            let greeting = link.receive().await?;
+            Ok((link, greeting))
+        };
+        let (link, greeting) = in_time(CONNECT_TIMEOUT, connecting).await.map_err(unreachable)?;
+        if let Ok(error) = ErrPacket::decode(&greeting) {
+            return Err(NoBackend::Refused(owned(&error)));
+        }
+        let greeting = Greeting::decode(&greeting).map_err(|error| unreachable(Lost::Wire(error)))?;
+        let facts = Facts { version: greeting.version.clone(), capabilities: greeting.capabilities, collation: greeting.collation };
+        let mut backend = Backend {
+            link,
+            number: next_number(),
+            server_id: greeting.connection_id,
+            uses: 0,
+            key: key.clone(),
+            facts,
+            state: SessionState::default(),
+            status: ServerStatus::AUTOCOMMIT,
+            transaction_holds: false,
+            statements: HashMap::new(),
+            clock: 0,
+        };
+        let login = in_time(CONNECT_TIMEOUT, backend.log_in(&greeting, user)).await.map_err(unreachable)?;
+        login.map_err(NoBackend::Refused)?;
+        backend.track().await.map_err(unreachable)?.map_err(NoBackend::Refused)?;
+        Ok(backend)
+    }
+
+    async fn log_in(&mut self, greeting: &Greeting, user: &SqlUser) -> Result<Answer, Lost> {
+        let plugin = if greeting.plugin == CACHING_SHA2 { CACHING_SHA2 } else { NATIVE };
+        let login = Login {
+            capabilities: self.key.capabilities,
+            max_packet: PACKET_MAX as u32,
+            collation: self.key.collation,
+            user: user.name.clone(),
+            auth_response: proof(plugin, user, &greeting.salt),
+            database: None,
+            plugin: plugin.to_owned(),
+            attributes: Vec::new(),
+        };
+        self.link.packet(|out| login.encode(out));
+        self.link.flush().await?;
+        loop {
+            let payload = self.link.receive().await?;
+            match AuthStep::decode(&payload)? {
+                AuthStep::Accepted => return Ok(Ok(())),
+                AuthStep::Refused => return Ok(Err(owned(&ErrPacket::decode(&payload)?))),
+                AuthStep::Switch { plugin: plugin @ (NATIVE | CACHING_SHA2), data } => {
+                    let Ok(salt) = data.try_into() else { return Ok(Err(unsupported_login(plugin, "a salt of another length"))) };
+                    let proof = proof(plugin, user, &Salt(salt));
+                    self.link.packet(|out| out.extend_from_slice(&proof));
+                    self.link.flush().await?;
+                }
+                AuthStep::Switch { plugin, .. } => return Ok(Err(unsupported_login(plugin, "this plugin"))),
+                AuthStep::More([auth::SHA2_FAST_OK]) => {}
+                AuthStep::More(_) => return Ok(Err(unsupported_login(CACHING_SHA2, "its full form, which needs TLS or RSA"))),
+            }
+        }
+    }
+
+    async fn track(&mut self) -> Result<Answer, Lost> {
+        let tracked = self.run(Command::Query(TRACK), Expect::Results).await?;
+        // What was just set is ours, not the client's.
+        self.state = SessionState::default();
+        Ok(tracked)
+    }
+
+    // === commands of our own ===
+
+    /// Sends a command and reads its answer to the end; rows are dropped.
+    pub async fn run(&mut self, command: Command<'_>, expect: Expect) -> Result<Answer, Lost> {
+        self.run_watching(command, expect, |_| {}).await
+    }
+
+    async fn run_watching(&mut self, command: Command<'_>, expect: Expect, mut watch: impl FnMut(Passed<'_>)) -> Result<Answer, Lost> {
+        self.send(command).await?;
+        let mut follower = Follower::new(expect, self.key.capabilities);
+        let mut answer = Ok(());
+        while !follower.done() {
+            let payload = self.link.receive().await?;
+            let passed = follower.packet(&payload, payload.len())?;
+            watch(passed);
+            match passed {
+                Passed::Ok(ok) => {
+                    self.status = ok.status;
+                    let learned = self.state.learn(&ok);
+                    self.transaction_holds = learned.transaction_holds.unwrap_or(self.transaction_holds);
+                }
+                Passed::Eof(eof) => self.status = eof.status,
+                Passed::Err => answer = Err(owned(&ErrPacket::decode(&payload)?)),
+                Passed::Data | Passed::Prepared(_) => {}
+                Passed::WantsFile => return Err(Lost::Wire(pumasi_mysqlwire::WireError::Malformed("answer, which asks for a file"))),
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Sends a command whose answer somebody else reads.
+    pub async fn send(&mut self, command: Command<'_>) -> Result<(), Lost> {
+        self.link.sequence.restart();
+        self.link.packet(|out| command.encode(out));
+        self.link.flush().await
+    }
+
+    // === session state ===
+
+    /// Whether [`Backend::align`] can reach `wanted` without a new connection, and how cheaply: 0 is nothing to do.
+    pub fn distance(&self, wanted: &SessionState) -> Option<u8> {
+        if self.state == *wanted {
+            return Some(0);
+        }
+        if self.state.database.is_some() && wanted.database.is_none() {
+            // There is no way back to no database.
+            return None;
+        }
+        match self.state.statement_towards(wanted) {
+            Some(_) => Some(1),
+            None => self.resettable().then_some(2),
+        }
+    }
+
+    /// MariaDB keeps the login's character set over a reset; of MySQL that is not known, so there a new connection is made instead.
+    pub fn resettable(&self) -> bool {
+        self.facts.version.contains("MariaDB")
+    }
+
+    /// Brings the session to `wanted`. Errors of the server, such as an unknown database, leave it somewhere in between.
+    pub async fn align(&mut self, wanted: &SessionState) -> Result<Answer, Lost> {
+        if self.state == *wanted {
+            return Ok(Ok(()));
+        }
+        let mut towards = self.state.statement_towards(wanted);
+        if towards.is_none() {
+            if let Err(error) = self.reset().await? {
+                return Ok(Err(error));
+            }
+            towards = self.state.statement_towards(wanted);
+        }
+        if let Some(database) = wanted.database.as_ref().filter(|wanted| self.state.database.as_ref() != Some(wanted)) {
+            if let Err(error) = self.run(Command::InitDb(database), Expect::One).await? {
+                return Ok(Err(error));
+            }
+            self.state.database = Some(database.clone());
+        }
+        if let Some(sql) = towards.filter(|sql| !sql.is_empty()) {
+            if let Err(error) = self.run(Command::Query(&sql), Expect::Results).await? {
+                return Ok(Err(error));
+            }
+            self.state.variables.clone_from(&wanted.variables);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Rolls back, gives back locks, temporary tables, variables and statements. The database stays.
+    pub async fn reset(&mut self) -> Result<Answer, Lost> {
+        let database = self.state.database.take();
+        if let Err(error) = self.run(Command::ResetConnection, Expect::One).await? {
+            return Ok(Err(error));
+        }
+        self.statements.clear();
+        self.transaction_holds = false;
+        let tracked = self.track().await?;
+        self.state.database = database;
+        Ok(tracked)
+    }
+
+    // === prepared statements ===
+
+    /// The server's number of a statement, preparing it if it is not known here.
+    pub async fn statement(&mut self, key: &StatementKey) -> Result<Result<u32, SqlError>, Lost> {
+        self.clock += 1;
+        if let Some(known) = self.statements.get_mut(key) {
+            known.used = self.clock;
+            return Ok(Ok(known.id));
+        }
+        let mut prepared = None;
+        let answer = self.run_watching(Command::Prepare(&key.sql), Expect::Prepared, |passed| {
+            if let Passed::Prepared(packet) = passed {
+                prepared = Some(packet);
+            }
+        });
+        match (answer.await?, prepared) {
+            (Ok(()), Some(Prepared { statement, .. })) => {
+                self.remember(key.clone(), statement).await?;
+                Ok(Ok(statement))
+            }
+            (Err(error), _) => Ok(Err(error)),
+            (Ok(()), None) => Err(Lost::Wire(pumasi_mysqlwire::WireError::Malformed("prepared statement"))),
+        }
+    }
+
+    /// Notes a statement that a client has just prepared here. The server is told to forget the one it replaces.
+    pub async fn remember(&mut self, key: StatementKey, id: u32) -> Result<(), Lost> {
+        self.clock += 1;
+        let mut closing = self.statements.insert(key, Known { id, used: self.clock });
+        if self.statements.len() > STATEMENTS_PER_BACKEND {
+            let oldest = self.statements.iter().min_by_key(|(_, known)| known.used).map(|(key, _)| key.clone());
+            closing = oldest.and_then(|oldest| self.statements.remove(&oldest));
+        }
+        if let Some(known) = closing {
+            self.send(Command::CloseStatement(known.id)).await?;
+        }
+        Ok(())
+    }
+}
+
+// === helpers ===
+
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn proof(plugin: &str, user: &SqlUser, salt: &Salt) -> Vec<u8> {
+    let password = user.password.as_bytes();
+    if plugin == CACHING_SHA2 { auth::sha2_proof(password, salt) } else { auth::native_proof(password, salt) }
+}
+
+fn unsupported_login(plugin: &str, what: &str) -> SqlError {
+    SqlError::new(2059, "HY000", format!("Pumasi cannot log in at the server with '{plugin}': it does not know {what}"))
+}
+
+/// An error packet of the server as an error of ours, to be passed on. SQLSTATEs that no constant stands for become HY000; the number
+/// decides what drivers raise.
+pub fn owned(error: &ErrPacket<'_>) -> SqlError {
+    const STATES: [&str; 14] =
+        ["HY000", "42000", "42S02", "42S22", "28000", "08S01", "08004", "23000", "22001", "22007", "3D000", "40001", "70100", "42S01"];
+    let state = STATES.into_iter().find(|state| state.as_bytes() == error.state).unwrap_or("HY000");
+    SqlError::new(error.code, state, String::from_utf8_lossy(error.message))
+}

@@ -1,0 +1,274 @@
+//! What a statement's text says about where it may run and what it leaves behind in its session.
+//!
+//! The server itself reports most of what changes a session (see [`super::state`]). What it does not report is looked for here, word by
+//! word, and rather found once too often than missed: a word in the wrong place pins a session that need not be, nothing else.
+
+use crate::front::text::{Token, Tokens};
+
+/// What [`Nature::of`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nature {
+    /// The session keeps its server connection from this statement on; the reason, for people.
+    pub pins: Option<&'static str>,
+    /// Keeps the connection until a transaction has ended: SET TRANSACTION is about the next one.
+    pub until_transaction: bool,
+    /// The answer belongs to the statement before, on the connection where that ran.
+    pub looks_back: Option<LooksBack>,
+    /// Begins with SELECT and the like: changes nothing.
+    pub reads: bool,
+    /// Neither reads nor writes rows: SET, SHOW, BEGIN, COMMIT.
+    pub controls: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LooksBack {
+    /// LAST_INSERT_ID(): a number that can be carried to another connection.
+    InsertId,
+    /// SHOW WARNINGS, SHOW ERRORS, their counts.
+    Warnings,
+    /// FOUND_ROWS().
+    FoundRows,
+    /// ROW_COUNT().
+    RowCount,
+}
+
+impl Nature {
+    pub fn of(sql: &[u8]) -> Nature {
+        let mut nature = Nature::default();
+        let mut first = Word::None;
+        for (i, token) in Tokens::new(sql).enumerate() {
+            let Token::Word(text) = token else { continue };
+            let word = Word::of(text);
+            if i == 0 {
+                first = word;
+            }
+            nature.note(first, word);
+        }
+        nature.reads = matches!(first, Word::Select | Word::With | Word::Table | Word::Values);
+        nature.controls = matches!(first, Word::Set | Word::Show | Word::Control);
+        match first {
+            Word::Prepare => nature.pin("PREPARE"),
+            Word::Handler => nature.pin("HANDLER"),
+            Word::Call => nature.pin("CALL"),
+            Word::Lock => nature.pin("LOCK"),
+            Word::Flush => nature.pin("FLUSH"),
+            Word::Xa => nature.pin("XA"),
+            _ => {}
+        }
+        nature
+    }
+
+    fn note(&mut self, first: Word, word: Word) {
+        match word {
+            Word::UserVariable => self.pin("user variable"),
+            Word::Temporary => self.pin("temporary table"),
+            Word::GetLock => self.pin("GET_LOCK"),
+            Word::CalcFoundRows => self.pin("SQL_CALC_FOUND_ROWS"),
+            Word::SessionTrack => self.pin("session tracking"),
+            // Collations are not among what the server reports, so they cannot be carried over.
+            Word::Collate if first == Word::Set => self.pin("SET ... COLLATE"),
+            Word::Character if first == Word::Set => self.pin("SET CHARACTER SET"),
+            Word::CollationVariable if first == Word::Set => self.pin("SET collation"),
+            Word::Transaction if first == Word::Set => self.until_transaction = true,
+            Word::InsertId => self.looks_back = Some(LooksBack::InsertId),
+            Word::FoundRows => self.looks_back = Some(LooksBack::FoundRows),
+            Word::RowCount => self.looks_back = Some(LooksBack::RowCount),
+            Word::WarningCount => self.looks_back = Some(LooksBack::Warnings),
+            Word::Warnings if first == Word::Show => self.looks_back = Some(LooksBack::Warnings),
+            _ => {}
+        }
+    }
+
+    fn pin(&mut self, reason: &'static str) {
+        self.pins.get_or_insert(reason);
+    }
+}
+
+/// The words that mean something here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    None,
+    Select,
+    With,
+    Table,
+    Values,
+    Set,
+    Show,
+    /// BEGIN, START, COMMIT, ROLLBACK, USE.
+    Control,
+    Prepare,
+    Handler,
+    Call,
+    Lock,
+    Flush,
+    Xa,
+    UserVariable,
+    Temporary,
+    GetLock,
+    CalcFoundRows,
+    SessionTrack,
+    Collate,
+    Character,
+    CollationVariable,
+    Transaction,
+    InsertId,
+    FoundRows,
+    RowCount,
+    WarningCount,
+    Warnings,
+}
+
+impl Word {
+    fn of(text: &[u8]) -> Word {
+        // `@@session.name` and `@@name` are variables of the system, `@name` of the user; `user@host` is neither.
+        if let Some(name) = text.strip_prefix(b"@@") {
+            return Word::system_variable(name);
+        }
+        if text.first() == Some(&b'@') {
+            return Word::UserVariable;
+        }
+        const WORDS: [(&str, Word); 33] = [
+            ("select", Word::Select),
+            ("with", Word::With),
+            ("table", Word::Table),
+            ("values", Word::Values),
+            ("set", Word::Set),
+            ("show", Word::Show),
+            ("begin", Word::Control),
+            ("start", Word::Control),
+            ("commit", Word::Control),
+            ("rollback", Word::Control),
+            ("use", Word::Control),
+            ("prepare", Word::Prepare),
+            ("handler", Word::Handler),
+            ("call", Word::Call),
+            ("lock", Word::Lock),
+            ("flush", Word::Flush),
+            ("xa", Word::Xa),
+            ("temporary", Word::Temporary),
+            ("get_lock", Word::GetLock),
+            ("sql_calc_found_rows", Word::CalcFoundRows),
+            ("collate", Word::Collate),
+            ("character", Word::Character),
+            ("charset", Word::Collate),
+            ("collation_connection", Word::CollationVariable),
+            ("transaction", Word::Transaction),
+            ("last_insert_id", Word::InsertId),
+            ("lastval", Word::GetLock),
+            ("found_rows", Word::FoundRows),
+            ("row_count", Word::RowCount),
+            ("warnings", Word::Warnings),
+            ("errors", Word::Warnings),
+            ("diagnostics", Word::WarningCount),
+            ("sql_log_bin", Word::SessionTrack),
+        ];
+        // No word of the list is longer, so most of a statement's names are passed over by their length.
+        const LONGEST: usize = 20;
+        if text.len() > LONGEST {
+            return if starts_with(text, "session_track") { Word::SessionTrack } else { Word::None };
+        }
+        let known = WORDS.iter().find(|(word, _)| text.eq_ignore_ascii_case(word.as_bytes())).map(|(_, word)| *word);
+        known.unwrap_or(if starts_with(text, "session_track") { Word::SessionTrack } else { Word::None })
+    }
+
+    fn system_variable(name: &[u8]) -> Word {
+        let name = name.rsplit(|&byte| byte == b'.').next().unwrap_or(name);
+        match name.to_ascii_lowercase().as_slice() {
+            b"last_insert_id" | b"identity" => Word::InsertId,
+            b"warning_count" | b"error_count" => Word::WarningCount,
+            b"collation_connection" => Word::CollationVariable,
+            b"sql_log_bin" => Word::SessionTrack,
+            name if starts_with(name, "session_track") => Word::SessionTrack,
+            _ => Word::None,
+        }
+    }
+}
+
+fn starts_with(text: &[u8], prefix: &str) -> bool {
+    text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_that_leave_something_behind_pin_the_session() {
+        for (sql, reason) in [
+            ("SET @a = 1", "user variable"),
+            ("SELECT @b := 5", "user variable"),
+            ("SELECT id INTO @x FROM t", "user variable"),
+            ("CREATE TEMPORARY TABLE x (a INT)", "temporary table"),
+            ("create or replace temporary table x (a int)", "temporary table"),
+            ("SELECT GET_LOCK('a', 1)", "GET_LOCK"),
+            ("PREPARE p FROM 'SELECT 1'", "PREPARE"),
+            ("LOCK TABLES t WRITE", "LOCK"),
+            ("FLUSH TABLES WITH READ LOCK", "FLUSH"),
+            ("HANDLER t OPEN", "HANDLER"),
+            ("CALL p()", "CALL"),
+            ("XA START 'x'", "XA"),
+            ("SELECT SQL_CALC_FOUND_ROWS * FROM t LIMIT 1", "SQL_CALC_FOUND_ROWS"),
+            ("SET NAMES utf8mb4 COLLATE utf8mb4_bin", "SET ... COLLATE"),
+            ("SET CHARACTER SET utf8mb4", "SET CHARACTER SET"),
+            ("SET CHARSET utf8mb4", "SET ... COLLATE"),
+            ("SET @@session.collation_connection = utf8mb4_bin", "SET collation"),
+            ("SET sql_log_bin = 0", "session tracking"),
+            ("SET session_track_gtids = OFF", "session tracking"),
+            ("/*!50000 SET */ @a = 1", "user variable"),
+        ] {
+            assert_eq!(Nature::of(sql.as_bytes()).pins, Some(reason), "{sql}");
+        }
+    }
+
+    #[test]
+    fn everyday_statements_do_not_pin() {
+        for sql in [
+            "SELECT * FROM t WHERE a = 'SET @a' -- GET_LOCK\n",
+            "SELECT @@session.autocommit, @@version_comment",
+            "SET NAMES utf8mb4",
+            "SET autocommit = 0, sql_mode = 'STRICT_TRANS_TABLES'",
+            "SET character_set_results = NULL",
+            "INSERT INTO t VALUES (1)",
+            "BEGIN",
+            "SELECT `get_lock` FROM t COLLATE utf8mb4_bin",
+            "SELECT user FROM mysql.user WHERE user = 'a@b'",
+        ] {
+            assert_eq!(Nature::of(sql.as_bytes()).pins, None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_looks_back_is_seen() {
+        for (sql, back) in [
+            ("SELECT LAST_INSERT_ID()", LooksBack::InsertId),
+            ("INSERT INTO u (t_id) VALUES (LAST_INSERT_ID())", LooksBack::InsertId),
+            ("SELECT @@IDENTITY", LooksBack::InsertId),
+            ("SHOW WARNINGS", LooksBack::Warnings),
+            ("SHOW COUNT(*) ERRORS", LooksBack::Warnings),
+            ("SELECT @@warning_count", LooksBack::Warnings),
+            ("SELECT FOUND_ROWS()", LooksBack::FoundRows),
+            ("select row_count()", LooksBack::RowCount),
+        ] {
+            assert_eq!(Nature::of(sql.as_bytes()).looks_back, Some(back), "{sql}");
+        }
+        assert_eq!(Nature::of(b"SELECT 'LAST_INSERT_ID()'").looks_back, None);
+    }
+
+    #[test]
+    fn reads_and_control_are_told_apart_from_writes() {
+        for (sql, reads, controls) in [
+            ("SELECT 1", true, false),
+            ("(SELECT 1) UNION (SELECT 2)", false, false),
+            ("WITH x AS (SELECT 1) SELECT * FROM x", true, false),
+            ("INSERT INTO t VALUES (1)", false, false),
+            ("SHOW TABLES", false, true),
+            ("START TRANSACTION", false, true),
+            ("SET TRANSACTION READ ONLY", false, true),
+            ("DELETE FROM t", false, false),
+        ] {
+            let nature = Nature::of(sql.as_bytes());
+            assert_eq!((nature.reads, nature.controls), (reads, controls), "{sql}");
+        }
+        assert!(Nature::of(b"SET TRANSACTION READ ONLY").until_transaction);
+    }
+}

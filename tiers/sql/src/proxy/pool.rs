@@ -1,0 +1,148 @@
+//! Connections to one server, shared by the clients of one core.
+
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
+
+use pumasi_config::SqlUser;
+use pumasi_mysqlwire::SqlError;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tracing::debug;
+
+use super::{
+    Shared,
+    backend::{Backend, Key, NoBackend},
+    state::SessionState,
+};
+
+/// How long a client waits for a connection that others use. Then it gets error 1040.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How many idle connections are looked at for one in the right state, most recently used first.
+const LOOK_MAX: usize = 32;
+
+pub struct Pool {
+    shared: Arc<Shared>,
+    /// One per connection that may be in use.
+    places: Arc<Semaphore>,
+    max: usize,
+    inner: RefCell<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// The most recently used last.
+    idle: VecDeque<Backend>,
+    /// Idle and in use.
+    open: usize,
+}
+
+/// A connection in use. Give it back with [`Lease::release`]; dropped, it is closed: its state is not known.
+pub struct Lease {
+    pub backend: Backend,
+    /// Gives the place in `open` back when the connection is closed.
+    open: Open,
+    _place: OwnedSemaphorePermit,
+}
+
+struct Open(Option<Rc<Pool>>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(pool) = &self.0 {
+            pool.inner.borrow_mut().open -= 1;
+        }
+    }
+}
+
+impl Pool {
+    /// At most `max` connections.
+    pub fn new(shared: Arc<Shared>, max: usize) -> Rc<Pool> {
+        Rc::new(Pool { shared, places: Arc::new(Semaphore::new(max)), max, inner: RefCell::default() })
+    }
+
+    /// A connection of `key`'s kind, as near to the state `wanted` as there is one; not yet aligned to it.
+    /// Errors: 1040 when none became free in time; what the server says when it refuses the login; 1429 when it cannot be reached.
+    pub async fn acquire(self: &Rc<Pool>, key: &Arc<Key>, user: &SqlUser, wanted: &SessionState) -> Result<Lease, SqlError> {
+        let waiting = self.places.clone().acquire_owned();
+        let Ok(place) = timeout(WAIT_MAX, waiting).await else { return Err(none_free(self.max)) };
+        let place = place.expect("the semaphore is never closed");
+        while let Some(backend) = self.nearest(key, wanted) {
+            if backend.link.quiet() {
+                return Ok(Lease { backend, open: Open(Some(self.clone())), _place: place });
+            }
+            debug!(server = %self.shared.target.address(), connection = backend.server_id, "the server has closed an idle connection");
+            self.inner.borrow_mut().open -= 1;
+        }
+        self.make_room();
+        let open = Open(Some(self.clone()));
+        self.inner.borrow_mut().open += 1;
+        let backend = Backend::connect(&self.shared.target, key, user).await.map_err(|error| self.explain(error))?;
+        self.shared.learn_facts(&backend.facts);
+        Ok(Lease { backend, open, _place: place })
+    }
+
+    /// The idle connection `number`, if nobody used it since its `uses`-th statement.
+    pub fn same_again(self: &Rc<Pool>, number: u64, uses: u64) -> Option<Lease> {
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        let mut inner = self.inner.borrow_mut();
+        let at = inner.idle.iter().position(|backend| backend.number == number && backend.uses == uses)?;
+        let backend = inner.idle.remove(at).expect("found above");
+        drop(inner);
+        let lease = Lease { backend, open: Open(Some(self.clone())), _place: place };
+        lease.backend.link.quiet().then_some(lease)
+    }
+
+    /// Takes the idle connection that is the least work to align.
+    fn nearest(&self, key: &Arc<Key>, wanted: &SessionState) -> Option<Backend> {
+        let mut inner = self.inner.borrow_mut();
+        let candidates = inner.idle.iter().enumerate().rev().filter(|(_, backend)| backend.key == *key).take(LOOK_MAX);
+        let mut best: Option<(u8, usize)> = None;
+        for (at, backend) in candidates {
+            let Some(distance) = backend.distance(wanted) else { continue };
+            if best.is_none_or(|(other, _)| distance < other) {
+                best = Some((distance, at));
+            }
+            if distance == 0 {
+                break;
+            }
+        }
+        inner.idle.remove(best?.1)
+    }
+
+    /// Closes the connection that has been idle longest, if all are open: those that are idle are of another kind.
+    fn make_room(&self) {
+        let mut inner = self.inner.borrow_mut();
+        while inner.open >= self.max {
+            if inner.idle.pop_front().is_none() {
+                break;
+            }
+            inner.open -= 1;
+        }
+    }
+
+    fn explain(&self, error: NoBackend) -> SqlError {
+        match error {
+            NoBackend::Refused(error) => error,
+            unreachable => SqlError::new(1429, "HY000", format!("Unable to connect to the database server: {unreachable}")),
+        }
+    }
+}
+
+impl Lease {
+    /// Gives the connection back for the next client.
+    pub fn release(mut self) {
+        let Some(pool) = self.open.0.take() else { return };
+        pool.inner.borrow_mut().idle.push_back(self.backend);
+    }
+}
+
+fn none_free(max: usize) -> SqlError {
+    let seconds = WAIT_MAX.as_secs();
+    SqlError::new(
+        1040,
+        "08004",
+        format!("Too many connections: none of the {max} server connections of this core became free within {seconds} s"),
+    )
+}

@@ -1,0 +1,486 @@
+//! The proxy in front of the machine's own mariadbd, with the client made of the codec. One server for all stories: starting one takes
+//! longer than telling them.
+mod server;
+
+use std::{net::Ipv4Addr, sync::mpsc, thread, time::Duration};
+
+use pumasi_mysqlwire::{Capabilities, Command, ServerStatus, Value};
+
+use self::server::MariaDb;
+use super::*;
+use crate::front::tests::{
+    PATIENCE,
+    client::{self, Client, Reply},
+    wait_for,
+};
+
+struct House {
+    proxy: Proxy,
+    listener: Listener,
+}
+
+impl House {
+    /// A proxy of one core, so that clients meet at the same server connections.
+    fn new(database: &MariaDb, connections_max: usize) -> House {
+        let target = Target::parse(&format!("mysql://app:secret@127.0.0.1:{}", database.port)).unwrap();
+        let settings = Settings { name: "main".into(), engine: target.address(), connections_max, users: Vec::new() };
+        let proxy = Proxy::start(target, settings, 1).unwrap();
+        let listener = proxy.listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
+        House { proxy, listener }
+    }
+
+    fn client(&self) -> Client {
+        self.client_with(client::PLAIN)
+    }
+
+    fn client_with(&self, capabilities: Capabilities) -> Client {
+        Client::login_with(&self.listener, "app", "secret", capabilities, "mysql_native_password", Some("shop")).expect("a login")
+    }
+
+    fn pinned(&self) -> Vec<&'static str> {
+        self.proxy.pins().into_iter().map(|(reason, _)| reason).collect()
+    }
+}
+
+type Story = (&'static str, fn(&MariaDb));
+
+const STORIES: [Story; 17] = [
+    ("logins_are_checked_here_and_at_the_server", logins_are_checked_here_and_at_the_server),
+    ("everyday_statements_come_back_as_the_server_sent_them", everyday_statements_come_back_as_the_server_sent_them),
+    ("clients_share_connections_between_transactions", clients_share_connections_between_transactions),
+    ("variables_and_database_follow_their_session", variables_and_database_follow_their_session),
+    ("what_cannot_be_carried_pins", what_cannot_be_carried_pins),
+    ("a_session_that_leaves_takes_its_traces_with_it", a_session_that_leaves_takes_its_traces_with_it),
+    ("functions_that_look_back_are_right_after_multiplexing", functions_that_look_back_are_right_after_multiplexing),
+    ("prepared_statements_run_on_any_connection", prepared_statements_run_on_any_connection),
+    ("cursors_and_long_data_hold_their_connection", cursors_and_long_data_hold_their_connection),
+    ("several_results_and_procedures", several_results_and_procedures),
+    ("large_rows_and_packets_go_both_ways", large_rows_and_packets_go_both_ways),
+    ("load_data_local_sends_the_clients_file", load_data_local_sends_the_clients_file),
+    ("kill_reaches_the_right_statement", kill_reaches_the_right_statement),
+    ("many_clients_share_few_connections", many_clients_share_few_connections),
+    ("reset_and_change_of_user_begin_anew", reset_and_change_of_user_begin_anew),
+    ("locks_and_isolation_stay_with_their_session", locks_and_isolation_stay_with_their_session),
+    ("stop_lets_statements_finish", stop_lets_statements_finish),
+];
+
+#[test]
+fn stories_in_front_of_a_real_server() {
+    let database = MariaDb::start();
+    database.run("CREATE DATABASE shop CHARACTER SET utf8mb4; CREATE DATABASE other");
+    for user in ["app", "bob"] {
+        database.run(&format!("CREATE USER {user}@'%' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO {user}@'%'"));
+    }
+    for (name, story) in STORIES {
+        eprintln!("--- {name}");
+        database.run("DROP TABLE IF EXISTS shop.t; CREATE TABLE shop.t (id INT AUTO_INCREMENT PRIMARY KEY, a VARCHAR(100)) ENGINE=InnoDB");
+        story(&database);
+    }
+    // Last, because the server does not come back.
+    the_end_of_the_server_is_an_error_not_a_short_result(database);
+}
+
+fn text(rows: &[&[&str]]) -> Vec<Vec<Option<String>>> {
+    rows.iter().map(|row| row.iter().map(|value| Some((*value).to_owned())).collect()).collect()
+}
+
+fn one(client: &mut Client, sql: &str) -> String {
+    client.query(sql).text_rows()[0][0].clone().unwrap_or_else(|| "NULL".into())
+}
+
+/// The server's number of the connection that a statement of the client's runs on.
+fn connection_of(client: &mut Client) -> String {
+    one(client, "SELECT CONNECTION_ID()")
+}
+
+fn logins_are_checked_here_and_at_the_server(database: &MariaDb) {
+    let house = House::new(database, 10);
+    assert_eq!(Client::login(&house.listener, "app", "wrong", client::PLAIN).err(), Some(1045));
+    assert_eq!(Client::login(&house.listener, "root", "", client::PLAIN).err(), Some(1045), "a user of the server's that is none here");
+    let login =
+        |database| Client::login_with(&house.listener, "app", "secret", client::PLAIN, "caching_sha2_password", Some(database)).err();
+    assert_eq!(login("shop"), None);
+    assert_eq!(login("missing"), Some(1049));
+    assert!(Client::greeting(&house.listener).version.contains("MariaDB"));
+
+    let nobody = Target::parse("mysql://app:secret@127.0.0.1:1").unwrap();
+    let settings = Settings { name: "gone".into(), engine: nobody.address(), connections_max: 10, users: Vec::new() };
+    let proxy = Proxy::start(nobody, settings, 1).unwrap();
+    let listener = proxy.listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
+    assert_eq!(Client::login(&listener, "app", "secret", client::PLAIN).err(), Some(1429));
+}
+
+fn everyday_statements_come_back_as_the_server_sent_them(database: &MariaDb) {
+    let house = House::new(database, 10);
+    for capabilities in [
+        client::PLAIN,
+        client::PLAIN | Capabilities::DEPRECATE_EOF,
+        client::PLAIN | Capabilities::SESSION_TRACK,
+        client::PLAIN | Capabilities::SESSION_TRACK | Capabilities::DEPRECATE_EOF,
+    ] {
+        let mut client = house.client_with(capabilities);
+        client.query("DELETE FROM t").ok();
+        let ok = client.query("INSERT INTO t (a) VALUES ('x'), ('가나'), (NULL)").ok();
+        assert_eq!(ok.affected_rows, 3);
+        assert!(ok.last_insert_id > 0);
+        let rows = client.query("SELECT a FROM t ORDER BY id").text_rows();
+        assert_eq!(rows, [[Some("x".to_owned())], [Some("가나".to_owned())], [None]]);
+        assert_eq!(client.query("SELEKT").error(), 1064);
+        assert_eq!(client.query("SELECT * FROM missing").error(), 1146);
+        assert_eq!(client.query("INSERT INTO t (id) SELECT id FROM t").error(), 1062);
+        assert_eq!(client.query("USE other").ok().schema.is_some(), capabilities.contains(Capabilities::SESSION_TRACK));
+        assert_eq!(one(&mut client, "SELECT DATABASE()"), "other");
+        client.command(Command::InitDb(b"shop")).ok();
+        assert_eq!(client.command(Command::InitDb(b"missing")).error(), 1049);
+        assert_eq!(client.fields("t", ""), ["id", "a"]);
+        assert!(client.statistics().contains("Uptime"));
+        client.command(Command::Ping).ok();
+        assert_eq!(client.command(Command::Other(0x12)).error(), 1047);
+    }
+    assert_eq!(house.pinned(), Vec::<&str>::new());
+    let status = house.proxy.status();
+    assert!(
+        status.digests.iter().any(|digest| digest.text == "SELECT a FROM t ORDER BY id" && digest.count == 4 && digest.rows == 12),
+        "{status:?}"
+    );
+}
+
+fn clients_share_connections_between_transactions(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let (mut ann, mut ben) = (house.client(), house.client());
+    let shared = connection_of(&mut ann);
+    assert_eq!(connection_of(&mut ben), shared, "nobody holds it");
+    assert!(ann.query("BEGIN").ok().status.contains(ServerStatus::IN_TRANSACTION));
+    ann.query("INSERT INTO t (a) VALUES ('mine')").ok();
+    assert_ne!(connection_of(&mut ben), connection_of(&mut ann), "a transaction holds its connection");
+    assert_eq!(one(&mut ben, "SELECT COUNT(*) FROM t"), "0");
+    ann.query("COMMIT").ok();
+    assert_eq!(one(&mut ben, "SELECT COUNT(*) FROM t"), "1");
+    // Without autocommit every statement is a transaction that waits for its end.
+    ann.query("SET autocommit=0").ok();
+    ann.query("INSERT INTO t (a) VALUES ('later')").ok();
+    assert_eq!(one(&mut ben, "SELECT COUNT(*) FROM t"), "1");
+    ann.query("ROLLBACK").ok();
+    assert_eq!(one(&mut ben, "SELECT @@autocommit"), "1", "the other's setting is not ours");
+    assert_eq!(one(&mut ann, "SELECT @@autocommit"), "0");
+    assert!(!ann.command(Command::Ping).ok().status.contains(ServerStatus::AUTOCOMMIT));
+}
+
+fn variables_and_database_follow_their_session(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let mut clients: Vec<Client> = (0..3).map(|_| house.client()).collect();
+    clients[0].query("SET NAMES latin1, time_zone='+09:00', sql_mode='ANSI_QUOTES', wait_timeout=77").ok();
+    clients[1].query("SET character_set_results=NULL, sql_mode='', group_concat_max_len=5").ok();
+    clients[1].query("USE other").ok();
+    for _ in 0..3 {
+        let names = "SELECT CONCAT_WS(',', @@character_set_client, IFNULL(@@character_set_results,'null'), @@time_zone, @@wait_timeout, @@group_concat_max_len, DATABASE())";
+        assert_eq!(one(&mut clients[0], names), "latin1,latin1,+09:00,77,1048576,shop");
+        assert_eq!(one(&mut clients[1], names), "utf8mb4,null,SYSTEM,28800,5,other");
+        assert_eq!(one(&mut clients[2], names), "utf8mb4,utf8mb4,SYSTEM,28800,1048576,shop");
+        assert_eq!(one(&mut clients[0], "SELECT \"a\" FROM (SELECT 5 AS a) x"), "5", "a quoted name under ANSI_QUOTES");
+        assert_eq!(one(&mut clients[2], "SELECT \"a\" FROM (SELECT 5 AS a) x"), "a", "a string without");
+    }
+    assert_eq!(house.pinned(), Vec::<&str>::new());
+}
+
+fn what_cannot_be_carried_pins(database: &MariaDb) {
+    for (sql, reason) in [
+        ("SET @a = 5", "user variable"),
+        ("CREATE TEMPORARY TABLE x (a INT)", "temporary table"),
+        ("SELECT GET_LOCK('pumasi', 1)", "GET_LOCK"),
+        ("PREPARE p FROM 'SELECT 1'", "PREPARE"),
+        ("SET NAMES utf8mb4 COLLATE utf8mb4_bin", "SET ... COLLATE"),
+    ] {
+        let house = House::new(database, 10);
+        let (mut ann, mut ben) = (house.client(), house.client());
+        assert!(!matches!(ann.query(sql), Reply::Error(_)), "{sql}");
+        assert_eq!(house.pinned(), [reason]);
+        assert_ne!(connection_of(&mut ben), connection_of(&mut ann), "{sql}");
+        if sql.contains("@a") {
+            assert_eq!((one(&mut ann, "SELECT @a"), one(&mut ben, "SELECT @a")), ("5".into(), "NULL".into()));
+        }
+    }
+    // The server tells what a text does not show: the variable is set inside.
+    let house = House::new(database, 10);
+    database.run("DROP PROCEDURE IF EXISTS shop.remember; CREATE PROCEDURE shop.remember() SET @inside = 1");
+    let mut ann = house.client_with(client::PLAIN | Capabilities::MULTI_RESULTS);
+    ann.query("CALL remember()").ok();
+    assert_eq!(one(&mut ann, "SELECT @inside"), "1");
+}
+
+fn a_session_that_leaves_takes_its_traces_with_it(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let mut ann = house.client();
+    ann.query("SET @a = 5").ok();
+    ann.query("CREATE TEMPORARY TABLE t (b INT)").ok();
+    ann.query("SELECT GET_LOCK('leaving', 1)").text_rows();
+    let connection = connection_of(&mut ann);
+    let mut ben = house.client();
+    ben.query("BEGIN").ok();
+    ben.query("INSERT INTO t (a) VALUES ('lost')").ok();
+    drop((ann, ben));
+    wait_for("both to be gone", || house.proxy.status().connections == 0);
+    let mut next = house.client();
+    wait_for("the lock to be free", || one(&mut next, "SELECT IS_FREE_LOCK('leaving')") == "1");
+    assert_eq!(one(&mut next, "SELECT COUNT(*) FROM t"), "0", "the temporary table hides it no more, the insert is rolled back");
+    let mut another = house.client();
+    let mut connections = vec![];
+    for client in [&mut next, &mut another] {
+        client.query("BEGIN").ok();
+        connections.push(connection_of(client));
+        assert_eq!(one(client, "SELECT @a"), "NULL");
+    }
+    assert!(connections.contains(&connection), "the connection was cleaned and given to the next");
+}
+
+fn functions_that_look_back_are_right_after_multiplexing(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let (mut ann, mut ben) = (house.client(), house.client());
+    let id = ann.query("INSERT INTO t (a) VALUES ('ann')").ok().last_insert_id;
+    ben.query("INSERT INTO t (a) VALUES ('ben')").ok();
+    assert_eq!(one(&mut ann, "SELECT LAST_INSERT_ID()"), id.to_string(), "another client's insert came between");
+    assert_eq!(one(&mut ben, "SELECT LAST_INSERT_ID()"), (id + 1).to_string());
+
+    ann.query("UPDATE t SET a = 'x'").ok();
+    ben.query("DELETE FROM t WHERE id = 0").ok();
+    assert_eq!(one(&mut ann, "SELECT ROW_COUNT()"), "2");
+    ann.query("SELECT * FROM t").text_rows();
+    ben.query("SELECT 1").text_rows();
+    let found = ann.query("SELECT FOUND_ROWS() AS n");
+    assert_eq!((found.names(), found.text_rows()), (vec!["n".to_owned()], text(&[&["2"]])));
+    ann.query("SELECT * FROM t").text_rows();
+    assert_eq!(one(&mut ann, "SELECT FOUND_ROWS() + 1"), "3", "nobody came between: the server answers");
+
+    ann.query("SELECT 1/0, CAST('x' AS INT)").text_rows();
+    ben.query("SELECT 1").text_rows();
+    assert_eq!(ann.query("SHOW WARNINGS").text_rows().len(), 2, "warnings keep their connection");
+    assert_eq!(ben.query("SHOW WARNINGS").text_rows().len(), 0);
+    ann.query("SELECT 1").text_rows();
+    assert_eq!(connection_of(&mut ann), connection_of(&mut ben), "and give it back with the next statement");
+}
+
+fn prepared_statements_run_on_any_connection(database: &MariaDb) {
+    let house = House::new(database, 10);
+    for capabilities in [client::PLAIN, client::PLAIN | Capabilities::DEPRECATE_EOF] {
+        let (mut ann, mut ben, mut holder) =
+            (house.client_with(capabilities), house.client_with(capabilities), house.client_with(capabilities));
+        let insert = ann.prepare("INSERT INTO t (a) VALUES (?)").unwrap();
+        assert_eq!((insert.parameters, insert.columns), (1, 0));
+        let select = ann.prepare("SELECT ?, a, CONNECTION_ID() FROM t WHERE a = ?").unwrap().statement;
+        let others = ben.prepare("SELECT ?, a, CONNECTION_ID() FROM t WHERE a = ?").unwrap().statement;
+        ann.execute(insert.statement, &[Value::Bytes(b"x".to_vec())]).ok();
+        let run =
+            |client: &mut Client, statement, value: Value| client.execute(statement, &[value, Value::Bytes(b"x".to_vec())]).binary_rows();
+        let first = run(&mut ann, select, Value::Int(7));
+        assert_eq!(first[0][..2], [Value::Int(7), Value::Bytes(b"x".to_vec())]);
+        // The same statement of the server's, with parameters of other types.
+        assert_eq!(run(&mut ben, others, Value::Bytes(b"seven".to_vec()))[0][0], Value::Bytes(b"seven".to_vec()));
+        assert_eq!(run(&mut ann, select, Value::Int(8))[0][0], Value::Int(8));
+        // The connection is taken, so the statement runs on another, which has never seen it.
+        holder.query("BEGIN").ok();
+        holder.query("SELECT * FROM t").text_rows();
+        let second = run(&mut ann, select, Value::Int(9));
+        assert_eq!(second[0][0], Value::Int(9));
+        assert_ne!(first[0][2], second[0][2]);
+        ann.send(Command::CloseStatement(select));
+        assert_eq!(ann.execute(select, &[Value::Null, Value::Null]).error(), 1243);
+        assert!(!run(&mut ben, others, Value::Int(1)).is_empty(), "the other's statement is still there");
+        assert_eq!(ann.prepare("SELEKT ?").err(), Some(1064));
+        assert_eq!(ann.execute(select + 100, &[]).error(), 1243);
+        holder.query("COMMIT").ok();
+        ann.query("DELETE FROM t").ok();
+    }
+    assert_eq!(house.pinned(), Vec::<&str>::new());
+}
+
+fn cursors_and_long_data_hold_their_connection(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let (mut ann, mut ben) = (house.client(), house.client());
+    let statement = ann.prepare("SELECT LENGTH(?), ?").unwrap().statement;
+    ann.send(Command::LongData { statement, parameter: 0, data: b"hello " });
+    assert_eq!(one(&mut ben, "SELECT 1"), "1");
+    ann.send(Command::LongData { statement, parameter: 0, data: b"world" });
+    let reply = ann.execute_sending(statement, &[Value::Bytes(Vec::new()), Value::Int(7)], &[0]);
+    assert_eq!(reply.binary_rows()[0], [Value::Int(11), Value::Int(7)]);
+    assert_eq!(connection_of(&mut ann), connection_of(&mut ben), "given back after the execution");
+
+    ann.query("INSERT INTO t (a) VALUES ('1'), ('2'), ('3'), ('4'), ('5')").ok();
+    let statement = ann.prepare("SELECT a FROM t ORDER BY id").unwrap().statement;
+    assert_eq!(ann.open_cursor(statement), 1);
+    assert_eq!(ann.fetch(statement, 2), Ok((2, false)));
+    assert_ne!(connection_of(&mut ben), connection_of(&mut ann), "the cursor is there");
+    assert_eq!(ann.fetch(statement, 2), Ok((2, false)));
+    assert_eq!(ann.fetch(statement, 2), Ok((1, true)));
+    assert_eq!(ann.fetch(statement, 2), Err(1421));
+    assert_eq!(connection_of(&mut ben), connection_of(&mut ann));
+}
+
+fn several_results_and_procedures(database: &MariaDb) {
+    let house = House::new(database, 10);
+    assert_eq!(house.client().query("SELECT 1; SELECT 2").error(), 1064, "the server refuses: the flag was not set");
+    let mut client = house.client_with(client::PLAIN | Capabilities::MULTI_STATEMENTS | Capabilities::MULTI_RESULTS);
+    let replies = client.query_all("INSERT INTO t (a) VALUES ('x'); SELECT a FROM t; SELECT 2");
+    assert_eq!(replies.len(), 3);
+    assert_eq!(replies[1].text_rows(), text(&[&["x"]]));
+    assert_eq!(client.query_all("SELECT 1; SELEKT").pop().unwrap().error(), 1064);
+    database.run("DROP PROCEDURE IF EXISTS shop.two;\nDELIMITER //\nCREATE PROCEDURE shop.two() BEGIN SELECT 1; SELECT 2; END //");
+    let replies = client.query_all("CALL two()");
+    assert_eq!((replies.len(), replies[1].text_rows()), (3, text(&[&["2"]])));
+    client.command(Command::SetMultiStatements(false)).ok();
+    assert_eq!(client.query("SELECT 1; SELECT 2").error(), 1064);
+}
+
+fn large_rows_and_packets_go_both_ways(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let mut client = house.client();
+    let rows = client.query("SELECT seq, REPEAT('x', 100) FROM seq_1_to_40000").text_rows();
+    assert_eq!(rows.len(), 40_000);
+    assert_eq!(rows[39_999][0].as_deref(), Some("40000"));
+    for length in [100_000, (1 << 24) - 5, (1 << 24) - 4, 17 << 20] {
+        let rows = client.query(&format!("SELECT REPEAT('y', {length}), 'end' UNION ALL SELECT 'short', 'end'")).text_rows();
+        assert_eq!(rows[0][0].as_deref().map(str::len), Some(length));
+        assert_eq!(rows[1], [Some("short".to_owned()), Some("end".to_owned())], "{length}");
+    }
+    let long = "z".repeat(17 << 20);
+    assert_eq!(one(&mut client, &format!("SELECT LENGTH('{long}')")), (17 << 20).to_string());
+}
+
+fn load_data_local_sends_the_clients_file(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let mut client = house.client_with(client::PLAIN | Capabilities::LOCAL_FILES);
+    let ok = client.load_local("LOAD DATA LOCAL INFILE 'whatever' INTO TABLE t (a)", &[b"one\ntwo\n", b"three\n"]).ok();
+    assert_eq!(ok.affected_rows, 3);
+    assert_eq!(one(&mut client, "SELECT GROUP_CONCAT(a ORDER BY id) FROM t"), "one,two,three");
+    assert_eq!(house.client().query("LOAD DATA LOCAL INFILE 'x' INTO TABLE t (a)").error(), 4166, "not without the client's flag");
+}
+
+fn kill_reaches_the_right_statement(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let mut killer = house.client();
+    let sleeper = |mut client: Client| {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let reply = client.query("SELECT SUM(a.seq * b.seq) FROM seq_1_to_1000000 a, seq_1_to_1000000 b");
+            let _ = sender.send((reply, client));
+        });
+        receiver
+    };
+    let running =
+        |killer: &mut Client| one(killer, "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SUM(a.seq%'") == "1";
+    let victim = house.client();
+    let id = victim.id;
+    let answer = sleeper(victim);
+    wait_for("the statement to run", || running(&mut killer));
+    killer.query(&format!("KILL QUERY {id}")).ok();
+    let (reply, mut victim) = answer.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(reply.error(), 1317);
+    assert_eq!(one(&mut victim, "SELECT 5"), "5");
+
+    let answer = sleeper(victim);
+    wait_for("the statement to run", || running(&mut killer));
+    killer.command(Command::ProcessKill(id)).ok();
+    let (reply, mut victim) = answer.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(reply.error(), 1317);
+    assert!(victim.closed());
+    assert_eq!(killer.query("KILL 999999").error(), 1094);
+}
+
+fn many_clients_share_few_connections(database: &MariaDb) {
+    let house = House::new(database, 300);
+    let before: u64 = database.status("Connections");
+    let mut clients: Vec<Client> = (0..200).map(|_| house.client()).collect();
+    for round in 0..3 {
+        for (i, client) in clients.iter_mut().enumerate() {
+            let answer = one(client, &format!("SELECT {round} * 1000 + {i}"));
+            assert_eq!(answer, (round * 1000 + i).to_string());
+        }
+    }
+    let used = database.status("Connections") - before;
+    assert!(used < 10, "200 clients took {used} connections of the server");
+}
+
+fn reset_and_change_of_user_begin_anew(database: &MariaDb) {
+    let target = Target::parse(&format!("mysql://app:secret@127.0.0.1:{}", database.port)).unwrap();
+    let users = ["app", "bob"].map(|name| SqlUser { name: name.into(), password: "secret".into() }).to_vec();
+    let settings = Settings { name: "main".into(), engine: target.address(), connections_max: 10, users };
+    let proxy = Proxy::start(target, settings, 1).unwrap();
+    let listener = proxy.listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
+    let mut client = Client::login_with(&listener, "app", "secret", client::PLAIN, "mysql_native_password", Some("shop")).unwrap();
+    client.query("SET @a = 5, autocommit = 0").ok();
+    client.query("INSERT INTO t (a) VALUES ('gone')").ok();
+    let statement = client.prepare("SELECT 1").unwrap().statement;
+    client.command(Command::ResetConnection).ok();
+    assert_eq!(
+        client.query("SELECT @a, @@autocommit, DATABASE(), (SELECT COUNT(*) FROM t)").text_rows()[0][1..],
+        text(&[&["1", "shop", "0"]])[0]
+    );
+    assert_eq!(one(&mut client, "SELECT @a"), "NULL");
+    assert_eq!(client.execute(statement, &[]).error(), 1243);
+    assert_eq!(client.change_user("bob", "secret", "mysql_native_password"), Ok(()));
+    assert!(one(&mut client, "SELECT CURRENT_USER()").starts_with("bob@"));
+    assert_eq!(client.change_user("app", "wrong", "mysql_native_password"), Err(1045));
+    assert!(client.closed());
+}
+
+fn locks_and_isolation_stay_with_their_session(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let (mut ann, mut ben) = (house.client(), house.client());
+    ann.query("LOCK TABLES t WRITE").ok();
+    assert_ne!(connection_of(&mut ben), connection_of(&mut ann));
+    ann.query("UNLOCK TABLES").ok();
+
+    let house = House::new(database, 10);
+    let (mut ann, mut ben) = (house.client(), house.client());
+    ann.query("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").ok();
+    ben.query("BEGIN").ok();
+    ben.query("INSERT INTO t (a) VALUES ('dirty')").ok();
+    ann.query("BEGIN").ok();
+    assert_eq!(one(&mut ann, "SELECT COUNT(*) FROM t"), "1", "the next transaction reads what is not committed");
+    ann.query("COMMIT").ok();
+    ann.query("BEGIN").ok();
+    assert_eq!(one(&mut ann, "SELECT COUNT(*) FROM t"), "0", "and the one after that does not");
+    ann.query("COMMIT").ok();
+    ben.query("ROLLBACK").ok();
+    assert_eq!(connection_of(&mut ann), connection_of(&mut ben));
+}
+
+fn stop_lets_statements_finish(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let mut idle = house.client();
+    let mut running = house.client();
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = sender.send(running.query("SELECT SLEEP(0.5), 'done'"));
+    });
+    wait_for("the statement to run", || {
+        one(&mut idle, "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(0.5)%'") == "1"
+    });
+    house.proxy.stop(PATIENCE);
+    assert!(idle.closed());
+    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().text_rows(), text(&[&["0", "done"]]));
+    assert_eq!(house.proxy.status().connections, 0);
+}
+
+fn the_end_of_the_server_is_an_error_not_a_short_result(database: MariaDb) {
+    let house = House::new(&database, 10);
+    let (mut ann, mut ben) = (house.client(), house.client());
+    ann.query("BEGIN").ok();
+    ann.query("INSERT INTO t (a) VALUES ('unknown')").ok();
+    let (sender, receiver) = mpsc::channel();
+    let mut reader = house.client();
+    thread::spawn(move || {
+        let reply = reader.query("SELECT seq, SLEEP(0.01) FROM seq_1_to_1000000");
+        let _ = sender.send(reply);
+    });
+    wait_for("the rows to begin", || {
+        one(&mut ben, "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT seq%'") == "1"
+    });
+    drop(database);
+    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().error(), 2013);
+    assert_eq!(ann.query("COMMIT").error(), 2013);
+    assert!(ann.closed(), "its transaction is lost, so its session ends");
+    assert!(matches!(ben.query("SELECT 1"), Reply::Error(1429 | 2013)));
+    let (patience, begun) = (Duration::from_secs(20), Instant::now());
+    assert_eq!(ben.query("SELECT 1").error(), 1429);
+    assert!(begun.elapsed() < patience);
+}
