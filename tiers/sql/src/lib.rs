@@ -1,5 +1,5 @@
 //! A MySQL server in front of the embedded engine, and a proxy in front of real ones.
 pub mod engine;
 pub mod front;
-pub mod results;
 pub mod proxy;
+pub mod results;
