@@ -6,6 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,8 @@ use pumasi_config::{EnginePlan, Hole, SqlPlan};
 use pumasi_freshness::{Freshness, Witness};
 use pumasi_sql::{
     engine::Engine,
-    front::{Listener, Server},
+    front::{Listener, Server, Settings},
+    proxy::{Proxy, Target},
 };
 use pumasi_web::{Binding, Resources};
 
@@ -59,6 +61,24 @@ impl<E: Engine> Tier for Server<E> {
 
     fn stop(&self, deadline: Duration) {
         Server::stop(self, deadline);
+    }
+}
+
+impl Tier for Proxy {
+    fn listen(&self, address: SocketAddr, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
+        Proxy::listen(self, address, witness)
+    }
+
+    fn status(&self) -> pumasi_status::Sql {
+        Proxy::status(self)
+    }
+
+    fn tick(&self, now: Instant) {
+        Proxy::tick(self, now);
+    }
+
+    fn stop(&self, deadline: Duration) {
+        Proxy::stop(self, deadline);
     }
 }
 
@@ -156,9 +176,15 @@ impl Database {
 }
 
 fn open(plan: &SqlPlan, _state: &Path) -> anyhow::Result<Box<dyn Tier>> {
+    let settings = |engine| Settings { name: plan.name.clone(), engine, connections_max: plan.connections_max, users: plan.users.clone() };
     match &plan.engine {
         EnginePlan::Embedded { .. } => bail!("this version has no embedded engine yet"),
-        EnginePlan::Servers { .. } => bail!("this version cannot stand in front of MySQL servers yet. Use engine = \"embedded:FILE\""),
+        EnginePlan::Servers { primary, .. } => {
+            let target = Target::parse(primary)?;
+            let settings = settings(target.address());
+            let threads = thread::available_parallelism().map_or(1, |cores| cores.get());
+            Ok(Box::new(Proxy::start(target, settings, threads).context("cannot start the proxy's threads")?))
+        }
     }
 }
 
