@@ -171,13 +171,16 @@ fn post(agent: &ureq::Agent, url: &str, body: Value) -> Value {
     answer.body_mut().read_json::<Value>().expect("JSON")["value"].clone()
 }
 
-/// chromedriver says on its standard output which port it took.
+/// chromedriver says on its standard output which port it took, after it repeated the one it was asked for: 0.
 fn port_of(driver: &mut Child) -> u16 {
-    let output = BufReader::new(driver.stdout.take().expect("piped"));
-    for line in output.lines() {
+    let mut output = BufReader::new(driver.stdout.take().expect("piped")).lines();
+    for line in output.by_ref() {
         let line = line.expect("text");
-        if let Some((_, port)) = line.rsplit_once("on port ") {
-            return port.trim_end_matches('.').parse().expect("a port");
+        let port = line.rsplit_once("on port ").and_then(|(_, port)| port.trim_end_matches('.').parse().ok());
+        if let Some(port) = port.filter(|port| *port != 0) {
+            // Somebody must read what it says from now on, or it would meet a closed pipe.
+            std::thread::spawn(move || output.for_each(drop));
+            return port;
         }
     }
     panic!("chromedriver ended before it said its port")

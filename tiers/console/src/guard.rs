@@ -30,7 +30,8 @@ pub fn check(method: &Method, headers: &HeaderMap, machine: &str) -> Result<(), 
 pub const SECURITY_HEADERS: [(&str, &str); 6] = [
     ("content-security-policy", "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"),
     ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "no-referrer"),
+    // Not `no-referrer`: with that, a browser hides the origin of our own forms as well (Fetch, "serializing a request origin").
+    ("referrer-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
     ("cache-control", "no-store"),
@@ -42,14 +43,20 @@ pub const REPORT_POLICY: &str =
 
 // === helpers ===
 
-/// Browsers say where a request comes from, other clients do not; `Sec-Fetch-Site` is believed first because no page can set it.
+/// Browsers say where a request comes from, other clients do not. `Sec-Fetch-Site` is believed first, because no page can set it
+/// or hide it; over plain HTTP from another machine there is only `Origin`.
 fn same_origin(headers: &HeaderMap, host: &str) -> bool {
-    let site = text(headers, "sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
-    let origin = text(headers, header::ORIGIN.as_str()).is_none_or(|origin| {
+    let site = text(headers, "sec-fetch-site");
+    let origin = text(headers, header::ORIGIN.as_str());
+    let own_origin = origin.is_none_or(|origin| {
         let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
     });
-    site && origin
+    match site {
+        Some("same-origin" | "none") => own_origin || origin == Some("null"),
+        Some(_) => false,
+        None => own_origin,
+    }
 }
 
 fn ours(name: &str, machine: &str) -> bool {

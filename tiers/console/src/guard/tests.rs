@@ -36,7 +36,9 @@ fn changes_come_from_our_own_pages_or_from_no_page() {
     check_request(Method::POST, &[host], None);
     check_request(Method::POST, &[host, ("origin", "http://localhost:8090"), ("sec-fetch-site", "same-origin")], None);
     check_request(Method::POST, &[host, ("origin", "https://localhost:8090")], None);
+    check_request(Method::POST, &[host, ("origin", "null"), ("sec-fetch-site", "same-origin")], None);
     let refused = Some(StatusCode::FORBIDDEN);
+    check_request(Method::POST, &[host, ("origin", "http://evil.example"), ("sec-fetch-site", "same-origin")], refused);
     check_request(Method::POST, &[host, ("origin", "http://evil.example")], refused);
     check_request(Method::POST, &[host, ("origin", "http://localhost:3000")], refused);
     check_request(Method::POST, &[host, ("origin", "null")], refused);
