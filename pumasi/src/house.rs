@@ -320,6 +320,10 @@ fn policy_word(plan: &PoolPlan) -> String {
     match plan.policy {
         BalancePolicy::RoundRobin => "round-robin",
         BalancePolicy::LeastInFlight => "least-in-flight",
+        BalancePolicy::PowerOfTwo => "power-of-two",
+        BalancePolicy::Ring => "ring",
+        BalancePolicy::Maglev => "maglev",
+        BalancePolicy::Rendezvous => "rendezvous",
     }
     .into()
 }

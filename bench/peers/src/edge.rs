@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use pumasi_balance::Pool;
-use pumasi_config::{AccessLog, BalancePolicy, EdgeLimits, EdgePlan, Members, PagesMode, PagesPlan, PoolPlan, RoutePlan, UpstreamPlan};
+use pumasi_config::{AccessLog, BalancePolicy, EdgeLimits, EdgePlan, EvictionPolicy, HashBy, Members, PagesMode, PagesPlan, PoolPlan, RoutePlan, UpstreamPlan};
 use pumasi_edge::{Edge, EdgeConfig, PoolConfig};
 
 use crate::{
@@ -75,13 +75,13 @@ pub fn run(options: &[&str]) -> Result<()> {
 }
 
 /// The edge as the contender, one thread, until it is stopped.
-pub fn serve(upstream: &str) -> Result<()> {
+pub fn serve(upstream: &str, pages: PagesMode) -> Result<()> {
     let (listen, upstream) = upstream.split_once('=').context("LISTEN=UPSTREAM")?;
     let plan = EdgePlan {
         listen: vec![listen.parse()?],
         tls: None,
         threads: 1,
-        routes: vec![RoutePlan { host: None, path: "/*".into(), pool: "app".into(), pages: PagesMode::Off }],
+        routes: vec![RoutePlan { host: None, path: "/*".into(), pool: "app".into(), pages }],
         limits: EdgeLimits {
             connections_max: 20_000,
             header_bytes_max: 16 << 10,
@@ -104,6 +104,7 @@ pub fn serve(upstream: &str) -> Result<()> {
             ignore_cookies: Vec::new(),
             waiters_max: 1000,
             wait_max: Duration::from_secs(5),
+            eviction: EvictionPolicy::S3Fifo, stale_if_error: Duration::from_secs(60), stale_while_revalidate: Duration::ZERO, missing_for: Duration::ZERO,
         },
     };
     let pool = PoolPlan {
@@ -116,9 +117,14 @@ pub fn serve(upstream: &str) -> Result<()> {
         concurrency_max: None,
         queue_max: 1024,
         queue_timeout: Duration::from_secs(5),
+        hash_by: HashBy::Address,
+        hash_bound_percent: None,
+        slow_start: Duration::ZERO,
+        ejected_percent_max: 80,
+        retry_percent: 20,
     };
     let pools = vec![PoolConfig { plan: pool, pool: Arc::new(Pool::new("app")) }];
-    let _edge = Edge::start(EdgeConfig { plan, pools, access_log: Box::new(std::io::sink()) })?;
+    let _edge = Edge::start(EdgeConfig { plan, pools, access_log: Box::new(std::io::sink()), freshness: None })?;
     loop {
         std::thread::park();
     }

@@ -3,6 +3,7 @@
 //! Every room: same driver, machine and cores for all; answers checked before timing; contenders in turn (A B A B ...), median and
 //! spread of the rounds; the rows we lose included. Runs are written to `bench/runs/<date>-<machine>/`.
 
+mod cache_tests;
 mod edge;
 mod machine;
 mod process;
@@ -10,19 +11,23 @@ mod sql_embedded;
 mod table;
 
 use anyhow::{Result, bail};
+use pumasi_config::PagesMode;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => {
-            println!("edge    a proxied GET: CPU per request beside nginx and HAProxy");
-            println!("sql-embedded    the embedded engine through the wire: CPU per statement beside SQLite called directly");
+            println!("edge          a proxied GET: CPU per request beside nginx and HAProxy");
+            println!("cache-tests   the public HTTP cache test suite, beside nginx, Varnish, Squid and Traffic Server");
+            println!("sql-embedded  the embedded engine through the wire: CPU per statement beside SQLite called directly");
             Ok(())
         }
         ["sql-embedded"] => sql_embedded::run(),
         ["edge", options @ ..] => edge::run(options),
+        ["cache-tests", options @ ..] => cache_tests::run(options),
         // How this program starts the edge as a process of its own, so that its CPU can be told from the driver's.
-        ["serve-edge", upstream] => edge::serve(upstream),
+        ["serve-edge", upstream] => edge::serve(upstream, PagesMode::Off),
+        ["serve-edge", upstream, "standard"] => edge::serve(upstream, PagesMode::Standard),
         other => bail!("there is no room {other:?}"),
     }
 }

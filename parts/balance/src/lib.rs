@@ -36,6 +36,11 @@ use retry::RetryBudget;
 pub use settings::{Bounded, Policy, RetryShare, Settings, Table};
 pub use upstream::{Upstream, UpstreamId};
 
+/// The key of what should stay together, for [`Pool::choose`]. The same on every run, so that a key keeps its member over a restart.
+pub fn key(bytes: &[u8]) -> u64 {
+    pumasi_ring::hash(bytes)
+}
+
 /// Upstreams with one role. Shared by every core; members and settings change while requests are being served.
 pub struct Pool {
     pub name: String,

@@ -5,7 +5,7 @@ use crate::{
         Given::{Default, Required, Table, Unset},
         section,
     },
-    plan::{AccessLog, BalancePolicy, PagesMode, ResultsMode},
+    plan::{AccessLog, BalancePolicy, EvictionPolicy, HashBy, PagesMode, ResultsMode},
     value::{
         Address, AddressOrOff, ByteRate, Bytes, Command, Count, EngineName, HostPattern, List, LogLevel, Named, OneOrMany, Path,
         PathPattern, Secret, ServerUrl, Span, UpstreamSpec, Variables,
@@ -161,6 +161,21 @@ section! {
         waiters_max: Count<1, 100_000> = Default("1000"),
         /// How long a request waits for another's fetch before it fetches for itself. Duration.
         wait_max: Span = Default("\"5s\""),
+        /// Who leaves when room is needed: `s3-fifo` (a crawler's one-time pages push out nothing that is used), `lru`, `lfu` or `fifo`.
+        ///
+        /// Counts from the next start on.
+        eviction: EvictionPolicy = Default("\"s3-fifo\""),
+        /// How long a page may be served past its lifetime when the application fails. Duration; `"0s"`: not at all.
+        ///
+        /// The application's own `stale-if-error`, and what forbids stale pages, win over it.
+        stale_if_error: Span = Default("\"60s\""),
+        /// How long a page may be served past its lifetime while one request refetches it. Duration; `"0s"`: not at all.
+        ///
+        /// The application's own `stale-while-revalidate`, and what forbids stale pages, win over it. Raise it when pages are slow to make
+        /// and a little staleness hurts nobody.
+        stale_while_revalidate: Span = Default("\"0s\""),
+        /// How long answers such as 404 and 410 are kept when they say nothing about it. Duration; `"0s"`: not at all.
+        missing_for: Span = Default("\"0s\""),
     }
 }
 
@@ -190,7 +205,8 @@ section! {
         early_deaths_max: Option<Count<1, 1000>> = Unset { means: "5", example: "5" },
         /// A death before this age is an early one. Duration.
         stable_after: Option<Span> = Unset { means: "\"10s\"", example: "\"10s\"" },
-        /// How the upstream for a request is chosen: `least-in-flight` or `round-robin`.
+        /// How the upstream for a request is chosen: `least-in-flight`, `round-robin`, `power-of-two` (of two at random the one that is
+        /// quicker at its load), or by a hash that keeps requests together: `ring`, `maglev`, `rendezvous`.
         policy: BalancePolicy = Default("\"least-in-flight\""),
         /// A request that Pumasi sends by itself to learn whether an upstream is well.
         ///
@@ -208,6 +224,18 @@ section! {
         queue_max: Count<0, 1_000_000> = Default("1000"),
         /// How long a request waits for a place; 503 past it. Duration.
         queue_timeout: Span = Default("\"10s\""),
+        /// What keeps requests together under a hash policy: `address` (the client's), `url`, `header:NAME` or `cookie:NAME`.
+        hash_by: HashBy = Default("\"address\""),
+        /// Per cent of its fair share an upstream may have in flight before a hash policy goes on to the next. From 101 to 10,000.
+        ///
+        /// Without it a popular key stays with its upstream whatever the load. 125 to 200 are usual.
+        hash_bound: Option<Count<101, 10_000>> = Unset { means: "no bound", example: "150" },
+        /// How long an upstream that joined or came back grows from a tenth of its share to all of it. Duration.
+        slow_start: Span = Default("\"0s\""),
+        /// Per cent of the pool that may be taken out at once; one upstream always may. From 0 to 100.
+        ejected_max: Count<0, 100> = Default("80"),
+        /// Retries per hundred requests, beside a few per second. From 0 to 100. What fails often must not be asked twice as often.
+        retry_percent: Count<0, 100> = Default("20"),
     }
 }
 

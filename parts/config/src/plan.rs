@@ -93,6 +93,22 @@ pub struct PagesPlan {
     pub waiters_max: usize,
     /// How long a request waits for another's fetch before it fetches for itself.
     pub wait_max: Duration,
+    /// Who leaves when room is needed.
+    pub eviction: EvictionPolicy,
+    /// How long a page may be served past its lifetime when the origin fails and said nothing about it. Zero: not at all.
+    pub stale_if_error: Duration,
+    /// How long past its lifetime while it is refetched in the background, when the origin said nothing about it. Zero: not at all.
+    pub stale_while_revalidate: Duration,
+    /// Lifetime of 404, 410 and the like that come without one. Zero: they are not kept.
+    pub missing_for: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvictionPolicy {
+    S3Fifo,
+    Lru,
+    Lfu,
+    Fifo,
 }
 
 /// Bounds on what one client may cost. Each has a key of the same name under `[edge.limits]`.
@@ -144,6 +160,16 @@ pub struct PoolPlan {
     /// Requests that may wait for a place; the next is answered 503.
     pub queue_max: usize,
     pub queue_timeout: Duration,
+    /// What keeps requests together under a hash policy.
+    pub hash_by: HashBy,
+    /// Per cent of its fair share of requests in flight an upstream may have before a hash policy goes on to the next. `None`: any.
+    pub hash_bound_percent: Option<u32>,
+    /// How long an upstream that joined or came back grows from a tenth of its share to all of it.
+    pub slow_start: Duration,
+    /// Per cent of the pool that may be out at once.
+    pub ejected_percent_max: u32,
+    /// Retries per hundred requests.
+    pub retry_percent: u32,
 }
 
 /// How a pool chooses among its healthy upstreams.
@@ -151,6 +177,25 @@ pub struct PoolPlan {
 pub enum BalancePolicy {
     RoundRobin,
     LeastInFlight,
+    /// Two at random, then the one that is quicker at its present load.
+    PowerOfTwo,
+    /// Consistent hashes of `hash_by`.
+    Ring,
+    Maglev,
+    Rendezvous,
+}
+
+/// What a hash policy takes from a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashBy {
+    /// The client's address: its requests stay together.
+    Address,
+    /// Host, path and query: what is asked for stays together.
+    Url,
+    /// The value of a field; requests without it go anywhere.
+    Header(String),
+    /// The value of a cookie; requests without it go anywhere.
+    Cookie(String),
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -214,6 +214,10 @@ fn resolve_pages(pages: &Pages, reader: &mut Reader) -> PagesPlan {
         ignore_cookies: pages.ignore_cookies.value.0.iter().map(|cookie| cookie.value.clone()).collect(),
         waiters_max: pages.waiters_max.value.0 as usize,
         wait_max: pages.wait_max.value.0,
+        eviction: pages.eviction.value,
+        stale_if_error: pages.stale_if_error.value.0,
+        stale_while_revalidate: pages.stale_while_revalidate.value.0,
+        missing_for: pages.missing_for.value.0,
     }
 }
 
@@ -259,6 +263,11 @@ fn resolve_pool(
         eject_for: keys.eject_for.value.0,
         concurrency_max: keys.concurrency_max.value.map(|count| count.0),
         queue_max: keys.queue_max.value.0 as usize,
+        hash_by: keys.hash_by.value.clone(),
+        hash_bound_percent: keys.hash_bound.value.map(|count| count.0),
+        slow_start: keys.slow_start.value.0,
+        ejected_percent_max: keys.ejected_max.value.0,
+        retry_percent: keys.retry_percent.value.0,
         queue_timeout: keys.queue_timeout.value.0,
     })
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use crate::{
     declare::{Reader, Set, Shape, Value},
     nearest::nearest,
-    plan::{AccessLog, BalancePolicy, PagesMode, ResultsMode},
+    plan::{AccessLog, BalancePolicy, EvictionPolicy, HashBy, PagesMode, ResultsMode},
     problem::Origin,
     template::Template,
     tree::{Data, Node, join},
@@ -432,8 +432,32 @@ macro_rules! choice {
 
 choice!(AccessLog: "off" => AccessLog::Off, "common" => AccessLog::Common, "json" => AccessLog::Json);
 choice!(PagesMode: "off" => PagesMode::Off, "standard" => PagesMode::Standard, "automatic" => PagesMode::Automatic);
-choice!(BalancePolicy: "round-robin" => BalancePolicy::RoundRobin, "least-in-flight" => BalancePolicy::LeastInFlight);
+choice!(
+    BalancePolicy: "round-robin" => BalancePolicy::RoundRobin, "least-in-flight" => BalancePolicy::LeastInFlight,
+    "power-of-two" => BalancePolicy::PowerOfTwo, "ring" => BalancePolicy::Ring, "maglev" => BalancePolicy::Maglev,
+    "rendezvous" => BalancePolicy::Rendezvous,
+);
+choice!(
+    EvictionPolicy: "s3-fifo" => EvictionPolicy::S3Fifo, "lru" => EvictionPolicy::Lru, "lfu" => EvictionPolicy::Lfu,
+    "fifo" => EvictionPolicy::Fifo,
+);
 choice!(ResultsMode: "off" => ResultsMode::Off, "automatic" => ResultsMode::Automatic);
+
+impl Text for HashBy {
+    const KIND: &'static str = "\"address\", \"url\", \"header:NAME\" or \"cookie:NAME\"";
+    fn parse(text: &str) -> Result<HashBy, Wrong> {
+        let token = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+        match text.split_once(':') {
+            None if text == "address" => Ok(HashBy::Address),
+            None if text == "url" => Ok(HashBy::Url),
+            Some(("header", name)) if token(name) => Ok(HashBy::Header(name.to_ascii_lowercase())),
+            Some(("cookie", name)) if token(name) => Ok(HashBy::Cookie(name.to_owned())),
+            Some(("header" | "cookie", _)) => Err(Wrong::new("has no valid name behind the colon", "Write it as in \"cookie:session\".")),
+            _ => Err(not_a_choice(text, &["address", "url", "header:NAME", "cookie:NAME"])),
+        }
+    }
+}
+written_as_string!(HashBy);
 
 fn not_a_choice(written: &str, words: &[&str]) -> Wrong {
     let list = words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");

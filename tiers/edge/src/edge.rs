@@ -14,7 +14,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use pumasi_balance::{Policy, Pool, Settings};
+use pumasi_balance::{Bounded, Policy, Pool, RetryShare, Settings, Table};
 use pumasi_config::{BalancePolicy, EdgePlan, Members, PagesMode, PoolPlan};
 use pumasi_freshness::Freshness;
 use pumasi_histogram::Snapshot as Latencies;
@@ -284,8 +284,7 @@ fn bind(address: SocketAddr, protocol: Protocol, count: usize) -> Result<Bound, 
 
 fn make_snapshot(plan: &EdgePlan, pools: &[PoolConfig], tickets: &Tickets, before: Option<&Snapshot>) -> Result<Snapshot, StartError> {
     let tls = plan.tls.as_ref().map(|tls| tls::configure(tls, tickets)).transpose()?;
-    let parts: HashMap<String, PoolPart> =
-        pools.iter().map(|p| (p.plan.name.clone(), PoolPart { pool: p.pool.clone(), queue_timeout: p.plan.queue_timeout })).collect();
+    let parts: HashMap<String, PoolPart> = pools.iter().map(|p| (p.plan.name.clone(), PoolPart::of(&p.plan, &p.pool))).collect();
     Snapshot::new(plan, &parts, tls, before).map_err(|unknown| StartError::UnknownPool(unknown.0))
 }
 
@@ -296,13 +295,19 @@ fn apply_settings(pools: &[PoolConfig]) {
             policy: match plan.policy {
                 BalancePolicy::RoundRobin => Policy::RoundRobin,
                 BalancePolicy::LeastInFlight => Policy::LeastInFlight,
+                BalancePolicy::PowerOfTwo => Policy::PowerOfTwo,
+                BalancePolicy::Ring => hashed(plan, Table::Ring),
+                BalancePolicy::Maglev => hashed(plan, Table::Maglev),
+                BalancePolicy::Rendezvous => hashed(plan, Table::Rendezvous),
             },
             eject_after: plan.eject_after,
             eject_for: plan.eject_for,
             probed: plan.probe.is_some(),
             concurrency_max: plan.concurrency_max.and_then(NonZeroU32::new),
             queue_max: plan.queue_max,
-            ..Settings::default()
+            slow_start: plan.slow_start,
+            ejected_percent_max: plan.ejected_percent_max.min(100) as u8,
+            retries: RetryShare { percent: plan.retry_percent.min(100) as u8, ..Settings::default().retries },
         });
         if let Members::Upstreams(upstreams) = &plan.members {
             let addresses: Option<Vec<Wanted>> = upstreams
@@ -314,6 +319,11 @@ fn apply_settings(pools: &[PoolConfig]) {
             }
         }
     }
+}
+
+fn hashed(plan: &PoolPlan, by: Table) -> Policy {
+    let percent = plan.hash_bound_percent.map(|percent| u16::try_from(percent).unwrap_or(u16::MAX));
+    Policy::Hash { by, bound: percent.map_or(Bounded::Unbounded, Bounded::Percent) }
 }
 
 fn start_core(number: usize, shared: &Arc<Shared>, log: access_log::CoreLog) -> io::Result<CoreHandle> {

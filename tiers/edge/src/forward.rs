@@ -10,7 +10,8 @@ use std::{
 };
 
 use pumasi_balance::{Choice, Lease, Outcome, Pool, Upstream, UpstreamId};
-use pumasi_http1::{Asked, Framing};
+use pumasi_config::HashBy;
+use pumasi_http1::{Asked, Framing, Known};
 use tracing::{debug, warn};
 
 use crate::{
@@ -100,7 +101,8 @@ impl<'a, D: Downstream> Forward<'a, D> {
     /// A place at an upstream, at once or after a wait in the pool's queue.
     async fn find_place(&mut self, exclude: &[UpstreamId]) -> Result<Lease, Trouble> {
         let pool: &Arc<Pool> = &self.route.pool;
-        match pool.choose(None, exclude, Instant::now()) {
+        let key = self.key();
+        match pool.choose(key, exclude, Instant::now()) {
             Choice::Use(lease) => return Ok(lease),
             Choice::Nobody(_) => return Err(Trouble::NoUpstream),
             Choice::Full => {}
@@ -110,7 +112,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
         let timer = self.down.timer();
         timer.arm(self.route.queue_timeout);
         loop {
-            match pool.choose(None, exclude, Instant::now()) {
+            match pool.choose(key, exclude, Instant::now()) {
                 Choice::Use(lease) => {
                     timer.disarm();
                     self.queued_us = began.elapsed().as_micros() as u64;
@@ -131,6 +133,18 @@ impl<'a, D: Downstream> Forward<'a, D> {
                 return Err(Trouble::QueueTimeout);
             }
         }
+    }
+
+    /// What keeps this request together with others, where the pool's policy asks for it.
+    fn key(&self) -> Option<u64> {
+        let request = self.down.request();
+        let bytes = match self.route.hash_by.as_ref()? {
+            HashBy::Address => return Some(pumasi_balance::key(self.down.client().ip.as_bytes())),
+            HashBy::Url => return Some(pumasi_balance::key(&[request.authority(), request.path_and_query()].concat())),
+            HashBy::Header(name) => request.fields.get_named(name)?,
+            HashBy::Cookie(name) => request.fields.all(Known::Cookie).find_map(|line| cookie(line, name))?,
+        };
+        Some(pumasi_balance::key(bytes))
     }
 
     /// The request at one upstream. On an idle connection that turns out to be closed, once more on a fresh one: that says nothing about
@@ -207,6 +221,11 @@ impl<'a, D: Downstream> Forward<'a, D> {
         };
         Forwarded::Trouble(trouble)
     }
+}
+
+/// The value of a cookie in a Cookie line (RFC 6265 §4.2.1).
+fn cookie<'c>(line: &'c [u8], name: &str) -> Option<&'c [u8]> {
+    line.split(|&b| b == b';').map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 fn trouble_of(fault: &UpstreamFault) -> Trouble {

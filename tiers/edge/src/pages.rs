@@ -17,13 +17,13 @@ use std::{
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::Poll,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use pumasi_config::PagesPlan;
+use pumasi_config::{EvictionPolicy, PagesPlan};
 use pumasi_http1::{Fields, Known};
 use pumasi_httpcache::{Asked, Bypass, CacheStatus, Forward as Why, Grace, Rules};
-use pumasi_pagestore::{Content, Key, Lead, Lookup, Page, Settings, Told, Waiter};
+use pumasi_pagestore::{Content, Key, Lead, Lookup, Page, Policy, Settings, Told, Waiter};
 
 use crate::{
     answers::{Trouble, reason},
@@ -217,10 +217,20 @@ pub(crate) fn settings(plan: &PagesPlan) -> Settings {
     Settings {
         budget_bytes: plan.memory_bytes,
         object_bytes_max: plan.object_bytes_max,
-        policy: pumasi_pagestore::Policy::default(),
+        policy: match plan.eviction {
+            EvictionPolicy::S3Fifo => Policy::S3Fifo,
+            EvictionPolicy::Lru => Policy::Lru,
+            EvictionPolicy::Lfu => Policy::Lfu,
+            EvictionPolicy::Fifo => Policy::Fifo,
+        },
         waiters_max: plan.waiters_max,
         wait_max: plan.wait_max,
-        rules: Rules::default(),
+        rules: Rules {
+            stale_if_error_s: seconds(plan.stale_if_error),
+            stale_while_revalidate_s: seconds(plan.stale_while_revalidate),
+            negative_s: seconds(plan.missing_for),
+            ..Rules::default()
+        },
     }
 }
 
@@ -240,6 +250,11 @@ const CONDITIONS: [Known; 4] = [Known::IfNoneMatch, Known::IfModifiedSince, Know
 /// How often a request may wait for somebody else's fetch. Each wait is bounded; without this a page that never gets stored would be waited
 /// for again and again.
 const LOOKUPS_MAX: u32 = 4;
+
+/// Whole seconds, as HTTP counts lifetimes.
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
 
 fn key_of<D: Downstream>(core: &Core, down: &D) -> Key {
     let head = down.request();

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use pumasi_balance::Pool;
-use pumasi_config::{AccessLog, EdgeLimits, EdgePlan, PagesMode};
+use pumasi_config::{AccessLog, BalancePolicy, EdgeLimits, EdgePlan, HashBy, PagesMode, PoolPlan};
 use pumasi_http1::{FIELDS_MAX, Limits};
 use pumasi_pagestore::RouteCounters;
 
@@ -39,6 +39,8 @@ pub struct Route {
     pub pool: Arc<Pool>,
     /// How long a request may wait for a place at an upstream.
     pub queue_timeout: Duration,
+    /// What the pool's hash policy takes from a request; `None` under the other policies.
+    pub hash_by: Option<HashBy>,
     pub(crate) traffic: Arc<TrafficCounters>,
     pub(crate) pages_counters: Arc<RouteCounters>,
 }
@@ -47,6 +49,14 @@ pub struct Route {
 pub(crate) struct PoolPart {
     pub pool: Arc<Pool>,
     pub queue_timeout: Duration,
+    pub hash_by: Option<HashBy>,
+}
+
+impl PoolPart {
+    pub fn of(plan: &PoolPlan, pool: &Arc<Pool>) -> PoolPart {
+        let hashes = matches!(plan.policy, BalancePolicy::Ring | BalancePolicy::Maglev | BalancePolicy::Rendezvous);
+        PoolPart { pool: pool.clone(), queue_timeout: plan.queue_timeout, hash_by: hashes.then(|| plan.hash_by.clone()) }
+    }
 }
 
 impl Snapshot {
@@ -68,6 +78,7 @@ impl Snapshot {
                 pages: written.pages,
                 pool: part.pool.clone(),
                 queue_timeout: part.queue_timeout,
+                hash_by: part.hash_by.clone(),
                 traffic: former.map(|r| r.traffic.clone()).unwrap_or_default(),
                 pages_counters: former.map(|r| r.pages_counters.clone()).unwrap_or_default(),
                 name,

@@ -1,4 +1,4 @@
-use pumasi_config::{AccessLog, EdgeLimits, PagesPlan, RoutePlan};
+use pumasi_config::{AccessLog, EdgeLimits, EvictionPolicy, PagesPlan, RoutePlan};
 
 use super::*;
 
@@ -31,6 +31,10 @@ pub(crate) fn plan(routes: Vec<RoutePlan>) -> EdgePlan {
             ignore_cookies: Vec::new(),
             waiters_max: 100,
             wait_max: Duration::from_secs(5),
+            eviction: EvictionPolicy::S3Fifo,
+            stale_if_error: Duration::from_secs(60),
+            stale_while_revalidate: Duration::ZERO,
+            missing_for: Duration::ZERO,
         },
     }
 }

@@ -14,7 +14,7 @@ fn snapshot(routes: &[(&str, &str)]) -> Snapshot {
             })
             .collect(),
     );
-    let part = PoolPart { pool: Arc::new(Pool::new("app")), queue_timeout: Duration::ZERO };
+    let part = PoolPart { pool: Arc::new(Pool::new("app")), queue_timeout: Duration::ZERO, hash_by: None };
     Snapshot::new(&plan, &HashMap::from([("app".to_owned(), part)]), None, None).unwrap_or_else(|unknown| panic!("{unknown:?}"))
 }
 

@@ -11,7 +11,10 @@ use std::{
 };
 
 use pumasi_balance::Pool;
-use pumasi_config::{AccessLog, BalancePolicy, EdgeLimits, EdgePlan, Members, PagesMode, PagesPlan, PoolPlan, RoutePlan, UpstreamPlan};
+use pumasi_config::{
+    AccessLog, BalancePolicy, EdgeLimits, EdgePlan, EvictionPolicy, HashBy, Members, PagesMode, PagesPlan, PoolPlan, RoutePlan,
+    UpstreamPlan,
+};
 use pumasi_edge::{Edge, EdgeConfig, PoolConfig};
 
 /// Longer than anything here takes; a test that waits for it has failed.
@@ -232,7 +235,17 @@ pub fn setup(members: &[SocketAddr]) -> Setup {
             drain_timeout: PATIENCE,
         },
         access_log: AccessLog::Off,
-        pages: PagesPlan { memory_bytes: 1 << 20, object_bytes_max: 1 << 20, ignore_cookies: vec![], waiters_max: 16, wait_max: PATIENCE },
+        pages: PagesPlan {
+            memory_bytes: 1 << 20,
+            object_bytes_max: 1 << 20,
+            ignore_cookies: vec![],
+            waiters_max: 16,
+            wait_max: PATIENCE,
+            eviction: EvictionPolicy::S3Fifo,
+            stale_if_error: Duration::from_secs(60),
+            stale_while_revalidate: Duration::ZERO,
+            missing_for: Duration::ZERO,
+        },
     };
     Setup { plan, pools: vec![pool("app", members)] }
 }
@@ -248,6 +261,11 @@ pub fn pool(name: &str, members: &[SocketAddr]) -> PoolConfig {
         concurrency_max: None,
         queue_max: 16,
         queue_timeout: PATIENCE,
+        hash_by: HashBy::Address,
+        hash_bound_percent: None,
+        slow_start: Duration::ZERO,
+        ejected_percent_max: 80,
+        retry_percent: 20,
     };
     PoolConfig { plan, pool: Arc::new(Pool::new(name)) }
 }

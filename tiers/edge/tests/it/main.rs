@@ -1,5 +1,6 @@
 //! The edge with real sockets: a scripted origin behind it, raw clients in front.
 
+mod affinity;
 mod basics;
 mod faults;
 mod harness;

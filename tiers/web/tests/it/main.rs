@@ -9,7 +9,7 @@ use std::{
 };
 
 use pumasi_balance::Pool;
-use pumasi_config::{BalancePolicy, CommandPlan, Hole, Members, PoolPlan, ProbePlan, Template, WorkersPlan};
+use pumasi_config::{BalancePolicy, CommandPlan, HashBy, Hole, Members, PoolPlan, ProbePlan, Template, WorkersPlan};
 use pumasi_freshness::Witness;
 use pumasi_web::{Binding, GuardianProgram, Journal, Resources, Setup, Web};
 
@@ -102,6 +102,11 @@ impl House {
             concurrency_max: None,
             queue_max: 10,
             queue_timeout: Duration::from_secs(1),
+            hash_by: HashBy::Address,
+            hash_bound_percent: None,
+            slow_start: Duration::ZERO,
+            ejected_percent_max: 80,
+            retry_percent: 20,
         };
         change(&mut plan, &mut workers);
         plan.members = Members::Workers(workers);
