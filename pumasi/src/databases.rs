@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use pumasi_config::{EnginePlan, Hole, SqlPlan};
 use pumasi_freshness::{Freshness, Witness};
 use pumasi_sql::{
@@ -179,7 +179,8 @@ fn open(plan: &SqlPlan, _state: &Path) -> anyhow::Result<Box<dyn Tier>> {
     let settings = |engine| Settings { name: plan.name.clone(), engine, connections_max: plan.connections_max, users: plan.users.clone() };
     match &plan.engine {
         EnginePlan::Embedded { .. } => bail!("this version has no embedded engine yet"),
-        EnginePlan::Servers { primary, .. } => {
+        EnginePlan::Servers { primary, replicas } => {
+            ensure!(replicas.is_empty(), "replicas: this version reads from the primary only. Remove the replicas to run with one server");
             let target = Target::parse(primary)?;
             let settings = settings(target.address());
             let threads = thread::available_parallelism().map_or(1, |cores| cores.get());
