@@ -26,6 +26,9 @@ use tokio::{
 /// From TERM to KILL when Pumasi is gone: long enough for an application to close its database connections.
 const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 
+/// The hidden subcommand under which the binary calls [`main`].
+pub const SUBCOMMAND: &str = "worker-guardian";
+
 pub(crate) const TERMINATE: u8 = b't';
 pub(crate) const KILL: u8 = b'k';
 
@@ -64,7 +67,7 @@ async fn guard_worker(command: &[String]) -> std::io::Result<ExitCode> {
     let mut lifeline = lifeline();
     let us = rustix::process::getpid().as_raw_nonzero().to_string();
     let worker = Command::new(std::env::current_exe()?)
-        .arg(crate::process::SUBCOMMAND)
+        .arg(SUBCOMMAND)
         .args([BECOME, &us])
         .args(command)
         .stdin(std::process::Stdio::null())

@@ -18,9 +18,6 @@ use crate::{
     output::{self, Journal, Tail},
 };
 
-/// The hidden subcommand under which the binary calls [`guardian::main`].
-pub const SUBCOMMAND: &str = "worker-guardian";
-
 /// How to start a guardian: our own binary.
 #[derive(Clone, Debug)]
 pub struct GuardianProgram {
@@ -46,7 +43,7 @@ impl Process {
         journal: &Arc<dyn Journal>,
     ) -> std::io::Result<Process> {
         let mut command = Command::new(&program.program);
-        command.arg(SUBCOMMAND).args(words).envs(env).current_dir(directory);
+        command.arg(guardian::SUBCOMMAND).args(words).envs(env).current_dir(directory);
         let mut guardian = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let tail = Tail::default();
         let mut readers = vec![];
