@@ -148,10 +148,6 @@ impl Element<'_> {
         self.act("value", json!({"text": text}));
     }
 
-    pub fn text(&self) -> String {
-        self.browser.read(&format!("/element/{}/text", self.id)).as_str().unwrap_or_default().to_owned()
-    }
-
     fn act(&self, verb: &str, body: Value) {
         let done = self.browser.post(&format!("/element/{}/{verb}", self.id), body);
         assert!(done.is_null(), "{verb} failed: {done}");

@@ -7,5 +7,6 @@ mod browser;
 mod clients;
 mod kills;
 mod manual;
+mod operating;
 mod service;
 mod tidy;
