@@ -71,6 +71,11 @@ pub enum Verb {
         #[command(flatten)]
         running: RunningArguments,
     },
+    /// Watch what the running Pumasi is doing, second by second
+    Top {
+        #[command(flatten)]
+        running: RunningArguments,
+    },
     /// Show what the running Pumasi is doing
     Status {
         #[command(flatten)]

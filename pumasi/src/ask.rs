@@ -1,4 +1,4 @@
-//! `pumasi status`, `reload`, `purge` and `drain`: asks the running Pumasi through its console.
+//! `pumasi status`, `top`, `reload`, `purge` and `drain`: asks the running Pumasi through its console.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use crate::{
     demo,
     failure::Failure,
     show::print,
+    top,
 };
 
 pub fn reload(running: &RunningArguments) -> Result<(), Failure> {
@@ -45,15 +46,29 @@ fn order(places: &[PathBuf], path: &str, form: &[(&str, &str)]) -> Result<(), Fa
 }
 
 pub fn status(running: &RunningArguments, json: bool) -> Result<(), Failure> {
-    let answer = Console::of_running(&places(running, Mistakes::Overlook)?)?.get("/api/status")?;
-    if answer.status != 200 {
-        return Err(anyhow!("the console answers {}: {}", answer.status, message(&answer.body)).into());
-    }
+    let console = Console::of_running(&places(running, Mistakes::Overlook)?)?;
     if json {
-        return print(&format!("{}\n", answer.body.trim_end()));
+        return print(&format!("{}\n", picture(&console)?.trim_end()));
     }
-    let status: Status = serde_json::from_str(&answer.body).context("the console's answer is not a status: is it another version?")?;
-    print(&text(&status))
+    print(&text(&current(&console)?))
+}
+
+pub fn top(running: &RunningArguments) -> Result<(), Failure> {
+    top::top(&places(running, Mistakes::Overlook)?)
+}
+
+/// What the running Pumasi is doing now.
+pub fn current(console: &Console) -> Result<Status, Failure> {
+    let text = picture(console)?;
+    Ok(serde_json::from_str(&text).context("the console's answer is not a status: is it another version?")?)
+}
+
+fn picture(console: &Console) -> Result<String, Failure> {
+    let answer = console.get("/api/status")?;
+    match answer.status {
+        200 => Ok(answer.body),
+        status => Err(anyhow!("the console answers {status}: {}", message(&answer.body)).into()),
+    }
 }
 
 /// What to do about mistakes in the configuration that says where the state directory is.
@@ -92,7 +107,8 @@ fn message(body: &str) -> String {
 
 // === As text ===
 
-fn text(status: &Status) -> String {
+/// The picture in lines of at most about 100 columns.
+pub fn text(status: &Status) -> String {
     let Status { version, uptime_s, cpu_ms, memory_bytes, .. } = status;
     let mut out =
         format!("Pumasi {version}, up {}, {} CPU, {}\n\n", duration(*uptime_s), duration(cpu_ms / 1000), megabytes(*memory_bytes));

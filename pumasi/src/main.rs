@@ -19,6 +19,7 @@ mod service;
 mod show;
 mod state;
 mod stop;
+mod top;
 
 use std::process::ExitCode;
 
@@ -68,6 +69,7 @@ fn carry_out(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
         Verb::Drain { upstream, undo, running } => ask::drain(&upstream, undo, &running),
         Verb::Status { running, json } => ask::status(&running, json),
+        Verb::Top { running } => ask::top(&running),
         Verb::Validate { configuration, json } => show::validate(&configuration, json),
         Verb::Config { verb: ConfigVerb::Show { configuration, origin, json } } => show::settings(&configuration, origin, json),
         Verb::Config { verb: ConfigVerb::Reference { markdown } } => show::reference(markdown),

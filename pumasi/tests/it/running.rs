@@ -403,3 +403,33 @@ fn kept_pages_are_given_again_until_they_are_purged() {
     assert_eq!(told(&["kept"]).0, Some(1));
     assert_eq!(told(&[]).0, Some(2));
 }
+
+#[test]
+fn top_draws_on_a_terminal_only_and_leaves_it_as_it_was() {
+    let directory = directory();
+    fs::write(directory.path().join("pumasi.toml"), configured("one", "")).expect("writable");
+    let pumasi = Pumasi::start(directory.path(), &["run"]);
+    pumasi.site();
+    let it = run(directory.path(), &["top"]);
+    assert_eq!((it.code, it.stdout.as_str()), (Some(2), ""));
+    assert!(it.stderr.contains("pumasi status --json"), "{}", it.stderr);
+    // Python's pty module gives it a terminal and copies what is drawn.
+    let draw = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]))";
+    let mut terminal = std::process::Command::new("python3");
+    terminal.args(["-c", draw, env!("CARGO_BIN_EXE_pumasi"), "top"]).current_dir(directory.path());
+    let mut terminal = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3");
+    let (mut out, mut drawn) = (terminal.stdout.take().expect("piped"), vec![]);
+    let mut piece = [0; 4096];
+    while !String::from_utf8_lossy(&drawn).contains("Ctrl-C ends.") {
+        let read = out.read(&mut piece).expect("readable");
+        assert_ne!(read, 0, "{}", String::from_utf8_lossy(&drawn));
+        drawn.extend_from_slice(&piece[..read]);
+    }
+    // Ctrl-C as the keyboard sends it.
+    terminal.stdin.take().expect("piped").write_all(b"\x03").expect("writable");
+    out.read_to_end(&mut drawn).expect("readable");
+    terminal.wait().expect("a child of ours");
+    let drawn = String::from_utf8_lossy(&drawn);
+    assert!(drawn.starts_with("\x1b[?1049h") && drawn.trim_end().ends_with("\x1b[?1049l"), "{drawn:?}");
+    assert!(drawn.contains("pool app") && drawn.contains("app.1"), "{drawn}");
+}
