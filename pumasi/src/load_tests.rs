@@ -125,6 +125,15 @@ impl LoadTests for House {
         Ok(html::page(&report, None))
     }
 
+    fn ladder_unix_ms(&self) -> Option<u64> {
+        let written = std::fs::metadata(self.load_desk().kept().ladder()).and_then(|file| file.modified()).ok()?;
+        u64::try_from(written.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_millis()).ok()
+    }
+
+    fn ladder(&self) -> Result<String, String> {
+        std::fs::read_to_string(self.load_desk().kept().ladder()).map_err(|error| format!("no ladder was kept: {error}"))
+    }
+
     fn compare(&self, before: &str, after: &str) -> Result<Comparison, String> {
         let find = |id| self.load_desk().kept().find(id).map_err(|error| error.to_string());
         let (before, after) = (find(before)?, find(after)?);

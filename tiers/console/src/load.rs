@@ -2,7 +2,7 @@
 
 /// Starts load tests and knows the kept ones.
 ///
-/// `runs` and `running` are called whenever a page is made: they answer from memory. The others may wait for the disk.
+/// `runs`, `running` and `ladder_unix_ms` are called whenever a page is made: they answer from memory. The others may wait for the disk.
 pub trait LoadTests: Send + Sync {
     /// The kept runs, newest first; at most [`RUNS_SHOWN`] are shown.
     fn runs(&self) -> Vec<Run>;
@@ -12,6 +12,12 @@ pub trait LoadTests: Send + Sync {
 
     /// A kept run's report: a page in one piece that loads nothing.
     fn report(&self, id: &str) -> Result<String, String>;
+
+    /// When the last ladder was climbed, if its report was kept: milliseconds since the Unix epoch.
+    fn ladder_unix_ms(&self) -> Option<u64>;
+
+    /// The report of the last ladder: a page in one piece that loads nothing.
+    fn ladder(&self) -> Result<String, String>;
 
     /// Two kept runs side by side.
     fn compare(&self, before: &str, after: &str) -> Result<Comparison, String>;

@@ -36,6 +36,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/{page}", get(show))
         .route("/live/{page}", get(show_live))
         .route("/load/{id}", get(load_report))
+        .route("/ladder", get(ladder))
         .route("/metrics", get(metrics))
         .route("/health", get(async || "ok\n"))
         .route("/style.css", get(async || asset("text/css; charset=utf-8", pages::style())))
@@ -225,7 +226,15 @@ async fn stop_load(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Res
 
 /// A report is a page in one piece with its own style inside: it gets a policy that allows just that.
 async fn load_report(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {
-    match with_load_tests(&shared, move |tests| tests.report(&id)).await {
+    report(with_load_tests(&shared, move |tests| tests.report(&id)).await)
+}
+
+async fn ladder(State(shared): State<Arc<Shared>>) -> Response {
+    report(with_load_tests(&shared, |tests| tests.ladder()).await)
+}
+
+fn report(outcome: Outcome) -> Response {
+    match outcome {
         Ok(Ok(page)) => ([(header::CONTENT_SECURITY_POLICY, guard::REPORT_POLICY)], Html(page)).into_response(),
         _ => not_found(),
     }

@@ -96,6 +96,19 @@ impl Kept {
         fs::remove_file(&path).map_err(|source| KeptError::Io { path, source })
     }
 
+    /// Where the page of the last ladder is.
+    pub fn ladder(&self) -> PathBuf {
+        self.directory.join("ladder.html")
+    }
+
+    /// Replaces the page of the last ladder, so that a crash leaves the old one or the new one.
+    pub fn keep_ladder(&self, page: &str) -> io::Result<()> {
+        fs::create_dir_all(&self.directory)?;
+        let temporary = self.ladder().with_extension("part");
+        fs::write(&temporary, page)?;
+        fs::rename(temporary, self.ladder())
+    }
+
     fn path(&self, id: &str) -> PathBuf {
         self.directory.join(format!("{id}.json"))
     }

@@ -12,6 +12,7 @@ mod rungs;
 use crate::{
     command::{exit, interrupt_flag, raise_descriptor_limit},
     exchange::Client,
+    kept::Kept,
     plan::{Plan, Target},
     report::{Label, Report, terminal::Style},
     run::{self, Unwatched},
@@ -294,6 +295,10 @@ fn check_freshness(args: &LadderArgs, standing: &mut [Standing], progress: &Prog
 fn write_out(args: &LadderArgs, ladder: &Ladder) -> Result<(), LadderError> {
     let file = |path: &Path, text: String| fs::write(path, text).map_err(|source| LadderError::File { path: path.to_path_buf(), source });
     args.html.as_deref().map_or(Ok(()), |path| file(path, report::page(ladder)))?;
+    if !args.no_keep {
+        let kept = Kept::new(&args.state);
+        kept.keep_ladder(&report::page(ladder)).map_err(|source| LadderError::File { path: kept.ladder(), source })?;
+    }
     let text = if args.json {
         format!("{}\n", serde_json::to_string_pretty(ladder).map_err(io::Error::from)?)
     } else {

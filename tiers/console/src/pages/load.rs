@@ -16,6 +16,7 @@ pub fn parts(shared: &Shared, question: &Question) -> Vec<Part> {
     if !question.before.is_empty() && !question.after.is_empty() {
         parts.push(Part { id: "comparison", content: comparison(tests, &question.before, &question.after) });
     }
+    parts.push(Part { id: "ladder", content: ladder(tests.ladder_unix_ms()) });
     parts.push(Part { id: "runs", content: runs(&tests.runs()) });
     parts
 }
@@ -49,6 +50,16 @@ fn values(seconds: &[Second], value: fn(&Second) -> f64) -> Vec<Option<f64>> {
 fn chart(title: &str, unit: Unit, series: Vec<Series>) -> Markup {
     let x = XAxis { first_s: 0.0, step_s: 1.0, ago: false };
     PreEscaped(LineChart { title: title.into(), description: String::new(), unit, x, series, reaches: 1.0 }.svg())
+}
+
+fn ladder(unix_ms: Option<u64>) -> Markup {
+    html! {
+        h2 { "Ladder" }
+        @match unix_ms {
+            Some(unix_ms) => { p { a href="/ladder" { "The same application on every rung" } span.aside { "climbed " (utc(unix_ms)) " UTC" } } }
+            None => { p.quiet { "Not climbed yet: " code { "pumasi ladder" } " compares the same application on every rung, from one worker to automatic caching." } }
+        }
+    }
 }
 
 fn runs(runs: &[Run]) -> Markup {

@@ -197,6 +197,10 @@ fn load_tests_are_started_watched_and_compared() {
     let report = running.get("/load/20260921-two");
     let policy = report.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none'; style-src 'unsafe-inline'") && report.body.ends_with("<p>report"));
+    let ladder = running.get("/ladder");
+    assert!(
+        ladder.header("content-security-policy") == Some(policy) && ladder.body.ends_with("<p>rungs") && page.contains("href=\"/ladder\"")
+    );
     assert_eq!(running.get("/load/..%2f..%2fetc%2fpasswd").status, 404);
     let compared = running.get("/load?before=20260921-one&after=20260921-two").body;
     assert!(compared.contains("+201 %") && compared.contains("better") && compared.contains("20260921-one ran 20 s"), "{compared}");

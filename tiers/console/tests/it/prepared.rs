@@ -232,6 +232,14 @@ impl LoadTests for Prepared {
         }
     }
 
+    fn ladder_unix_ms(&self) -> Option<u64> {
+        (self.situation == Situation::TooFewWorkers).then_some(1_790_000_000_000)
+    }
+
+    fn ladder(&self) -> Result<String, String> {
+        Ok("<!DOCTYPE html><p>rungs".into())
+    }
+
     fn compare(&self, before: &str, after: &str) -> Result<Comparison, String> {
         self.report(after)?;
         let tps =

@@ -40,6 +40,12 @@ pub struct LadderArgs {
     /// Write the report as one self-contained page
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Where the last report is kept for the console
+    #[arg(long, value_name = "DIR", default_value = ".pumasi", env = "PUMASI_STATE")]
+    pub state: PathBuf,
+    /// Do not keep it
+    #[arg(long)]
+    pub no_keep: bool,
 }
 
 fn key_and_value(text: &str) -> Result<(String, String), String> {
