@@ -6,6 +6,7 @@
 mod cache_tests;
 mod edge;
 mod machine;
+mod pages;
 mod process;
 mod sql_embedded;
 mod table;
@@ -19,12 +20,14 @@ fn main() -> Result<()> {
         [] => {
             println!("edge          a proxied GET: CPU per request beside nginx and HAProxy");
             println!("cache-tests   the public HTTP cache test suite, beside nginx, Varnish, Squid and Traffic Server");
+            println!("pages         a hit from memory: CPU per request beside nginx, Varnish and HAProxy");
             println!("sql-embedded  the embedded engine through the wire: CPU per statement beside SQLite called directly");
             Ok(())
         }
         ["sql-embedded"] => sql_embedded::run(),
         ["edge", options @ ..] => edge::run(options),
         ["cache-tests", options @ ..] => cache_tests::run(options),
+        ["pages", options @ ..] => pages::run(options),
         // How this program starts the edge as a process of its own, so that its CPU can be told from the driver's.
         ["serve-edge", upstream] => edge::serve(upstream, PagesMode::Off),
         ["serve-edge", upstream, "standard"] => edge::serve(upstream, PagesMode::Standard),

@@ -12,6 +12,8 @@ pub enum Bypass {
     Precondition,
     /// A protocol upgrade.
     Upgrade,
+    /// A GET with content, which is no part of what a page is stored under (RFC 9110 §9.3.1).
+    Content,
     /// A range nobody has the whole of.
     Range,
     // --- decided by the response ---
@@ -57,6 +59,7 @@ impl Bypass {
             Bypass::RequestNoStore => "request-no-store",
             Bypass::Precondition => "precondition",
             Bypass::Upgrade => "upgrade",
+            Bypass::Content => "content",
             Bypass::Range => "range",
             Bypass::NoStore => "no-store",
             Bypass::Private => "private",
@@ -78,11 +81,12 @@ impl Bypass {
         }
     }
 
-    pub const ALL: [Bypass; 22] = [
+    pub const ALL: [Bypass; 23] = [
         Bypass::Method,
         Bypass::RequestNoStore,
         Bypass::Precondition,
         Bypass::Upgrade,
+        Bypass::Content,
         Bypass::Range,
         Bypass::NoStore,
         Bypass::Private,

@@ -53,6 +53,7 @@ impl Visit<'_> {
     pub async fn answer<D: Downstream>(&mut self, down: &mut D) -> Result<(), Trouble> {
         let pages = self.core.shared.pages.clone();
         let key = key_of(self.core, down);
+        let mut waited = false;
         for _ in 0..LOOKUPS_MAX {
             let now = now_ms();
             let head = down.request();
@@ -61,19 +62,32 @@ impl Visit<'_> {
             if head.upgrade {
                 return self.pass(Bypass::Upgrade, &key, down).await;
             }
+            if down.has_content() && !asked.method.changes() {
+                return self.pass(Bypass::Content, &key, down).await;
+            }
             let lookup = pages.look_up(&key, &asked, head.fields.iter(), now);
             match lookup {
                 Lookup::Hit { page, stale, refetch } => {
                     if let Some(lead) = refetch {
                         self.refetch(&page, lead, down);
                     }
-                    self.outcome = if stale { "stale" } else { "hit" };
-                    let counter = if stale { &self.route.pages_counters.stale } else { &self.route.pages_counters.hits };
+                    let counters = &self.route.pages_counters;
+                    let (outcome, counter, told) = match (waited, stale) {
+                        (true, _) => ("coalesced", &counters.misses, COALESCED),
+                        (false, true) => ("stale", &counters.stale, Told::Hit),
+                        (false, false) => ("hit", &counters.hits, Told::Hit),
+                    };
+                    self.outcome = outcome;
                     counter.fetch_add(1, Relaxed);
-                    self.send(&page, Told::Hit, down);
+                    self.send(&page, told, down);
                     return Ok(());
                 }
-                Lookup::Wait(waiter) => self.wait(waiter, down).await,
+                Lookup::Wait(waiter) => {
+                    waited = true;
+                    if !self.wait(waiter, down).await {
+                        break;
+                    }
+                }
                 Lookup::Miss { lead, why } => return self.fetch(lead, why, down).await,
                 Lookup::Validate { page, grace, lead } => return self.validate(page, grace, lead, down).await,
                 Lookup::Full => return Err(Trouble::QueueFull),
@@ -81,7 +95,7 @@ impl Visit<'_> {
                 Lookup::Pass(reason) => return self.pass(reason, &key, down).await,
             }
         }
-        // Others' fetches ended without a page for us, again and again.
+        // It took too long, or ended without a page for us again and again.
         self.fetch(pages.lead(&key, now_ms()), Why::UriMiss, down).await
     }
 
@@ -159,20 +173,21 @@ impl Visit<'_> {
         forwarded
     }
 
-    /// Waits for another request's fetch, at most as long as the configuration says.
-    async fn wait<D: Downstream>(&self, mut waiter: Waiter, down: &D) {
+    /// Waits for another request's fetch, at most as long as the configuration says; `false` past that.
+    async fn wait<D: Downstream>(&self, mut waiter: Waiter, down: &D) -> bool {
         let timer = down.timer();
         timer.arm(self.core.shared.pages.settings().wait_max);
         let mut landing = pin!(waiter.landing());
-        poll_fn(|context| {
+        let landed = poll_fn(|context| {
             if landing.as_mut().poll(context).is_ready() {
-                return Poll::Ready(());
+                return Poll::Ready(true);
             }
             timer.watch(context);
-            if timer.fired() { Poll::Ready(()) } else { Poll::Pending }
+            if timer.fired() { Poll::Ready(false) } else { Poll::Pending }
         })
         .await;
         timer.disarm();
+        landed
     }
 
     /// Sends a stored page, as much of it as this request wants.
@@ -246,6 +261,10 @@ pub(super) fn asked_of(head: &pumasi_http1::RequestHead) -> Asked<'_> {
 
 /// What the client's own conditions and ranges become when we ask for the whole, or whether it has changed.
 const CONDITIONS: [Known; 4] = [Known::IfNoneMatch, Known::IfModifiedSince, Known::Range, Known::IfRange];
+
+/// What those are told who waited for another's fetch.
+const COALESCED: Told =
+    Told::Forwarded(CacheStatus::Forwarded { why: Why::UriMiss, origin_status: None, stored: true, coalesced: true, detail: None });
 
 /// How often a request may wait for somebody else's fetch. Each wait is bounded; without this a page that never gets stored would be waited
 /// for again and again.

@@ -51,10 +51,41 @@ fn identical_misses_are_one_fetch() {
     clients.iter_mut().for_each(|client| client.write(GET));
     wait_until("all of them are asking", || site.edge.status().pages.unwrap().misses == 8);
     gate.wait();
-    for client in &mut clients {
-        assert_eq!(client.read_answer().content, "once");
-    }
-    assert_eq!(site.asked(), 1);
+    let answers: Vec<Answer> = clients.iter_mut().map(Peer::read_answer).collect();
+    assert!(answers.iter().all(|answer| answer.content == "once"));
+    let coalesced = answers.iter().filter(|answer| answer.field("cache-status").unwrap().ends_with("collapsed")).count();
+    assert_eq!((site.asked(), coalesced), (1, 7));
+    assert_eq!(site.edge.status().routes[0].misses, 8);
+}
+
+#[test]
+fn who_waited_too_long_fetches_for_itself() {
+    let gate = Arc::new(Barrier::new(2));
+    let held = gate.clone();
+    let site = Site::configured(
+        |setup| setup.plan.pages.wait_max = std::time::Duration::from_millis(100),
+        move |number, _| {
+            if number == 1 {
+                held.wait();
+            }
+            ok("Cache-Control: max-age=60", &format!("v{number}"))
+        },
+    );
+    let (mut first, mut second) = (site.client(), site.client());
+    first.write(GET);
+    wait_until("the origin is asked", || site.asked() == 1);
+    assert_eq!(second.ask(GET).content, "v2");
+    gate.wait();
+    assert_eq!(first.read_answer().content, "v1");
+}
+
+#[test]
+fn a_get_with_content_is_nobody_elses() {
+    let site = Site::new(|number, _| ok("Cache-Control: max-age=60", &format!("v{number}")));
+    let mut client = site.client();
+    let asks = |content: &str| format!("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{content}", content.len());
+    assert_eq!((client.ask(&asks("x")).content, client.ask(&asks("y")).content), ("v1".into(), "v2".into()));
+    assert_eq!(client.ask(GET).content, "v3");
 }
 
 #[test]
@@ -257,6 +288,10 @@ struct Site {
 impl Site {
     /// `answer` gets the number of the request, from 1, and its head; an empty answer closes the connection.
     fn new(answer: impl Fn(usize, &str) -> String + Send + Sync + 'static) -> Site {
+        Site::configured(|_| {}, answer)
+    }
+
+    fn configured(configure: impl Fn(&mut Setup), answer: impl Fn(usize, &str) -> String + Send + Sync + 'static) -> Site {
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = asked.clone();
         let origin = Origin::start(move |mut peer| {
@@ -273,6 +308,7 @@ impl Site {
         let mut setup = setup(&[origin.address]);
         setup.plan.routes[0].pages = PagesMode::Standard;
         setup.plan.pages.memory_bytes = 8 << 20;
+        configure(&mut setup);
         Site { edge: setup.start(), asked, _origin: origin }
     }
 
