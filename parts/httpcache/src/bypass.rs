@@ -45,8 +45,16 @@ pub enum Bypass {
     Off,
     /// A cookie of the request makes the page personal.
     Personal,
-    /// A write, an unknown statement or a side effect during the request.
+    /// A statement during the request whose answer is not a function of rows, or not understood.
     NotProvable,
+    /// The request wrote, or another of the same worker did meanwhile.
+    Wrote,
+    /// Its worker read nothing through Pumasi: what the page is made of is not known.
+    NothingRead,
+    /// The route is on probation: its answers are being compared, and not given to others yet.
+    Probation,
+    /// Two answers of the route differed although nothing they were made of had changed.
+    Demoted,
     /// The origin of its data was written to while it was made.
     Overtaken,
 }
@@ -77,11 +85,15 @@ impl Bypass {
             Bypass::Off => "off",
             Bypass::Personal => "personal",
             Bypass::NotProvable => "not-provable",
+            Bypass::Wrote => "wrote",
+            Bypass::NothingRead => "nothing-read",
+            Bypass::Probation => "probation",
+            Bypass::Demoted => "demoted",
             Bypass::Overtaken => "overtaken",
         }
     }
 
-    pub const ALL: [Bypass; 23] = [
+    pub const ALL: [Bypass; 27] = [
         Bypass::Method,
         Bypass::RequestNoStore,
         Bypass::Precondition,
@@ -104,6 +116,10 @@ impl Bypass {
         Bypass::Off,
         Bypass::Personal,
         Bypass::NotProvable,
+        Bypass::Wrote,
+        Bypass::NothingRead,
+        Bypass::Probation,
+        Bypass::Demoted,
         Bypass::Overtaken,
     ];
 }

@@ -1,5 +1,8 @@
 //! From the origin's answer to a stored page.
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    hash::Hasher,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 use pumasi_freshness::Entry;
@@ -70,10 +73,21 @@ impl Lead {
     }
 
     /// As [`Lead::begin`], for a page that no header allows to store, on the word of whoever follows what it is made of (RFC 9111 §3 is not
-    /// asked). Its [`Entry`] comes at the end: [`Fill::finish_with`].
+    /// asked). Its [`Entry`] comes at the end: [`Fill::finish_automatic`].
+    ///
+    /// Applications that never had a cache in front of them rarely say in Vary what they look at. So what negotiates content counts as said.
     pub fn begin_automatic<'a>(self, fields: impl FieldLines<'a> + Clone, head: Head<'_>, now_ms: u64) -> Result<Fill, NotStored> {
         let answered = Answered::of(head.status, field_lines(head.lines));
-        self.collect(fields, head, &answered, Ok(Terms::until_written(now_ms)), now_ms)
+        let mut fill = self.collect(fields.clone(), head, &answered, Ok(Terms::until_written(now_ms)), now_ms)?;
+        let draft = &mut fill.draft;
+        let mut names: Vec<Box<[u8]>> = draft.vary.to_vec();
+        names.extend(IMPLIED_VARY.iter().map(|name| name.as_bytes().into()));
+        names.sort();
+        names.dedup();
+        let mut selection = Vec::new();
+        vary::select(&names, fields, &mut selection);
+        (draft.vary, draft.selection) = (names.into(), selection.into());
+        Ok(fill)
     }
 
     /// The origin answered the page's conditions with 304: the page with its fields and terms brought up to date (RFC 9111 §4.3.4), stored
@@ -110,6 +124,7 @@ impl Lead {
             vary: page.vary.clone(),
             selection: page.selection.clone(),
             entry: None,
+            recheck_ms: 0,
         };
         let renewed = Arc::new(renewed.finish(page.body.clone()));
         match terms {
@@ -193,6 +208,7 @@ impl Lead {
             vary: names.into(),
             selection: selection.into(),
             entry: None,
+            recheck_ms: 0,
         })
     }
 
@@ -260,8 +276,38 @@ impl Fill {
         self.finish_with(None, now_ms)
     }
 
-    /// As [`Fill::finish`], with what the page was made of.
-    pub fn finish_with(self, entry: Option<Entry>, now_ms: u64) -> Result<Arc<Page>, NotStored> {
+    /// As [`Fill::finish`], with what the page was made of; at `recheck_ms` it is to be made again and compared.
+    ///
+    /// Browsers are told to ask each time (`no-cache`), and given a strong validator to ask with, unless the application has its own words: a
+    /// 304 from here costs no more than a look at the slots.
+    pub fn finish_automatic(mut self, entry: Entry, recheck_ms: u64, now_ms: u64) -> Result<Arc<Page>, NotStored> {
+        let has = |lines: &[u8], wanted: &str| field_lines(lines).any(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
+        if !has(&self.draft.lines, "etag") && self.draft.status == 200 {
+            let tag = format!("\"{:016x}{:016x}\"", hash_of(&self.body, 0), hash_of(&self.body, 1));
+            crate::lines::push(&mut self.draft.lines, b"ETag", tag.as_bytes());
+        }
+        if !has(&self.draft.lines, "cache-control") {
+            crate::lines::push(&mut self.draft.lines, b"Cache-Control", b"no-cache");
+        }
+        self.draft.recheck_ms = recheck_ms;
+        self.finish_with(Some(entry), now_ms)
+    }
+
+    /// What has come of the content so far; empty once it cannot be stored.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// What tells apart the answers of one target, as far as this one says: its key and the fields it varies by.
+    pub fn variant(&self) -> Vec<u8> {
+        [self.lead.key.as_bytes(), b"\n", &self.draft.selection].concat()
+    }
+
+    pub fn status(&self) -> u16 {
+        self.draft.status
+    }
+
+    fn finish_with(self, entry: Option<Entry>, now_ms: u64) -> Result<Arc<Page>, NotStored> {
         let Fill { lead, draft, body, loan, length, failed, .. } = self;
         let complete = length.is_none_or(|length| length == body.len() as u64);
         let result = match failed.or((!complete).then_some(Bypass::Incomplete)) {
@@ -318,6 +364,17 @@ impl Drop for Loan {
 }
 
 // === helpers ===
+
+/// Fields that content is commonly chosen by.
+const IMPLIED_VARY: [&str; 6] = ["accept", "accept-encoding", "accept-language", "hx-request", "origin", "x-requested-with"];
+
+/// SipHash with fixed keys: the same content has the same tag after a restart and on another machine.
+fn hash_of(body: &[u8], number: u8) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    hasher.write_u8(number);
+    hasher.write(body);
+    hasher.finish()
+}
 
 /// Tags of one page that are followed; a page with more is not stored. They are checked at each look-up.
 const TAGS_MAX: usize = 64;

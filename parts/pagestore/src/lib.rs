@@ -159,6 +159,11 @@ impl Pages {
         }
     }
 
+    /// Where automatic pages look up whether a write has overtaken them.
+    pub fn freshness(&self) -> Option<&Arc<Freshness>> {
+        self.freshness.as_ref()
+    }
+
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
     }
@@ -190,7 +195,11 @@ impl Pages {
             }
             page => page,
         };
-        let reuse = page.as_ref().map(|page| page.terms_now(&self.marks).reuse(asked, now_ms));
+        // An automatic page has just been found to be what the origin would answer: that is as good as asking it, whatever the client's wishes.
+        let reuse = page.as_ref().map(|page| match page.entry() {
+            Some(_) if page.terms_now(&self.marks).fresh(now_ms) => Reuse::Fresh,
+            _ => page.terms_now(&self.marks).reuse(asked, now_ms),
+        });
         let wants_any = asked.directives == pumasi_httpcache::directives::RequestDirectives::default();
         let why = match (&page, varies) {
             (None, true) => Forward::VaryMiss,

@@ -1,5 +1,8 @@
 //! One stored answer.
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 use pumasi_freshness::{Entry, Freshness};
@@ -29,6 +32,8 @@ pub struct Page {
     pub(crate) selection: Box<[u8]>,
     /// Automatic pages: what they were made of.
     pub(crate) entry: Option<Entry>,
+    /// When an automatic page is to be made again beside its use, to be compared. Milliseconds since the Unix epoch.
+    recheck_ms: AtomicU64,
     etag: Option<Range<u32>>,
     last_modified: Option<Range<u32>>,
 }
@@ -45,6 +50,7 @@ pub(crate) struct Draft {
     pub vary: Box<[Box<[u8]>]>,
     pub selection: Box<[u8]>,
     pub entry: Option<Entry>,
+    pub recheck_ms: u64,
 }
 
 impl Draft {
@@ -68,11 +74,23 @@ impl Draft {
             vary: self.vary,
             selection: self.selection,
             entry: self.entry,
+            recheck_ms: AtomicU64::new(self.recheck_ms),
         }
     }
 }
 
 impl Page {
+    /// What an automatic page was made of; `None` for one that headers allow to keep.
+    pub fn entry(&self) -> Option<&Entry> {
+        self.entry.as_ref()
+    }
+
+    /// Whether it is time to make an automatic page again and compare. `true` once; the next time an hour later, unless a new page has come.
+    pub fn recheck_due(&self, now_ms: u64) -> bool {
+        let at = self.recheck_ms.load(Relaxed);
+        self.entry.is_some() && now_ms >= at && self.recheck_ms.compare_exchange(at, now_ms + 3_600_000, Relaxed, Relaxed).is_ok()
+    }
+
     pub fn etag(&self) -> Option<&[u8]> {
         self.value(&self.etag)
     }
@@ -129,7 +147,8 @@ impl Page {
         let marks = std::mem::size_of_val(&*self.marks);
         let vary: usize = self.vary.iter().map(|name| name.len() + size_of::<Box<[u8]>>() + ALLOCATION).sum();
         let parts = self.reason.len() + self.lines.len() + self.body.len() + marks + vary + self.selection.len();
-        (size_of::<Page>() + parts + 7 * ALLOCATION) as u64
+        let deps = self.entry.as_ref().map_or(0, |entry| entry.deps().bytes() + size_of::<pumasi_freshness::Deps>() + ALLOCATION);
+        (size_of::<Page>() + parts + deps + 7 * ALLOCATION) as u64
     }
 
     fn value(&self, place: &Option<Range<u32>>) -> Option<&[u8]> {

@@ -48,10 +48,15 @@ impl Page {
             lines.extend_from_slice(&self.lines);
             self.part(part, asked, lines)
         };
-        lines.extend_from_slice(b"Age: ");
-        push_number(lines, self.terms.age_s(now_ms));
-        lines.extend_from_slice(b"\r\nCache-Status: ");
+        if self.entry.is_none() {
+            lines.extend_from_slice(b"Age: ");
+            push_number(lines, self.terms.age_s(now_ms));
+            lines.extend_from_slice(b"\r\n");
+        }
+        lines.extend_from_slice(b"Cache-Status: ");
         match told {
+            // No lifetime: it was what the origin would answer a moment ago (RFC 9111 §5.1 counts age from there).
+            Told::Hit if self.entry.is_some() => lines.extend_from_slice(b"pumasi; hit; detail=automatic"),
             Told::Hit => {
                 lines.extend_from_slice(b"pumasi; hit; ttl=");
                 let ttl_s = self.terms.ttl_s(now_ms);

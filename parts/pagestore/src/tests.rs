@@ -289,7 +289,7 @@ fn a_page_made_of_rows_is_gone_when_they_change() {
     let head = Head { status: 200, reason: b"OK", lines: b"Content-Type: text/html\r\n", length: None };
     let mut fill = lead.begin_automatic([].into_iter(), head, NOW).ok().unwrap();
     fill.data(b"page");
-    fill.finish_with(Some(Entry::new(stamp, deps)), NOW).unwrap();
+    fill.finish_automatic(Entry::new(stamp, deps), u64::MAX, NOW).unwrap();
     site.hit("/", "");
     let mut changes = Changes::new();
     changes.unknown_rows(table);

@@ -21,6 +21,7 @@ use crate::{
     counters::CoreCounters,
     date::HttpDate,
     downstream,
+    pages::Habits,
     routes::Snapshot,
     timer::{TICK, Timers},
     upstream::IdleConnections,
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub draining: AtomicBool,
     /// Stored pages, for routes that want it.
     pub pages: Arc<Pages>,
+    /// What is known of routes whose pages are stored automatically.
+    pub habits: Habits,
     /// Distinguishes this run's request ids from the last run's.
     pub run: u64,
 }

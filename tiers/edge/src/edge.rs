@@ -116,6 +116,7 @@ impl Edge {
             connections: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             pages: Pages::new(pages::settings(&plan.pages), freshness),
+            habits: pages::Habits::default(),
             run: run_number(),
         });
         let logs = access_log::start(access_log, threads)?;
@@ -171,6 +172,11 @@ impl Edge {
     /// Client connections open now.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Pages that differed although nothing they were made of had changed, newest last: why their kind is not stored any more.
+    pub fn differences(&self) -> Vec<pages::Difference> {
+        self.shared.habits.differences()
     }
 
     /// Removes stored pages, or makes them stale; see [`Purge`]. Returns how many. What is being fetched at this moment is covered as well.

@@ -37,5 +37,6 @@ mod tls;
 mod upstream;
 
 pub use edge::{Edge, EdgeConfig, PoolConfig, StartError};
+pub use pages::Difference;
 pub use pumasi_pagestore::{Purge, PurgeKind};
 pub use tls::TlsError;

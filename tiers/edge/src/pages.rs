@@ -8,6 +8,7 @@
 //!                  --> Miss, Validate: Forward through a Tee --> the page is stored while it streams
 //!                  --> Pass: Forward through a Watch --> a change that succeeded invalidates
 //! ```
+mod automatic;
 mod background;
 mod tee;
 
@@ -20,7 +21,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use pumasi_config::{EvictionPolicy, PagesPlan};
+use pumasi_config::{EvictionPolicy, PagesMode, PagesPlan};
 use pumasi_http1::{Fields, Known};
 use pumasi_httpcache::{Asked, Bypass, CacheStatus, Forward as Why, Grace, Rules};
 use pumasi_pagestore::{Content, Key, Lead, Lookup, Page, Policy, Settings, Told, Waiter};
@@ -33,6 +34,9 @@ use crate::{
     heads::{Length, RequestEdit},
     routes::{Route, Snapshot},
 };
+pub use automatic::Difference;
+use automatic::Follow;
+pub(crate) use automatic::Habits;
 use background::Background;
 use tee::{Tee, Took, Watch};
 
@@ -65,9 +69,16 @@ impl Visit<'_> {
             if down.has_content() && !asked.method.changes() {
                 return self.pass(Bypass::Content, &key, down).await;
             }
+            let personal = self.route.pages == PagesMode::Automatic && automatic::personal(head, self.snapshot);
             let lookup = pages.look_up(&key, &asked, head.fields.iter(), now);
             match lookup {
+                // Who asks may matter to the application; that it did not for somebody else proves nothing.
+                Lookup::Hit { page, .. } if personal && page.entry().is_some() => return self.pass(Bypass::Personal, &key, down).await,
+                Lookup::Wait(_) if personal => return self.pass(Bypass::Personal, &key, down).await,
                 Lookup::Hit { page, stale, refetch } => {
+                    if page.recheck_due(now) {
+                        self.recheck(&page, pages.lead(&key, now), down);
+                    }
                     if let Some(lead) = refetch {
                         self.refetch(&page, lead, down);
                     }
@@ -102,7 +113,8 @@ impl Visit<'_> {
     /// Fetches for itself and for whoever waits.
     async fn fetch<D: Downstream>(&mut self, lead: Lead, why: Why, down: &mut D) -> Result<(), Trouble> {
         self.missed();
-        let mut tee = Tee::miss(down, lead, why);
+        let follow = self.follow(down, None);
+        let mut tee = Tee::miss(down, lead, why, follow, &self.core.shared.habits);
         let forwarded = self.forward(&mut tee, None).await;
         self.took(tee.took());
         finish(forwarded, down)
@@ -112,7 +124,8 @@ impl Visit<'_> {
     async fn validate<D: Downstream>(&mut self, page: Arc<Page>, grace: Grace, lead: Lead, down: &mut D) -> Result<(), Trouble> {
         self.missed();
         let edit = RequestEdit { leave_out: &CONDITIONS, add: page.conditions() };
-        let mut tee = Tee::validation(down, lead, page.clone(), grace);
+        let follow = self.follow(down, None);
+        let mut tee = Tee::validation(down, lead, page.clone(), grace, follow, &self.core.shared.habits);
         let forwarded = self.forward(&mut tee, Some(&edit)).await;
         let told = |origin_status| {
             Told::Forwarded(CacheStatus::Forwarded { why: Why::Stale, origin_status, stored: false, coalesced: false, detail: None })
@@ -149,10 +162,37 @@ impl Visit<'_> {
         let (core, snapshot, route, page) = (self.core.clone(), self.snapshot.clone(), self.route.clone(), page.clone());
         tokio::task::spawn_local(async move {
             let id = core.next_request_id();
-            let mut tee = Tee::validation(&mut nobody, lead, page, Grace::Never);
+            let mut tee = Tee::validation(&mut nobody, lead, page, Grace::Never, None, &core.shared.habits);
             // Whatever happens, the lead has heard of it, or is dropped and lets the next request try.
             let _ = Forward::new(&core, &snapshot, &route, &mut tee, id, Some(&edit)).run().await;
         });
+    }
+
+    /// Makes an automatic page again beside its use, to compare: a difference means that it is not what it was taken for.
+    fn recheck<D: Downstream>(&self, page: &Arc<Page>, lead: Lead, down: &D) {
+        let mut nobody = Background::new(down.request().clone(), down.client().clone(), self.core.timers.timer());
+        let Some(follow) = self.follow(&nobody, Some(page.clone())) else { return };
+        let edit = RequestEdit { leave_out: &CONDITIONS, add: Vec::new() };
+        let (core, snapshot, route) = (self.core.clone(), self.snapshot.clone(), self.route.clone());
+        tokio::task::spawn_local(async move {
+            let id = core.next_request_id();
+            let mut tee = Tee::miss(&mut nobody, lead, Why::Stale, Some(follow), &core.shared.habits);
+            let _ = Forward::new(&core, &snapshot, &route, &mut tee, id, Some(&edit)).run().await;
+        });
+    }
+
+    /// What stands beside a request of an automatic route.
+    fn follow<D: Downstream>(&self, down: &D, compared: Option<Arc<Page>>) -> Option<Follow> {
+        if self.route.pages != PagesMode::Automatic {
+            return None;
+        }
+        let head = down.request();
+        let asked = asked_of(head);
+        let freshness = self.core.shared.pages.freshness()?;
+        let plain = asked.method == pumasi_httpcache::Method::Get && asked.bypass().is_none() && !head.upgrade;
+        let storable = plain && asked.range.is_none() && !automatic::personal(head, self.snapshot);
+        let kind = automatic::kind_of(&self.route.name, asked.method, head.path_and_query());
+        Some(Follow::new(freshness, kind, storable, compared))
     }
 
     /// Sends the request on without a look at the store, and watches whether its success makes stored pages wrong.
@@ -160,7 +200,8 @@ impl Visit<'_> {
         self.outcome = reason.word();
         self.route.pages_counters.bypassed(reason);
         let pages = self.core.shared.pages.clone();
-        let mut watch = Watch::new(down, pages, key.clone(), reason);
+        let follow = self.follow(down, None);
+        let mut watch = Watch::new(down, pages, key.clone(), reason, follow);
         let forwarded = self.forward(&mut watch, None).await;
         finish(forwarded, down)
     }

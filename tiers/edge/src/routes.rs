@@ -18,6 +18,8 @@ pub(crate) struct Snapshot {
     pub access_log: AccessLog,
     /// For connections accepted from now on.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Cookies that do not make a page personal; `*` at the end stands for the rest of a name.
+    ignore_cookies: Vec<String>,
     routes: Vec<Arc<Route>>,
     /// Lower-case host to indices into `routes`, most specific path first.
     exact: HashMap<Box<[u8]>, Vec<u16>>,
@@ -89,6 +91,7 @@ impl Snapshot {
             limits: plan.limits.clone(),
             access_log: plan.access_log,
             tls,
+            ignore_cookies: plan.pages.ignore_cookies.clone(),
             exact: HashMap::new(),
             wildcard: Vec::new(),
             any: Vec::new(),
@@ -102,6 +105,14 @@ impl Snapshot {
     /// The most specific route: exact host before wildcard host before any, then exact path before the longest prefix.
     pub fn find(&self, host: &[u8], path: &[u8]) -> Option<&Arc<Route>> {
         self.find_for_host(host, path).or_else(|| self.first(&self.any, path))
+    }
+
+    /// Whether a cookie of this name says nothing of who asks, in the operator's word.
+    pub fn ignores_cookie(&self, name: &[u8]) -> bool {
+        self.ignore_cookies.iter().any(|known| match known.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix.as_bytes()),
+            None => name == known.as_bytes(),
+        })
     }
 
     pub fn routes(&self) -> &[Arc<Route>] {

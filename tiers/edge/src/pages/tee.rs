@@ -13,7 +13,11 @@ use pumasi_http1::{Fields, RequestHead, ResponseHead};
 use pumasi_httpcache::{Answered, Bypass, CacheStatus, Forward as Why, Grace, Method, invalidation};
 use pumasi_pagestore::{Fill, Head, Key, Lead, Page, Pages, field_lines};
 
-use super::{asked_of, now_ms};
+use super::{
+    asked_of,
+    automatic::{Follow, Habits, answered},
+    now_ms,
+};
 use crate::{
     downstream::{Content, Downstream, DownstreamFault},
     heads::{Client, Length},
@@ -69,6 +73,9 @@ macro_rules! passes_on {
         }
 
         fn sending(&mut self, upstream: &Arc<Upstream>) {
+            if let Some(follow) = &mut self.follow {
+                follow.sending(upstream);
+            }
             self.down.sending(upstream);
         }
 
@@ -107,6 +114,9 @@ pub(crate) struct Tee<'d, D> {
     down: &'d mut D,
     why: Why,
     stage: Stage,
+    /// On automatic routes.
+    follow: Option<Follow>,
+    habits: &'d Habits,
 }
 
 enum Stage {
@@ -116,6 +126,8 @@ enum Stage {
     },
     /// Streaming to the client and into the store.
     Filling(Box<Fill>),
+    /// The same; whether it is stored is decided when the worker's window closes.
+    Following(Box<Fill>),
     /// Streaming to the client only, or nothing more to do.
     Through(Took),
     /// Swallowing what a stored page replaces.
@@ -138,19 +150,26 @@ pub(crate) enum Took {
 }
 
 impl<'d, D: Downstream> Tee<'d, D> {
-    pub fn miss(down: &'d mut D, lead: Lead, why: Why) -> Tee<'d, D> {
-        Tee { down, why, stage: Stage::AwaitHead { lead, page: None } }
+    pub fn miss(down: &'d mut D, lead: Lead, why: Why, follow: Option<Follow>, habits: &'d Habits) -> Tee<'d, D> {
+        Tee { down, why, stage: Stage::AwaitHead { lead, page: None }, follow, habits }
     }
 
     /// For a request with the page's conditions in it.
-    pub fn validation(down: &'d mut D, lead: Lead, page: Arc<Page>, grace: Grace) -> Tee<'d, D> {
-        Tee { down, why: Why::Stale, stage: Stage::AwaitHead { lead, page: Some((page, grace)) } }
+    pub fn validation(
+        down: &'d mut D,
+        lead: Lead,
+        page: Arc<Page>,
+        grace: Grace,
+        follow: Option<Follow>,
+        habits: &'d Habits,
+    ) -> Tee<'d, D> {
+        Tee { down, why: Why::Stale, stage: Stage::AwaitHead { lead, page: Some((page, grace)) }, follow, habits }
     }
 
     pub fn took(self) -> Took {
         match self.stage {
             Stage::Through(took) | Stage::Swallowing(took) => took,
-            Stage::AwaitHead { .. } | Stage::Filling(_) | Stage::Moving => Took::NotStored(Bypass::Incomplete),
+            Stage::AwaitHead { .. } | Stage::Filling(_) | Stage::Following(_) | Stage::Moving => Took::NotStored(Bypass::Incomplete),
         }
     }
 
@@ -167,6 +186,19 @@ impl<'d, D: Downstream> Tee<'d, D> {
             Some((_, grace)) if grace.covers(Some(head.status)) => return Stage::Swallowing(Took::Failed(head.status)),
             _ => {}
         }
+        if self.follow.as_ref().is_some_and(|follow| follow.takes(&answered(head.status, head.lines))) {
+            return match lead.begin_automatic(self.down.request().fields.iter(), head, now) {
+                Ok(fill) => {
+                    let told = CacheStatus::Forwarded { why: self.why, origin_status: None, stored: false, coalesced: false, detail: None };
+                    send_head_told(self.down, head, length, told);
+                    Stage::Following(Box::new(fill))
+                }
+                Err(not) => {
+                    self.tell_not_stored(head, length, not.0);
+                    Stage::Through(Took::NotStored(not.0))
+                }
+            };
+        }
         let filled = lead.begin(&asked, self.down.request().fields.iter(), head, now);
         let told = CacheStatus::Forwarded {
             why: self.why,
@@ -179,6 +211,22 @@ impl<'d, D: Downstream> Tee<'d, D> {
         match filled {
             Ok(fill) => Stage::Filling(Box::new(fill)),
             Err(not) => Stage::Through(Took::NotStored(not.0)),
+        }
+    }
+
+    fn tell_not_stored(&mut self, head: Head<'_>, length: Length, reason: Bypass) {
+        let told = CacheStatus::Forwarded { why: self.why, origin_status: None, stored: false, coalesced: false, detail: Some(reason) };
+        send_head_told(self.down, head, length, told);
+    }
+
+    fn end_followed(&mut self, fill: Fill, trailers: &Fields) -> Took {
+        let ended = match self.follow.take() {
+            Some(follow) if trailers.is_empty() => follow.end(self.habits, fill, now_ms()),
+            _ => Err(fill.refuse(Bypass::Trailers, now_ms())),
+        };
+        match ended {
+            Ok(()) => Took::Stored,
+            Err(not) => Took::NotStored(not.0),
         }
     }
 
@@ -204,7 +252,7 @@ impl<D: Downstream> Downstream for Tee<'_, D> {
     fn send_data(&mut self, data: &[u8]) {
         match &mut self.stage {
             Stage::Swallowing(_) => return,
-            Stage::Filling(fill) => fill.data(data),
+            Stage::Filling(fill) | Stage::Following(fill) => fill.data(data),
             _ => {}
         }
         self.down.send_data(data);
@@ -217,6 +265,7 @@ impl<D: Downstream> Downstream for Tee<'_, D> {
                 return;
             }
             Stage::Filling(fill) => Stage::Through(self.end(*fill, trailers)),
+            Stage::Following(fill) => Stage::Through(self.end_followed(*fill, trailers)),
             other => other,
         };
         self.down.send_end(trailers);
@@ -238,11 +287,13 @@ pub(crate) struct Watch<'d, D> {
     key: Key,
     reason: Bypass,
     fill: Option<Fill>,
+    /// On automatic routes: what the request writes and reads counts for all that are in flight at its worker.
+    follow: Option<Follow>,
 }
 
 impl<'d, D: Downstream> Watch<'d, D> {
-    pub fn new(down: &'d mut D, pages: Arc<Pages>, key: Key, reason: Bypass) -> Watch<'d, D> {
-        Watch { down, pages, key, reason, fill: None }
+    pub fn new(down: &'d mut D, pages: Arc<Pages>, key: Key, reason: Bypass, follow: Option<Follow>) -> Watch<'d, D> {
+        Watch { down, pages, key, reason, fill: None, follow }
     }
 
     /// RFC 9111 §4.4.
