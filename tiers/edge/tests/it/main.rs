@@ -1,6 +1,7 @@
 //! The edge with real sockets: a scripted origin behind it, raw clients in front.
 
 mod affinity;
+mod automatic;
 mod basics;
 mod faults;
 mod harness;
