@@ -1,0 +1,1 @@
+//! MySQL statements as SQLite statements.
