@@ -91,12 +91,12 @@ impl Change<'_> {
     }
 
     /// The value of column `index` before the change; `None` for an INSERT and beyond the last column.
-    pub fn old(&self, index: usize) -> Option<ValueRef<'_>> {
+    pub fn before(&self, index: usize) -> Option<ValueRef<'_>> {
         if self.action == Action::Insert { None } else { self.value(index, ffi::sqlite3_preupdate_old) }
     }
 
     /// The value of column `index` after the change; `None` for a DELETE and beyond the last column.
-    pub fn new(&self, index: usize) -> Option<ValueRef<'_>> {
+    pub fn after(&self, index: usize) -> Option<ValueRef<'_>> {
         if self.action == Action::Delete { None } else { self.value(index, ffi::sqlite3_preupdate_new) }
     }
 

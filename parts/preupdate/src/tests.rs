@@ -15,8 +15,8 @@ fn observed(set_up: &str, statement: &str) -> Vec<String> {
             let cells: Option<Vec<String>> = (0..change.columns()).map(read).collect();
             cells.map_or("-".to_owned(), |cells| cells.join(","))
         };
-        let old = image(&|index| change.old(index).map(show));
-        let new = image(&|index| change.new(index).map(show));
+        let old = image(&|index| change.before(index).map(show));
+        let new = image(&|index| change.after(index).map(show));
         sink.lock().unwrap().push(format!("{:?} {}.{} {old} -> {new}", change.action, change.schema, change.table));
     });
     hooked.execute_batch(statement).unwrap();
