@@ -83,7 +83,9 @@ impl Type {
         match self {
             Type::Int { boolean: true, .. } => "tinyint(1)".to_owned(),
             Type::Int { unsigned, .. } => format!("{}{}", self.name(), if *unsigned { " unsigned" } else { "" }),
-            Type::Decimal { precision, scale, unsigned } => format!("decimal({precision},{scale}){}", if *unsigned { " unsigned" } else { "" }),
+            Type::Decimal { precision, scale, unsigned } => {
+                format!("decimal({precision},{scale}){}", if *unsigned { " unsigned" } else { "" })
+            }
             Type::Char(n) => format!("char({n})"),
             Type::VarChar(n) => format!("varchar({n})"),
             Type::Binary(n) => format!("binary({n})"),
@@ -194,7 +196,11 @@ pub struct Column {
 
 impl Column {
     pub fn collation(&self) -> &'static Collation {
-        self.collation.as_deref().and_then(Collation::by_name).unwrap_or(if self.ty.textual() { collation::DEFAULT } else { collation::BINARY })
+        self.collation.as_deref().and_then(Collation::by_name).unwrap_or(if self.ty.textual() {
+            collation::DEFAULT
+        } else {
+            collation::BINARY
+        })
     }
 
     /// The name of the collation SQLite compares this column with.
@@ -401,7 +407,9 @@ impl Catalogue {
             child
                 .foreign_keys
                 .iter()
-                .filter(move |fk| fk.parent_table.eq_ignore_ascii_case(&parent.name) && fk.parent_database.eq_ignore_ascii_case(&parent.database))
+                .filter(move |fk| {
+                    fk.parent_table.eq_ignore_ascii_case(&parent.name) && fk.parent_database.eq_ignore_ascii_case(&parent.database)
+                })
                 .map(move |fk| (child, fk))
         })
     }

@@ -96,7 +96,8 @@ pub fn syntax(near: &str, line: u64) -> SqlError {
         end -= 1;
     }
     let near = &near[..end];
-    let text = "You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version for the right syntax to use";
+    let text =
+        "You have an error in your SQL syntax; check the manual that corresponds to your MySQL server version for the right syntax to use";
     SqlError::new(1064, "42000", format!("{text} near '{near}' at line {line}"))
 }
 

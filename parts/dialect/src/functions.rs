@@ -16,7 +16,10 @@ use std::borrow::Cow;
 use pumasi_mysqlwire::SqlError;
 
 pub use aggregate::{Aggregate, aggregates, separator_aggregate};
+pub use date::zone_seconds;
+pub use json::compare_text as compare_json_text;
 pub use session::{Env, UserVariable, Warning};
+pub use store::store_value;
 
 use crate::error;
 
@@ -72,7 +75,10 @@ pub enum Call {
 
 /// All scalar functions.
 pub fn scalars() -> impl Iterator<Item = Function> {
-    [number::FUNCTIONS, string::FUNCTIONS, date::FUNCTIONS, json::FUNCTIONS, session::FUNCTIONS, store::FUNCTIONS].into_iter().flatten().copied()
+    [number::FUNCTIONS, string::FUNCTIONS, date::FUNCTIONS, json::FUNCTIONS, session::FUNCTIONS, store::FUNCTIONS]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 const fn pure(name: &'static str, arguments: i32, call: fn(&[Arg<'_>]) -> Answer) -> Function {

@@ -24,8 +24,8 @@ pub fn rows(kind: &str, arguments: &[&str], catalogue: &Catalogue, temporary: &C
         catalogue.objects_in(database).collect::<Vec<_>>()
     };
     Some(match kind {
-        "EMPTY" | "ROUTINES" | "PARAMETERS" | "TRIGGERS" | "EVENTS" | "PARTITIONS" | "CHECK_CONSTRAINTS" | "COLUMN_STATISTICS" | "FILES"
-        | "PLUGINS" | "USER_PRIVILEGES" | "SCHEMA_PRIVILEGES" | "TABLE_PRIVILEGES" => vec![],
+        "EMPTY" | "ROUTINES" | "PARAMETERS" | "TRIGGERS" | "EVENTS" | "PARTITIONS" | "CHECK_CONSTRAINTS" | "COLUMN_STATISTICS"
+        | "FILES" | "PLUGINS" | "USER_PRIVILEGES" | "SCHEMA_PRIVILEGES" | "TABLE_PRIVILEGES" => vec![],
         "SCHEMATA" => databases(catalogue).iter().map(|d| json!(["def", d.name, charset(&d.collation), d.collation, NONE, "NO"])).collect(),
         "SHOW_DATABASES" => databases(catalogue).iter().map(|d| json!([d.name])).collect(),
         "SHOW_TABLES" => in_database().into_iter().map(|o| json!([name(o)])).collect(),
@@ -54,7 +54,9 @@ pub fn rows(kind: &str, arguments: &[&str], catalogue: &Catalogue, temporary: &C
             })
             .collect(),
         "COLLATION_CHARACTER_SET_APPLICABILITY" => COLLATIONS.iter().map(|c| json!([c.name, c.charset])).collect(),
-        "CHARACTER_SETS" => COLLATIONS.iter().filter(|c| c.default).map(|c| json!([c.charset, c.name, describe(c.charset), c.char_bytes()])).collect(),
+        "CHARACTER_SETS" => {
+            COLLATIONS.iter().filter(|c| c.default).map(|c| json!([c.charset, c.name, describe(c.charset), c.char_bytes()])).collect()
+        }
         "SHOW_CHARACTER_SET" => {
             COLLATIONS.iter().filter(|c| c.default).map(|c| json!([c.charset, describe(c.charset), c.name, c.char_bytes()])).collect()
         }
@@ -121,8 +123,12 @@ pub fn foreign_key(table: &Table, fk: &crate::catalogue::ForeignKey) -> String {
     } else {
         format!("{}.{}", backticks(&fk.parent_database), backticks(&fk.parent_table))
     };
-    let mut sql =
-        format!("CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {parent} ({})", backticks(&fk.name), list(&fk.columns), list(&fk.parent_columns));
+    let mut sql = format!(
+        "CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {parent} ({})",
+        backticks(&fk.name),
+        list(&fk.columns),
+        list(&fk.parent_columns)
+    );
     if fk.on_delete != ReferentialAction::NoAction {
         sql.push_str(&format!(" ON DELETE {}", fk.on_delete.sql()));
     }
@@ -182,12 +188,32 @@ fn created(table: &Table) -> String {
 fn table_row(object: &Object, figures: &dyn Statistics) -> Value {
     match object {
         Object::Table(t) => json!([
-            "def", t.database, t.name, "BASE TABLE", "InnoDB", 10, "Dynamic", figures.rows(t), 0, 0, 0, 0, 0, figures.next_id(t), created(t), NONE,
-            NONE, t.collation, NONE, "", t.comment
+            "def",
+            t.database,
+            t.name,
+            "BASE TABLE",
+            "InnoDB",
+            10,
+            "Dynamic",
+            figures.rows(t),
+            0,
+            0,
+            0,
+            0,
+            0,
+            figures.next_id(t),
+            created(t),
+            NONE,
+            NONE,
+            t.collation,
+            NONE,
+            "",
+            t.comment
         ]),
         Object::View(v) => {
             json!([
-                "def", v.database, v.name, "VIEW", NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, "VIEW"
+                "def", v.database, v.name, "VIEW", NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE, NONE,
+                NONE, NONE, "VIEW"
             ])
         }
     }
@@ -196,7 +222,23 @@ fn table_row(object: &Object, figures: &dyn Statistics) -> Value {
 fn status_row(object: &Object, figures: &dyn Statistics) -> Value {
     match object {
         Object::Table(t) => json!([
-            t.name, "InnoDB", 10, "Dynamic", figures.rows(t), 0, 0, 0, 0, 0, figures.next_id(t), created(t), NONE, NONE, t.collation, NONE, "",
+            t.name,
+            "InnoDB",
+            10,
+            "Dynamic",
+            figures.rows(t),
+            0,
+            0,
+            0,
+            0,
+            0,
+            figures.next_id(t),
+            created(t),
+            NONE,
+            NONE,
+            t.collation,
+            NONE,
+            "",
             t.comment
         ]),
         Object::View(v) => {
@@ -311,17 +353,7 @@ fn show_column(table: &Table, c: &Column, full: bool) -> Value {
         return json!([c.name, c.ty.declaration(), null_text, key, default_text(c), extra(c)]);
     }
     let collation = if c.ty.textual() { json!(c.collation().name) } else { NONE };
-    json!([
-        c.name,
-        c.ty.declaration(),
-        collation,
-        null_text,
-        key,
-        default_text(c),
-        extra(c),
-        "select,insert,update,references",
-        c.comment
-    ])
+    json!([c.name, c.ty.declaration(), collation, null_text, key, default_text(c), extra(c), "select,insert,update,references", c.comment])
 }
 
 /// SHOW INDEX's columns.
@@ -354,7 +386,24 @@ fn index_rows(table: &Table, figures: &dyn Statistics) -> Vec<Vec<Value>> {
 
 fn statistics_row(table: &Table, r: &[Value]) -> Value {
     json!([
-        "def", table.database, r[0], r[1], table.database, r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], r[11], r[12], r[13], r[14]
+        "def",
+        table.database,
+        r[0],
+        r[1],
+        table.database,
+        r[2],
+        r[3],
+        r[4],
+        r[5],
+        r[6],
+        r[7],
+        r[8],
+        r[9],
+        r[10],
+        r[11],
+        r[12],
+        r[13],
+        r[14]
     ])
 }
 
@@ -363,14 +412,36 @@ fn key_columns(table: &Table) -> Vec<Value> {
     for key in table.keys.iter().filter(|k| k.unique) {
         for (i, part) in key.parts.iter().enumerate() {
             out.push(json!([
-                "def", table.database, key.name, "def", table.database, table.name, part.column, i + 1, NONE, NONE, NONE, NONE
+                "def",
+                table.database,
+                key.name,
+                "def",
+                table.database,
+                table.name,
+                part.column,
+                i + 1,
+                NONE,
+                NONE,
+                NONE,
+                NONE
             ]));
         }
     }
     for fk in &table.foreign_keys {
         for (i, (column, parent)) in fk.columns.iter().zip(&fk.parent_columns).enumerate() {
             out.push(json!([
-                "def", table.database, fk.name, "def", table.database, table.name, column, i + 1, i + 1, fk.parent_database, fk.parent_table, parent
+                "def",
+                table.database,
+                fk.name,
+                "def",
+                table.database,
+                table.name,
+                column,
+                i + 1,
+                i + 1,
+                fk.parent_database,
+                fk.parent_table,
+                parent
             ]));
         }
     }
@@ -386,11 +457,24 @@ fn references(table: &Table, catalogue: &Catalogue) -> Vec<Value> {
                 parent
                     .keys
                     .iter()
-                    .find(|k| k.unique && k.parts.len() == fk.parent_columns.len() && k.parts.iter().zip(&fk.parent_columns).all(|(p, c)| p.column.eq_ignore_ascii_case(c)))
+                    .find(|k| {
+                        k.unique
+                            && k.parts.len() == fk.parent_columns.len()
+                            && k.parts.iter().zip(&fk.parent_columns).all(|(p, c)| p.column.eq_ignore_ascii_case(c))
+                    })
                     .map(|k| k.name.clone())
             });
             json!([
-                "def", table.database, fk.name, "def", fk.parent_database, unique, "NONE", fk.on_update.sql(), fk.on_delete.sql(), table.name,
+                "def",
+                table.database,
+                fk.name,
+                "def",
+                fk.parent_database,
+                unique,
+                "NONE",
+                fk.on_update.sql(),
+                fk.on_delete.sql(),
+                table.name,
                 fk.parent_table
             ])
         })
@@ -401,7 +485,8 @@ fn constraints(table: &Table) -> Vec<Value> {
     let keys = table.keys.iter().filter(|k| k.unique).map(|k| {
         json!(["def", table.database, k.name, table.database, table.name, if k.primary() { "PRIMARY KEY" } else { "UNIQUE" }, "YES"])
     });
-    let foreign = table.foreign_keys.iter().map(|fk| json!(["def", table.database, fk.name, table.database, table.name, "FOREIGN KEY", "YES"]));
+    let foreign =
+        table.foreign_keys.iter().map(|fk| json!(["def", table.database, fk.name, table.database, table.name, "FOREIGN KEY", "YES"]));
     keys.chain(foreign).collect()
 }
 
@@ -409,9 +494,9 @@ fn views(catalogue: &Catalogue) -> Vec<Value> {
     catalogue
         .objects()
         .filter_map(|o| match o {
-            Object::View(v) => Some(json!([
-                "def", v.database, v.name, v.select, "NONE", "NO", v.definer, "DEFINER", "utf8mb4", collation::DEFAULT.name
-            ])),
+            Object::View(v) => {
+                Some(json!(["def", v.database, v.name, v.select, "NONE", "NO", v.definer, "DEFINER", "utf8mb4", collation::DEFAULT.name]))
+            }
             Object::Table(_) => None,
         })
         .collect()
@@ -436,7 +521,9 @@ fn column_definition(table: &Table, c: &Column) -> String {
         },
         Some(Default::Now(digits)) => sql.push_str(&format!(" DEFAULT {}", now_text(*digits))),
         Some(Default::Expression(text)) => sql.push_str(&format!(" DEFAULT ({text})")),
-        None if c.nullable && !c.auto_increment && !matches!(c.ty, Type::Text(_) | Type::Blob(_) | Type::Json) => sql.push_str(" DEFAULT NULL"),
+        None if c.nullable && !c.auto_increment && !matches!(c.ty, Type::Text(_) | Type::Blob(_) | Type::Json) => {
+            sql.push_str(" DEFAULT NULL")
+        }
         None => {}
     }
     if c.on_update_now {
@@ -456,7 +543,15 @@ fn text_literal(text: &str) -> String {
 }
 
 fn create_view(view: &View) -> String {
-    let columns =
-        if view.columns.is_empty() { String::new() } else { format!(" ({})", view.columns.iter().map(|c| backticks(c)).collect::<Vec<_>>().join(",")) };
-    format!("CREATE ALGORITHM=UNDEFINED DEFINER={} SQL SECURITY DEFINER VIEW {}{columns} AS {}", view.definer, backticks(&view.name), view.select)
+    let columns = if view.columns.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", view.columns.iter().map(|c| backticks(c)).collect::<Vec<_>>().join(","))
+    };
+    format!(
+        "CREATE ALGORITHM=UNDEFINED DEFINER={} SQL SECURITY DEFINER VIEW {}{columns} AS {}",
+        view.definer,
+        backticks(&view.name),
+        view.select
+    )
 }

@@ -13,7 +13,10 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-pub use ddl::{AlterAction, AlterTable, ColumnPosition, CreateTable, TableItem};
+pub use ddl::{
+    AlterAction, AlterTable, ColumnDefinition, ColumnPosition, CreateTable, DefaultDefinition, ForeignKeyDefinition, KeyDefinition,
+    TableItem, TableOptions,
+};
 pub use session::{Scope, SetItem, Show, ShowFilter};
 
 use crate::catalogue::View;
@@ -219,12 +222,11 @@ impl<'a> Reader<'a> {
             "SET" => self.set(),
             "SHOW" => self.show(),
             "DESCRIBE" | "DESC" | "EXPLAIN" => self.describe(),
-            "USE" | "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "SAVEPOINT" | "RELEASE" | "LOCK" | "UNLOCK" | "KILL" | "FLUSH" | "ANALYZE"
-            | "OPTIMIZE" | "CHECK" | "REPAIR" | "DO" => self.session_statement(&first),
-            "GRANT" | "REVOKE" | "PREPARE" | "EXECUTE" | "DEALLOCATE" | "CALL" | "HANDLER" | "LOAD" | "XA" | "INSTALL" | "UNINSTALL" | "RESET"
-            | "CHANGE" | "CACHE" | "CHECKSUM" | "BINLOG" | "PURGE" | "SIGNAL" | "RESIGNAL" | "GET" | "CLONE" | "SHUTDOWN" | "IMPORT" => {
-                Err(SqlError::unsupported(first))
-            }
+            "USE" | "BEGIN" | "START" | "COMMIT" | "ROLLBACK" | "SAVEPOINT" | "RELEASE" | "LOCK" | "UNLOCK" | "KILL" | "FLUSH"
+            | "ANALYZE" | "OPTIMIZE" | "CHECK" | "REPAIR" | "DO" => self.session_statement(&first),
+            "GRANT" | "REVOKE" | "PREPARE" | "EXECUTE" | "DEALLOCATE" | "CALL" | "HANDLER" | "LOAD" | "XA" | "INSTALL" | "UNINSTALL"
+            | "RESET" | "CHANGE" | "CACHE" | "CHECKSUM" | "BINLOG" | "PURGE" | "SIGNAL" | "RESIGNAL" | "GET" | "CLONE" | "SHUTDOWN"
+            | "IMPORT" => Err(SqlError::unsupported(first)),
             "TABLE" => Err(SqlError::unsupported("TABLE statement")),
             _ => self.rows_statement(),
         }
@@ -239,7 +241,9 @@ impl<'a> Reader<'a> {
                 let calc_found_rows = matches!(query.body.as_ref(), ast::SetExpr::Select(s)
                     if s.select_modifiers.as_ref().is_some_and(|m| m.sql_calc_found_rows));
                 let locking = !query.locks.is_empty();
-                if let ast::SetExpr::Insert(_) | ast::SetExpr::Update(_) | ast::SetExpr::Delete(_) | ast::SetExpr::Merge(_) = query.body.as_ref() {
+                if let ast::SetExpr::Insert(_) | ast::SetExpr::Update(_) | ast::SetExpr::Delete(_) | ast::SetExpr::Merge(_) =
+                    query.body.as_ref()
+                {
                     return Err(SqlError::unsupported("WITH before UPDATE or DELETE"));
                 }
                 Ok(Statement::Query(Box::new(Query { tree: *query, item_texts: texts, locking, calc_found_rows })))
@@ -447,14 +451,17 @@ fn strip_share_mode(mut tokens: Vec<TokenWithSpan>) -> (Vec<TokenWithSpan>, bool
 
 /// Operators that MySQL spells unlike the parser: `||` is OR (unless PIPES_AS_CONCAT), `&&` is AND, `a MOD b` is `a % b`.
 fn adapt(mut tokens: Vec<TokenWithSpan>, pipes_as_concat: bool) -> Vec<TokenWithSpan> {
-    let next_significant =
-        |tokens: &[TokenWithSpan], from: usize| tokens[from..].iter().find(|t| !matches!(t.token, Token::Whitespace(_))).map(|t| t.token.clone());
+    let next_significant = |tokens: &[TokenWithSpan], from: usize| {
+        tokens[from..].iter().find(|t| !matches!(t.token, Token::Whitespace(_))).map(|t| t.token.clone())
+    };
     let mut previous_operand = false;
     for i in 0..tokens.len() {
         let replacement = match &tokens[i].token {
             Token::StringConcat if !pipes_as_concat => Some(Token::make_keyword("OR")),
             Token::Overlap => Some(Token::make_keyword("AND")),
-            word if is_word(word, "MOD") && (previous_operand || next_significant(&tokens, i + 1) != Some(Token::LParen)) => Some(Token::Mod),
+            word if is_word(word, "MOD") && (previous_operand || next_significant(&tokens, i + 1) != Some(Token::LParen)) => {
+                Some(Token::Mod)
+            }
             _ => None,
         };
         if let Some(token) = replacement {

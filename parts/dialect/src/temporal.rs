@@ -84,7 +84,8 @@ impl DateTime {
                 }
                 break;
             }
-            let separator = rest.bytes().take_while(|c| c.is_ascii_punctuation() || c.is_ascii_whitespace() || (*c == b'T' && count == 3)).count();
+            let separator =
+                rest.bytes().take_while(|c| c.is_ascii_punctuation() || c.is_ascii_whitespace() || (*c == b'T' && count == 3)).count();
             if separator == 0 {
                 return None;
             }
@@ -449,7 +450,9 @@ impl Time {
         let text = text.trim();
         let (negative, body) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (days, body) = match body.split_once(' ') {
-            Some((days, rest)) if days.bytes().all(|c| c.is_ascii_digit()) && !days.is_empty() => (days.parse::<i64>().ok()?, rest.trim_start()),
+            Some((days, rest)) if days.bytes().all(|c| c.is_ascii_digit()) && !days.is_empty() => {
+                (days.parse::<i64>().ok()?, rest.trim_start())
+            }
             Some(_) => return DateTime::parse(text).map(|d| Time(d.time_micros())),
             None => (0, body),
         };
@@ -638,7 +641,8 @@ impl Span {
         }
         let mut total = 0i64;
         for (field, weight) in fields.iter().rev().zip(weights.iter().rev()) {
-            let value = if *weight == 1 && unit != Unit::YearMonth { i64::from(fraction_micros(field)?.0) } else { field.parse::<i64>().ok()? };
+            let value =
+                if *weight == 1 && unit != Unit::YearMonth { i64::from(fraction_micros(field)?.0) } else { field.parse::<i64>().ok()? };
             total = total.checked_add(value.checked_mul(*weight)?)?;
         }
         let total = if negative { -total } else { total };

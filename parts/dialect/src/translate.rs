@@ -128,7 +128,10 @@ pub struct Write {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteKind {
     /// `upsert`: ON DUPLICATE KEY UPDATE. `generated`: the AUTO_INCREMENT column is filled by us in some row.
-    Insert { upsert: bool, replace: bool },
+    Insert {
+        upsert: bool,
+        replace: bool,
+    },
     Update,
     Delete,
 }
@@ -158,6 +161,25 @@ pub fn translate_expression(context: Context<'_>, expr: &ast::Expr) -> Result<Tr
 pub fn check_default(context: Context<'_>, text: &str) -> Result<(), SqlError> {
     let expr = crate::parse::parse_expression(text)?;
     Translator::new(context).expression(&expr).map(|_| ())
+}
+
+/// How ALTER TABLE fills a column of the new table: from a column of the old one, or with the new column's default.
+pub fn copy_expression(
+    context: Context<'_>,
+    old: &Arc<Table>,
+    source: Option<&str>,
+    new: &crate::catalogue::Column,
+) -> Result<String, SqlError> {
+    let mut translator = Translator::new(context);
+    match source {
+        Some(name) => {
+            let relation = scope::Source::of_table(old, &old.name, &quote(&old.storage), false, true);
+            let index = relation.column(name).ok_or_else(|| error::unknown_column(name, "field list"))?;
+            let from = &relation.columns[index].ex;
+            if from.ty == Ty::of_column(new) { Ok(from.sql.clone()) } else { translator.store(new, from, false) }
+        }
+        None => translator.default_value(old, new, true),
+    }
 }
 
 /// The aggregate that joins with `separator`.
@@ -323,8 +345,5 @@ fn name_of(name: &ast::ObjectName) -> Result<Name, SqlError> {
 }
 
 fn identifiers(name: &ast::ObjectName) -> Result<Vec<String>, SqlError> {
-    name.0
-        .iter()
-        .map(|part| part.as_ident().map(|ident| ident.value.clone()).ok_or_else(|| error::syntax(&name.to_string(), 1)))
-        .collect()
+    name.0.iter().map(|part| part.as_ident().map(|ident| ident.value.clone()).ok_or_else(|| error::syntax(&name.to_string(), 1))).collect()
 }

@@ -224,10 +224,8 @@ impl OutColumn {
             flags |= ColumnFlags::BINARY;
         }
         let empty = || (String::new(), String::new(), String::new(), String::new());
-        let (schema, table, org_table, org_name) = self
-            .origin
-            .as_ref()
-            .map_or_else(empty, |o| (o.schema.clone(), o.alias.clone(), o.table.clone(), o.column.clone()));
+        let (schema, table, org_table, org_name) =
+            self.origin.as_ref().map_or_else(empty, |o| (o.schema.clone(), o.alias.clone(), o.table.clone(), o.column.clone()));
         WireColumn {
             schema,
             table,

@@ -90,6 +90,12 @@ impl Change<'_> {
         usize::try_from(unsafe { ffi::sqlite3_preupdate_count(self.db) }).unwrap_or(0)
     }
 
+    /// 0 for a row the statement itself changes; more for what triggers and foreign keys do on its behalf.
+    pub fn depth(&self) -> usize {
+        // SAFETY: as in `columns`.
+        usize::try_from(unsafe { ffi::sqlite3_preupdate_depth(self.db) }).unwrap_or(0)
+    }
+
     /// The value of column `index` before the change; `None` for an INSERT and beyond the last column.
     pub fn before(&self, index: usize) -> Option<ValueRef<'_>> {
         if self.action == Action::Insert { None } else { self.value(index, ffi::sqlite3_preupdate_old) }

@@ -19,7 +19,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     pure("pm_date_format", 2, |a| Ok(date(a[0]).and_then(|d| d.date_format(&a[1].text())).into())),
     pure("pm_time_format", 2, |a| {
         Ok(time(a[0])
-            .and_then(|t| DateTime { year: 0, month: 0, day: 0, ..DateTime::from_micros_since_epoch(t.0.rem_euclid(86_400_000_000))? }.date_format(&a[1].text()))
+            .and_then(|t| {
+                DateTime { year: 0, month: 0, day: 0, ..DateTime::from_micros_since_epoch(t.0.rem_euclid(86_400_000_000))? }
+                    .date_format(&a[1].text())
+            })
             .into())
     }),
     pure("pm_datediff", 2, |a| Ok(complete(a[0]).zip(complete(a[1])).map(|(x, y)| x.day_number() - y.day_number()).into())),
@@ -52,7 +55,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
     pure("pm_from_days", 1, |a| Ok(DateTime::from_day_number(a[0].int()).map(|d| d.format_date()).into())),
     pure("pm_makedate", 2, |a| {
         let (year, day) = (a[0].int(), a[1].int());
-        let year = if (0..70).contains(&year) { year + 2000 } else if (70..100).contains(&year) { year + 1900 } else { year };
+        let year = if (0..70).contains(&year) {
+            year + 2000
+        } else if (70..100).contains(&year) {
+            year + 1900
+        } else {
+            year
+        };
         let Some(year) = u16::try_from(year).ok().filter(|y| *y <= 9999 && day > 0) else { return Ok(Out::Null) };
         let first = DateTime { year, month: 1, day: 1, ..DateTime::default() };
         Ok(DateTime::from_day_number(first.day_number() + day - 1).map(|d| d.format_date()).into())
@@ -67,7 +76,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     pure("pm_sec_to_time", 2, |a| {
         let digits = a[1].int() as u8;
-        let micros = super::number::decimal(a[0])?.mul(crate::decimal::Decimal::from_int(1_000_000)).and_then(crate::decimal::Decimal::to_i64);
+        let micros =
+            super::number::decimal(a[0])?.mul(crate::decimal::Decimal::from_int(1_000_000)).and_then(crate::decimal::Decimal::to_i64);
         Ok(Time(micros.unwrap_or(i64::MAX / 2)).clamp().round(digits).format(digits).into())
     }),
     pure("pm_timediff", 3, |a| {
@@ -218,7 +228,13 @@ fn yearweek(d: DateTime, mode: i64) -> i64 {
 
 fn months_of(period: i64) -> i64 {
     let (year, month) = (period / 100, period % 100);
-    let year = if year < 70 { year + 2000 } else if year < 100 { year + 1900 } else { year };
+    let year = if year < 70 {
+        year + 2000
+    } else if year < 100 {
+        year + 1900
+    } else {
+        year
+    };
     year * 12 + month - 1
 }
 

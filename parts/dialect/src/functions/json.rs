@@ -51,7 +51,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     pure("pm_json_keys", -1, |a| {
         let doc = document(a[0], "json_keys")?;
-        Ok(at_path(&doc, a.get(1))?.and_then(Value::as_object).map(|m| print(&Value::Array(sorted(m).iter().map(|(k, _)| Value::String((*k).clone())).collect()))).into())
+        Ok(at_path(&doc, a.get(1))?
+            .and_then(Value::as_object)
+            .map(|m| print(&Value::Array(sorted(m).iter().map(|(k, _)| Value::String((*k).clone())).collect())))
+            .into())
     }),
     pure("pm_json_length", -1, |a| {
         let doc = document(a[0], "json_length")?;
@@ -195,7 +198,14 @@ pub(super) fn quote(text: &str) -> String {
 fn document(arg: Arg<'_>, function: &str) -> Result<Value, SqlError> {
     let text = arg.text();
     serde_json::from_str(&text).map_err(|e| {
-        SqlError::new(3141, "22032", format!("Invalid JSON text in argument 1 to function {function}: \"Invalid value.\" at position {}.", e.column().saturating_sub(1)))
+        SqlError::new(
+            3141,
+            "22032",
+            format!(
+                "Invalid JSON text in argument 1 to function {function}: \"Invalid value.\" at position {}.",
+                e.column().saturating_sub(1)
+            ),
+        )
     })
 }
 
@@ -426,7 +436,10 @@ struct Path(Vec<Leg>);
 enum Leg {
     Member(String),
     /// From the front, or from the end (`last`, `last-1`).
-    Cell { index: usize, from_end: bool },
+    Cell {
+        index: usize,
+        from_end: bool,
+    },
     AnyMember,
     AnyCell,
     /// `**`

@@ -11,7 +11,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     pure("pm_dec_fit", 3, |a| {
         let (precision, scale) = (a[1].int(), scale(a[2]));
         let value = fit(decimal(a[0])?.rescale(scale))?;
-        Ok(if i64::from(value.integer_digits()) > precision - i64::from(scale) { nines(precision, scale, value.negative()) } else { value.to_string() }.into())
+        Ok(if i64::from(value.integer_digits()) > precision - i64::from(scale) {
+            nines(precision, scale, value.negative())
+        } else {
+            value.to_string()
+        }
+        .into())
     }),
     pure("pm_dec_add", 2, |a| binary(a, Decimal::add)),
     pure("pm_dec_sub", 2, |a| binary(a, Decimal::sub)),
@@ -33,7 +38,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     pure("pm_dec_floor", 1, |a| whole(decimal(a[0])?.floor())),
     pure("pm_dec_round", 3, |a| {
         let (value, places, kept) = (decimal(a[0])?, a[1].int(), scale(a[2]));
-        let rounded = if places >= 0 { value.rescale(u8::try_from(places).unwrap_or(30).min(value.scale())) } else { value.round_tens(tens(places)) };
+        let rounded =
+            if places >= 0 { value.rescale(u8::try_from(places).unwrap_or(30).min(value.scale())) } else { value.round_tens(tens(places)) };
         Ok(rounded.and_then(|r| r.rescale(kept)).map_or("0".to_owned(), |r| r.to_string()).into())
     }),
     pure("pm_dec_truncate", 3, |a| {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use pumasi_mysqlwire::SqlError;
 
-use super::{Answer, Arg, Function, Out, env, stable};
+use super::{Arg, Function, Out, env, stable};
 use crate::error;
 use crate::temporal::DateTime;
 
@@ -126,9 +126,7 @@ impl Env {
 pub(super) const FUNCTIONS: &[Function] = &[
     stable("pm_now", 1, |e, a| Ok(e.local_now().format(a[0].int() as u8).into())),
     env("pm_sysdate", 1, |e, a| Ok(e.local_now().format(a[0].int() as u8).into())),
-    stable("pm_utc_now", 1, |e, a| {
-        Ok(DateTime::from_micros_since_epoch(e.now_micros).unwrap_or_default().format(a[0].int() as u8).into())
-    }),
+    stable("pm_utc_now", 1, |e, a| Ok(DateTime::from_micros_since_epoch(e.now_micros).unwrap_or_default().format(a[0].int() as u8).into())),
     stable("pm_unix_timestamp", 0, |e, _| Ok((e.now_micros / 1_000_000).into())),
     stable("pm_unix_timestamp", 2, |e, a| {
         if a[0].null() {

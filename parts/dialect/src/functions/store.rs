@@ -30,10 +30,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
             None if a[0].null() => Ok(Out::Null),
             None => {
                 let _ = e;
-                Err(SqlError::new(3140, "22032", format!("Invalid JSON text: \"Invalid value.\" at position 0 in value for column '{}'.", a[1].text())))
+                Err(SqlError::new(
+                    3140,
+                    "22032",
+                    format!("Invalid JSON text: \"Invalid value.\" at position 0 in value for column '{}'.", a[1].text()),
+                ))
             }
         }
     }),
+    nulls("pm_not_null", 2, |a| if a[0].null() { Err(error::null_value(a[1].text())) } else { Ok(Out::of(a[0])) }),
     env("pm_no_default", 1, |_, a| Err(error::no_default(a[0].text()))),
     env("pm_warn_no_default", 2, |e, a| {
         e.warn(error::no_default(a[0].text()));
@@ -334,5 +339,36 @@ impl Out {
             Out::Real(x) => Out::Text(crate::text::double(x)),
             other => other,
         }
+    }
+}
+
+/// `value` as `column` stores it: what an INSERT of it would store. For defaults.
+pub fn store_value(e: &mut Env, column: &crate::catalogue::Column, value: Arg<'_>) -> Answer {
+    use crate::catalogue::Type;
+    let name = Arg::Text(&column.name);
+    let n = |n: i64| Arg::Int(n);
+    match &column.ty {
+        Type::Int { .. } => {
+            let (low, high) = column.ty.int_range().unwrap_or((i64::MIN, i64::MAX));
+            store_int(e, &[value, n(low), n(high), name])
+        }
+        Type::Bit(bits) => store_int(e, &[value, n(0), n((1i64 << bits) - 1), name]),
+        Type::Year => store_year(e, &[value, name]),
+        Type::Decimal { precision, scale, unsigned } => {
+            store_decimal(e, &[value, n(i64::from(*precision)), n(i64::from(*scale)), n(i64::from(*unsigned)), name])
+        }
+        Type::Float => store_double(e, &[value, name], true),
+        Type::Double => store_double(e, &[value, name], false),
+        Type::Char(chars) => store_chars(e, &[value, n(i64::from(*chars)), name], true),
+        Type::VarChar(chars) => store_chars(e, &[value, n(i64::from(*chars)), name], false),
+        Type::Date => store_datetime(e, &[value, name], None),
+        Type::DateTime(digits) | Type::Timestamp(digits) => {
+            let digits = *digits;
+            store_datetime(e, &[value, n(i64::from(digits)), name], Some(digits))
+        }
+        Type::Time(digits) => store_time(e, &[value, n(i64::from(*digits)), name]),
+        Type::Enum(values) => store_enum(e, &[value, Arg::Text(&values.join("\u{1}")), name]),
+        Type::Set(values) => store_set(e, &[value, Arg::Text(&values.join("\u{1}")), name]),
+        Type::Text(_) | Type::Json | Type::Binary(_) | Type::VarBinary(_) | Type::Blob(_) => Ok(Out::of(value)),
     }
 }

@@ -122,7 +122,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(text.replace(from.as_ref(), &to).into())
     }),
     pure("pm_reverse", 1, |a| Ok(a[0].text().chars().rev().collect::<String>().into())),
-    pure("pm_quote", 1, |a| Ok(format!("'{}'", a[0].text().replace('\\', "\\\\").replace('\'', "\\'").replace('\0', "\\0").replace('\u{1a}', "\\Z")).into())),
+    pure("pm_quote", 1, |a| {
+        Ok(format!("'{}'", a[0].text().replace('\\', "\\\\").replace('\'', "\\'").replace('\0', "\\0").replace('\u{1a}', "\\Z")).into())
+    }),
     pure("pm_soundex", 1, |a| Ok(soundex(&a[0].text()).into())),
     pure("pm_substring", 2, |a| Ok(substring(&a[0].text(), a[1].int(), i64::MAX).into())),
     pure("pm_substring", 3, |a| Ok(substring(&a[0].text(), a[1].int(), a[2].int()).into())),

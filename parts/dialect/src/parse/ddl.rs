@@ -95,23 +95,51 @@ pub enum ColumnPosition {
 
 #[derive(Clone, Debug)]
 pub enum AlterAction {
-    AddColumn { column: Box<ColumnDefinition>, position: ColumnPosition, if_not_exists: bool },
-    DropColumn { name: String, if_exists: bool },
+    AddColumn {
+        column: Box<ColumnDefinition>,
+        position: ColumnPosition,
+        if_not_exists: bool,
+    },
+    DropColumn {
+        name: String,
+        if_exists: bool,
+    },
     /// CHANGE old new-definition; MODIFY names the same column twice. `None`: stays where it is.
-    ChangeColumn { name: String, column: Box<ColumnDefinition>, position: Option<ColumnPosition> },
-    RenameColumn { from: String, to: String },
+    ChangeColumn {
+        name: String,
+        column: Box<ColumnDefinition>,
+        position: Option<ColumnPosition>,
+    },
+    RenameColumn {
+        from: String,
+        to: String,
+    },
     /// `None`: DROP DEFAULT.
-    SetDefault { column: String, default: Option<DefaultDefinition> },
-    AddKey { key: KeyDefinition, if_not_exists: bool },
+    SetDefault {
+        column: String,
+        default: Option<DefaultDefinition>,
+    },
+    AddKey {
+        key: KeyDefinition,
+        if_not_exists: bool,
+    },
     AddForeignKey(ForeignKeyDefinition),
     DropPrimaryKey,
-    DropKey { name: String, if_exists: bool },
+    DropKey {
+        name: String,
+        if_exists: bool,
+    },
     DropForeignKey(String),
-    RenameKey { from: String, to: String },
+    RenameKey {
+        from: String,
+        to: String,
+    },
     Rename(Name),
     Options(TableOptions),
     /// CONVERT TO CHARACTER SET x COLLATE y.
-    Convert { collation: String },
+    Convert {
+        collation: String,
+    },
 }
 
 impl Reader<'_> {
@@ -584,8 +612,8 @@ impl Reader<'_> {
             "JSON" => Type::Json,
             "ENUM" => Type::Enum(self.string_list()?),
             "SET" => Type::Set(self.string_list()?),
-            "GEOMETRY" | "POINT" | "LINESTRING" | "POLYGON" | "MULTIPOINT" | "MULTILINESTRING" | "MULTIPOLYGON" | "GEOMETRYCOLLECTION" | "INET6"
-            | "INET4" | "UUID" | "VECTOR" => return Err(SqlError::unsupported(format!("type {word}"))),
+            "GEOMETRY" | "POINT" | "LINESTRING" | "POLYGON" | "MULTIPOINT" | "MULTILINESTRING" | "MULTIPOLYGON" | "GEOMETRYCOLLECTION"
+            | "INET6" | "INET4" | "UUID" | "VECTOR" => return Err(SqlError::unsupported(format!("type {word}"))),
             _ => return Err(super::syntax_at(self.sql, at)),
         };
         self.number_attributes(ty).map(|ty| (ty, false))
@@ -693,8 +721,8 @@ impl Reader<'_> {
                     options.engine = Some(self.string().or_else(|_| self.identifier())?);
                 }
                 // How InnoDB would lay out its files: no meaning here, and none for results.
-                "ROW_FORMAT" | "KEY_BLOCK_SIZE" | "STATS_PERSISTENT" | "STATS_AUTO_RECALC" | "STATS_SAMPLE_PAGES" | "PACK_KEYS" | "CHECKSUM"
-                | "DELAY_KEY_WRITE" | "MAX_ROWS" | "MIN_ROWS" | "AVG_ROW_LENGTH" | "COMPRESSION" => {
+                "ROW_FORMAT" | "KEY_BLOCK_SIZE" | "STATS_PERSISTENT" | "STATS_AUTO_RECALC" | "STATS_SAMPLE_PAGES" | "PACK_KEYS"
+                | "CHECKSUM" | "DELAY_KEY_WRITE" | "MAX_ROWS" | "MIN_ROWS" | "AVG_ROW_LENGTH" | "COMPRESSION" => {
                     self.parser.advance_token();
                     let _ = self.token(&Token::Eq);
                     self.parser.advance_token();
@@ -788,7 +816,13 @@ impl Reader<'_> {
             AlterAction::Convert { collation: options.collation.ok_or_else(|| self.syntax_here())? }
         } else if self.words(&["ENABLE", "KEYS"]) || self.words(&["DISABLE", "KEYS"]) || self.word("FORCE") {
             return Ok(());
-        } else if self.at("ORDER") || self.at("DISCARD") || self.at("IMPORT") || self.at("EXCHANGE") || self.at("TRUNCATE") || self.at("COALESCE") {
+        } else if self.at("ORDER")
+            || self.at("DISCARD")
+            || self.at("IMPORT")
+            || self.at("EXCHANGE")
+            || self.at("TRUNCATE")
+            || self.at("COALESCE")
+        {
             return Err(SqlError::unsupported(format!("ALTER TABLE ... {}", self.peek_word(0).unwrap_or_default())));
         } else {
             let before = self.offset();

@@ -39,16 +39,39 @@ pub enum ShowFilter {
 #[derive(Clone, Debug)]
 pub enum Show {
     Databases(ShowFilter),
-    Tables { database: Option<String>, full: bool, filter: ShowFilter },
-    TableStatus { database: Option<String>, filter: ShowFilter },
-    Columns { table: Name, full: bool, filter: ShowFilter },
-    Index { table: Name, filter: ShowFilter },
+    Tables {
+        database: Option<String>,
+        full: bool,
+        filter: ShowFilter,
+    },
+    TableStatus {
+        database: Option<String>,
+        filter: ShowFilter,
+    },
+    Columns {
+        table: Name,
+        full: bool,
+        filter: ShowFilter,
+    },
+    Index {
+        table: Name,
+        filter: ShowFilter,
+    },
     CreateTable(Name),
     CreateView(Name),
-    CreateDatabase { name: String, if_not_exists: bool },
-    Variables { scope: Scope, filter: ShowFilter },
+    CreateDatabase {
+        name: String,
+        if_not_exists: bool,
+    },
+    Variables {
+        scope: Scope,
+        filter: ShowFilter,
+    },
     Status(ShowFilter),
-    Warnings { count: bool, errors_only: bool },
+    Warnings {
+        count: bool,
+        errors_only: bool,
+    },
     Engines,
     Collation(ShowFilter),
     CharacterSet(ShowFilter),
@@ -322,7 +345,9 @@ impl Reader<'_> {
             return Err(SqlError::unsupported("EXPLAIN FORMAT"));
         }
         let first = self.peek_word(0).unwrap_or_default();
-        if matches!(first.as_str(), "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "WITH") || self.parser.peek_token_ref().token == Token::LParen {
+        if matches!(first.as_str(), "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "WITH")
+            || self.parser.peek_token_ref().token == Token::LParen
+        {
             return Ok(Statement::Explain(Box::new(self.rows_statement()?)));
         }
         let table = self.name()?;

@@ -63,7 +63,9 @@ impl Translator<'_> {
             Type::Json => match &ex.ty {
                 Ty::Json => ex.sql.clone(),
                 Ty::Text(_) => format!("pm_store_json({}, {name})", ex.sql),
-                Ty::Bytes(_) => return Err(SqlError::new(3144, "22032", "Cannot create a JSON value from a string with CHARACTER SET 'binary'.")),
+                Ty::Bytes(_) => {
+                    return Err(SqlError::new(3144, "22032", "Cannot create a JSON value from a string with CHARACTER SET 'binary'."));
+                }
                 _ => self.to_json(ex),
             },
         };

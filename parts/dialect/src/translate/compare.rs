@@ -310,7 +310,13 @@ impl Translator<'_> {
         Ok(truth(format!("({not}({} AND {}))", from.with(">="), to.with("<="))))
     }
 
-    pub(super) fn like(&mut self, negated: bool, expr: &ast::Expr, pattern: &ast::Expr, escape: Option<&ast::Expr>) -> Result<Ex, SqlError> {
+    pub(super) fn like(
+        &mut self,
+        negated: bool,
+        expr: &ast::Expr,
+        pattern: &ast::Expr,
+        escape: Option<&ast::Expr>,
+    ) -> Result<Ex, SqlError> {
         let (a, b) = (self.expression(expr)?, self.expression(pattern)?);
         let escape = match escape {
             None => "'\\'".to_owned(),
@@ -328,7 +334,8 @@ impl Translator<'_> {
 
     pub(super) fn regexp(&mut self, negated: bool, expr: &ast::Expr, pattern: &ast::Expr) -> Result<Ex, SqlError> {
         let (a, b) = (self.expression(expr)?, self.expression(pattern)?);
-        let folds = !matches!(a.ty, Ty::Bytes(_)) && self.agree(&self.as_text(a.clone()), &self.as_text(b.clone()), "regexp")?.collating.folds();
+        let folds =
+            !matches!(a.ty, Ty::Bytes(_)) && self.agree(&self.as_text(a.clone()), &self.as_text(b.clone()), "regexp")?.collating.folds();
         let not = if negated { "NOT " } else { "" };
         Ok(truth(format!("({not}pm_regexp({}, {}, {}))", self.to_text(&a), self.to_text(&b), u8::from(folds))))
     }

@@ -98,7 +98,14 @@ impl Translator<'_> {
         Ok(format!("SELECT {row} FROM ({}){filter}", super::expression::renamed(&sql, out.len())))
     }
 
-    fn insert_row(&mut self, table: &Arc<Table>, columns: &[usize], exprs: &[&ast::Expr], ignore: bool, row: usize) -> Result<String, SqlError> {
+    fn insert_row(
+        &mut self,
+        table: &Arc<Table>,
+        columns: &[usize],
+        exprs: &[&ast::Expr],
+        ignore: bool,
+        row: usize,
+    ) -> Result<String, SqlError> {
         if exprs.len() != columns.len() {
             return Err(error::column_count_mismatch(row));
         }
@@ -133,7 +140,7 @@ impl Translator<'_> {
                 _ => self.keyed(table, column, stored),
             });
         }
-        Ok(self.keyed(table, column, stored))
+        Ok(self.keyed(table, column, not_null_rowid(table, column, stored)))
     }
 
     /// Values for all columns in the table's order, defaults filled in.
@@ -200,7 +207,7 @@ impl Translator<'_> {
                 self.default_value(table, &source, ignore)?
             } else {
                 let ex = self.expression(&assignment.value)?;
-                self.store(&column, &ex, ignore)?
+                not_null_rowid(table, &column, self.store(&column, &ex, ignore)?)
             };
             let value = self.keyed(table, &column, value);
             // Later assignments see this one.
@@ -229,7 +236,9 @@ impl Translator<'_> {
 
     /// The table qualifier (if any) and column that an assignment names.
     fn target_column(&self, assignment: &ast::Assignment) -> Result<(Option<String>, String), SqlError> {
-        let ast::AssignmentTarget::ColumnName(name) = &assignment.target else { return Err(SqlError::unsupported("assignment to a tuple")) };
+        let ast::AssignmentTarget::ColumnName(name) = &assignment.target else {
+            return Err(SqlError::unsupported("assignment to a tuple"));
+        };
         let mut parts = identifiers(name)?;
         let column = parts.pop().unwrap_or_default();
         Ok((parts.pop(), column))
@@ -370,7 +379,8 @@ impl Translator<'_> {
             Some(selection) => format!(" WHERE {}", self.condition(selection)?),
             None => String::new(),
         };
-        let rowid = || table.rowid_name().map(quote).ok_or_else(|| SqlError::unsupported("DELETE from a table whose columns hide the rowid"));
+        let rowid =
+            || table.rowid_name().map(quote).ok_or_else(|| SqlError::unsupported("DELETE from a table whose columns hide the rowid"));
         let storage = quote(&table.storage);
         let single = relations.len() == 1 && relations[0].joins.is_empty();
         let sql = if !single {
@@ -407,6 +417,13 @@ impl Translator<'_> {
 }
 
 // === helpers ===
+
+/// SQLite would make up a number for a NULL in its rowid; MySQL does so for AUTO_INCREMENT columns only.
+fn not_null_rowid(table: &Table, column: &Column, value: String) -> String {
+    let rowid = table.rowid_column().is_some_and(|c| c.name == column.name);
+    let literal = value.parse::<i64>().is_ok();
+    if rowid && !literal { format!("pm_not_null({value}, {})", super::scope::string(&column.name)) } else { value }
+}
 
 /// `DEFAULT` is `Some(None)`, `DEFAULT(column)` is `Some(Some(column))`.
 fn default_call(expr: &ast::Expr) -> Option<Option<String>> {

@@ -51,8 +51,12 @@ impl Translator<'_> {
             ast::Expr::Collate { expr, collation } => self.collate(expr, &collation.to_string()),
             ast::Expr::Function(function) => self.function(function),
             ast::Expr::Extract { field, expr, .. } => self.extract(&field.to_string(), expr),
-            ast::Expr::Ceil { expr, field: ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => self.call_ast("CEIL", &[expr]),
-            ast::Expr::Floor { expr, field: ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => self.call_ast("FLOOR", &[expr]),
+            ast::Expr::Ceil { expr, field: ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
+                self.call_ast("CEIL", &[expr])
+            }
+            ast::Expr::Floor { expr, field: ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime) } => {
+                self.call_ast("FLOOR", &[expr])
+            }
             ast::Expr::Position { expr, r#in } => self.call_ast("LOCATE", &[expr, r#in]),
             ast::Expr::Substring { expr, substring_from: Some(from), substring_for, .. } => match substring_for {
                 Some(len) => self.call_ast("SUBSTRING", &[expr, from, len]),
@@ -337,9 +341,13 @@ impl Translator<'_> {
             Op::Modulo if exact => done(format!("pm_dec_mod({}, {})", a.sql, b.sql), decimal(whole_a.max(whole_b), scale_a.max(scale_b))),
             Op::Modulo => done(format!("({} % {})", a.sql, b.sql), int),
             Op::Plus if exact => done(format!("pm_dec_add({}, {})", a.sql, b.sql), decimal(whole_a.max(whole_b) + 1, scale_a.max(scale_b))),
-            Op::Minus if exact => done(format!("pm_dec_sub({}, {})", a.sql, b.sql), decimal(whole_a.max(whole_b) + 1, scale_a.max(scale_b))),
+            Op::Minus if exact => {
+                done(format!("pm_dec_sub({}, {})", a.sql, b.sql), decimal(whole_a.max(whole_b) + 1, scale_a.max(scale_b)))
+            }
             Op::Multiply if exact => done(format!("pm_dec_mul({}, {})", a.sql, b.sql), decimal(whole_a + whole_b, scale_a + scale_b)),
-            Op::Minus if unsigned && !self.cx.settings.no_unsigned_subtraction => done(format!("pm_unsigned_sub({}, {})", a.sql, b.sql), int),
+            Op::Minus if unsigned && !self.cx.settings.no_unsigned_subtraction => {
+                done(format!("pm_unsigned_sub({}, {})", a.sql, b.sql), int)
+            }
             Op::Plus => done(format!("({} + {})", a.sql, b.sql), int),
             Op::Minus => done(format!("({} - {})", a.sql, b.sql), Ty::BIGINT),
             _ => done(format!("({} * {})", a.sql, b.sql), int),
@@ -470,11 +478,18 @@ impl Translator<'_> {
         Ok(match &e.ty {
             Ty::Null => e,
             ty if ty.numeric() => e,
-            Ty::Date => Ex { sql: format!("pm_temporal_number({})", e.sql), ty: Ty::Int { unsigned: false, bytes: 8, digits: 8 }, bare: false, ..e },
-            Ty::Time(0) => Ex { sql: format!("pm_time_number({})", e.sql), ty: Ty::Int { unsigned: false, bytes: 8, digits: 7 }, bare: false, ..e },
-            Ty::DateTime { digits: 0, .. } => {
-                Ex { sql: format!("pm_temporal_number({})", e.sql), ty: Ty::Int { unsigned: false, bytes: 8, digits: 14 }, bare: false, ..e }
+            Ty::Date => {
+                Ex { sql: format!("pm_temporal_number({})", e.sql), ty: Ty::Int { unsigned: false, bytes: 8, digits: 8 }, bare: false, ..e }
             }
+            Ty::Time(0) => {
+                Ex { sql: format!("pm_time_number({})", e.sql), ty: Ty::Int { unsigned: false, bytes: 8, digits: 7 }, bare: false, ..e }
+            }
+            Ty::DateTime { digits: 0, .. } => Ex {
+                sql: format!("pm_temporal_number({})", e.sql),
+                ty: Ty::Int { unsigned: false, bytes: 8, digits: 14 },
+                bare: false,
+                ..e
+            },
             Ty::Bytes(_) => match &e.literal {
                 Some(Literal::Bytes(bytes)) if bytes.len() <= 8 => {
                     let n = bytes.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
@@ -564,7 +579,11 @@ impl Translator<'_> {
         match &e.ty {
             Ty::Json | Ty::Null => e.sql.clone(),
             Ty::Int { .. } | Ty::Year | Ty::Bit(_) if e.ty == Ty::BOOL && e.literal.is_some() => {
-                if e.literal == Some(Literal::Int(0)) { "'false'".to_owned() } else { "'true'".to_owned() }
+                if e.literal == Some(Literal::Int(0)) {
+                    "'false'".to_owned()
+                } else {
+                    "'true'".to_owned()
+                }
             }
             ty if ty.integral() => format!("CAST({} AS TEXT)", e.sql),
             Ty::Decimal { .. } => e.sql.clone(),
@@ -651,7 +670,10 @@ impl Translator<'_> {
             Ty::Int { .. } | Ty::Year | Ty::Bit(_) if !unsigned || e.ty.unsigned() => e.sql.clone(),
             // Strings are cut at the first character that is no digit; numbers are rounded.
             Ty::Text(_) | Ty::Bytes(_) => format!("{name}({}, 1)", self.to_text(e)),
-            _ => format!("{name}({}, 0)", if e.ty.approximate() || matches!(e.ty, Ty::Decimal { .. }) { e.sql.clone() } else { self.to_int(e) }),
+            _ => format!(
+                "{name}({}, 0)",
+                if e.ty.approximate() || matches!(e.ty, Ty::Decimal { .. }) { e.sql.clone() } else { self.to_int(e) }
+            ),
         }
     }
 
@@ -692,7 +714,11 @@ impl Translator<'_> {
         let (sql, columns) = self.subquery(query)?;
         let [column] = columns.as_slice() else { return Err(error::operand_columns(1)) };
         // SQLite takes the first row of a scalar subquery; MySQL refuses a second one. A query that cannot have two is left alone.
-        let sql = if at_most_one_row(query) { format!("({sql})") } else { format!("(SELECT pm_one_row(c1, count(*)) FROM ({}) LIMIT 1)", renamed(&sql, 1)) };
+        let sql = if at_most_one_row(query) {
+            format!("({sql})")
+        } else {
+            format!("(SELECT pm_one_row(c1, count(*)) FROM ({}) LIMIT 1)", renamed(&sql, 1))
+        };
         Ok(Ex { nullable: true, coercibility: 2, ..Ex::new(sql, column.ty.clone()) }.collated(column.collation, 2))
     }
 }

@@ -248,10 +248,12 @@ impl Translator<'_> {
             return self.from_table(entry, &values);
         }
         match name {
-            "IF" | "IFNULL" | "NVL" | "COALESCE" | "NULLIF" | "GREATEST" | "LEAST" | "ISNULL" | "INTERVAL" | "FIELD" => self.choosing(name, values),
+            "IF" | "IFNULL" | "NVL" | "COALESCE" | "NULLIF" | "GREATEST" | "LEAST" | "ISNULL" | "INTERVAL" | "FIELD" => {
+                self.choosing(name, values)
+            }
             "ABS" | "CEIL" | "CEILING" | "FLOOR" | "ROUND" | "TRUNCATE" | "MOD" | "RAND" => self.numeric(name, values),
-            "CONCAT" | "CONCAT_WS" | "LOCATE" | "INSTR" | "POSITION" | "TRIM" | "STRCMP" | "CHAR" | "CHARSET" | "COLLATION" | "COERCIBILITY"
-            | "REGEXP_LIKE" | "REGEXP_REPLACE" | "REGEXP_INSTR" | "REGEXP_SUBSTR" => self.textual(name, values),
+            "CONCAT" | "CONCAT_WS" | "LOCATE" | "INSTR" | "POSITION" | "TRIM" | "STRCMP" | "CHAR" | "CHARSET" | "COLLATION"
+            | "COERCIBILITY" | "REGEXP_LIKE" | "REGEXP_REPLACE" | "REGEXP_INSTR" | "REGEXP_SUBSTR" => self.textual(name, values),
             "JSON_ARRAY" | "JSON_OBJECT" => self.json_build(name, &values),
             _ => self.session_function(name, values),
         }
@@ -266,7 +268,11 @@ impl Translator<'_> {
         let mut arguments = Vec::with_capacity(values.len());
         for (i, value) in values.iter().enumerate() {
             // JSON_SET and its kin alternate path and value.
-            let letter = if shape.last() == Some(&'v') && shape.len() == 3 && i >= 1 { shape[1 + (i - 1) % 2] } else { shape[i.min(shape.len() - 1)] };
+            let letter = if shape.last() == Some(&'v') && shape.len() == 3 && i >= 1 {
+                shape[1 + (i - 1) % 2]
+            } else {
+                shape[i.min(shape.len() - 1)]
+            };
             arguments.push(self.argument(letter, value));
         }
         let (ty, first) = (self.result_of(out, values.first()), values.first());
@@ -334,7 +340,14 @@ impl Translator<'_> {
             "NULLIF" if count == 2 => {
                 let test = self.compare(&values[0], &ast::BinaryOperator::Eq, &values[1])?;
                 let first = values.swap_remove(0);
-                Ok(Ex { sql: format!("iif({}, NULL, {})", test.sql, first.sql), nullable: true, literal: None, origin: None, bare: false, ..first })
+                Ok(Ex {
+                    sql: format!("iif({}, NULL, {})", test.sql, first.sql),
+                    nullable: true,
+                    literal: None,
+                    origin: None,
+                    bare: false,
+                    ..first
+                })
             }
             "ISNULL" if count == 1 => Ok(truth(format!("({} IS NULL)", values[0].sql)).not_null()),
             "GREATEST" | "LEAST" if count >= 2 => {
@@ -468,7 +481,9 @@ impl Translator<'_> {
                 }
                 text(format!("({})", if count == 1 { texts[0].clone() } else { texts.join(" || ") }), chars)
             }
-            "CONCAT_WS" if count >= 2 => text(format!("concat_ws({})", texts.join(", ")), chars.saturating_add(values[0].ty.chars() * count as u32)),
+            "CONCAT_WS" if count >= 2 => {
+                text(format!("concat_ws({})", texts.join(", ")), chars.saturating_add(values[0].ty.chars() * count as u32))
+            }
             "LOCATE" | "POSITION" if count == 2 => Ok(Ex::new(format!("pm_locate({}, {}, 1, {fold})", texts[0], texts[1]), Ty::BIGINT)),
             "LOCATE" if count == 3 => {
                 let from = self.to_int(&values[2]);
@@ -496,7 +511,9 @@ impl Translator<'_> {
             "REGEXP_REPLACE" if count == 3 => text(format!("pm_regexp_replace({}, {}, {}, {fold})", texts[0], texts[1], texts[2]), chars),
             "REGEXP_INSTR" if count == 2 => Ok(Ex::new(format!("pm_regexp_instr({}, {}, {fold})", texts[0], texts[1]), Ty::BIGINT)),
             "REGEXP_SUBSTR" if count == 2 => text(format!("pm_regexp_substr({}, {}, {fold})", texts[0], texts[1]), chars),
-            "REGEXP_LIKE" | "REGEXP_REPLACE" | "REGEXP_INSTR" | "REGEXP_SUBSTR" => Err(SqlError::unsupported(format!("{name}() with {count} arguments"))),
+            "REGEXP_LIKE" | "REGEXP_REPLACE" | "REGEXP_INSTR" | "REGEXP_SUBSTR" => {
+                Err(SqlError::unsupported(format!("{name}() with {count} arguments")))
+            }
             _ => Err(error::wrong_argument_count(name)),
         }
     }
@@ -644,7 +661,8 @@ impl Translator<'_> {
                     Some(Literal::Text(text)) => text.clone(),
                     _ => return Err(SqlError::unsupported("STR_TO_DATE with a computed format")),
                 };
-                let has = |letters: &str| format.char_indices().any(|(i, c)| i > 0 && letters.contains(c) && format.as_bytes()[i - 1] == b'%');
+                let has =
+                    |letters: &str| format.char_indices().any(|(i, c)| i > 0 && letters.contains(c) && format.as_bytes()[i - 1] == b'%');
                 let ty = match (has("YymcdeDMbWaj"), has("HkhIlisSfpTr")) {
                     (true, true) => Ty::DateTime { digits: if has("f") { 6 } else { 0 }, timestamp: false },
                     (false, true) => Ty::Time(if has("f") { 6 } else { 0 }),
@@ -674,9 +692,10 @@ impl Translator<'_> {
                 };
                 Ok(Ex::new(format!("pm_sec_to_time({}, {digits})", self.to_text(&values[0])), Ty::Time(digits)))
             }
-            "MAKETIME" if count == 3 => {
-                Ok(Ex::new(format!("pm_maketime({}, {}, {})", self.to_int(&values[0]), self.to_int(&values[1]), self.to_int(&values[2])), Ty::Time(0)))
-            }
+            "MAKETIME" if count == 3 => Ok(Ex::new(
+                format!("pm_maketime({}, {}, {})", self.to_int(&values[0]), self.to_int(&values[1]), self.to_int(&values[2])),
+                Ty::Time(0),
+            )),
             "ADDTIME" | "SUBTIME" if count == 2 => {
                 let sign = if name == "ADDTIME" { 1 } else { -1 };
                 let (a, b) = (self.to_text(&values[0]), self.to_text(&values[1]));
@@ -743,7 +762,9 @@ impl Translator<'_> {
     fn user_lock(&mut self, name: &str, values: &[Ex]) -> Result<Ex, SqlError> {
         self.impure("GET_LOCK() and its kin");
         match (name, values) {
-            ("GET_LOCK", [lock, timeout]) => Ok(Ex::new(format!("pm_get_lock({}, {})", self.to_text(lock), self.to_double(timeout)), Ty::INT)),
+            ("GET_LOCK", [lock, timeout]) => {
+                Ok(Ex::new(format!("pm_get_lock({}, {})", self.to_text(lock), self.to_double(timeout)), Ty::INT))
+            }
             ("RELEASE_LOCK" | "IS_FREE_LOCK" | "IS_USED_LOCK", [lock]) => {
                 Ok(Ex::new(format!("pm_{}({})", name.to_ascii_lowercase(), self.to_text(lock)), Ty::INT))
             }
@@ -854,18 +875,38 @@ impl Translator<'_> {
             ("ROW_NUMBER" | "RANK" | "DENSE_RANK", []) => Ok(Ex::new(format!("{}()", name.to_ascii_lowercase()), Ty::UNSIGNED).not_null()),
             ("PERCENT_RANK" | "CUME_DIST", []) => Ok(Ex::new(format!("{}()", name.to_ascii_lowercase()), Ty::Double).not_null()),
             ("NTILE", [n]) => Ok(Ex::new(format!("ntile({})", n.sql), Ty::UNSIGNED).not_null()),
-            ("FIRST_VALUE" | "LAST_VALUE", [v]) => {
-                Ok(Ex { sql: format!("{}({})", name.to_ascii_lowercase(), v.sql), nullable: true, literal: None, origin: None, bare: false, ..v.clone() })
-            }
-            ("NTH_VALUE", [v, n]) => {
-                Ok(Ex { sql: format!("nth_value({}, {})", v.sql, n.sql), nullable: true, literal: None, origin: None, bare: false, ..v.clone() })
-            }
-            ("LAG" | "LEAD", [v]) => {
-                Ok(Ex { sql: format!("{}({})", name.to_ascii_lowercase(), v.sql), nullable: true, literal: None, origin: None, bare: false, ..v.clone() })
-            }
-            ("LAG" | "LEAD", [v, n]) => {
-                Ok(Ex { sql: format!("{}({}, {})", name.to_ascii_lowercase(), v.sql, n.sql), nullable: true, literal: None, origin: None, bare: false, ..v.clone() })
-            }
+            ("FIRST_VALUE" | "LAST_VALUE", [v]) => Ok(Ex {
+                sql: format!("{}({})", name.to_ascii_lowercase(), v.sql),
+                nullable: true,
+                literal: None,
+                origin: None,
+                bare: false,
+                ..v.clone()
+            }),
+            ("NTH_VALUE", [v, n]) => Ok(Ex {
+                sql: format!("nth_value({}, {})", v.sql, n.sql),
+                nullable: true,
+                literal: None,
+                origin: None,
+                bare: false,
+                ..v.clone()
+            }),
+            ("LAG" | "LEAD", [v]) => Ok(Ex {
+                sql: format!("{}({})", name.to_ascii_lowercase(), v.sql),
+                nullable: true,
+                literal: None,
+                origin: None,
+                bare: false,
+                ..v.clone()
+            }),
+            ("LAG" | "LEAD", [v, n]) => Ok(Ex {
+                sql: format!("{}({}, {})", name.to_ascii_lowercase(), v.sql, n.sql),
+                nullable: true,
+                literal: None,
+                origin: None,
+                bare: false,
+                ..v.clone()
+            }),
             ("LAG" | "LEAD", [v, n, default]) => {
                 let (like, converted) = self.unify(vec![v.clone(), default.clone()])?;
                 let sql = format!("{}({}, {}, {})", name.to_ascii_lowercase(), converted[0], n.sql, converted[1]);
@@ -1061,14 +1102,53 @@ pub(super) fn aggregate_name(name: &str) -> bool {
 fn window_name(name: &str) -> bool {
     matches!(
         name,
-        "ROW_NUMBER" | "RANK" | "DENSE_RANK" | "PERCENT_RANK" | "CUME_DIST" | "NTILE" | "FIRST_VALUE" | "LAST_VALUE" | "NTH_VALUE" | "LAG" | "LEAD"
+        "ROW_NUMBER"
+            | "RANK"
+            | "DENSE_RANK"
+            | "PERCENT_RANK"
+            | "CUME_DIST"
+            | "NTILE"
+            | "FIRST_VALUE"
+            | "LAST_VALUE"
+            | "NTH_VALUE"
+            | "LAG"
+            | "LEAD"
     )
 }
 
 /// MySQL has these and this engine does not: 1235, not "does not exist".
 const KNOWN_ELSEWHERE: &[&str] = &[
-    "AES_DECRYPT", "AES_ENCRYPT", "COMPRESS", "UNCOMPRESS", "UNCOMPRESSED_LENGTH", "ENCRYPT", "EXPORT_SET", "EXTRACTVALUE", "UPDATEXML",
-    "GROUPING", "JSON_ARRAY_INSERT", "JSON_OVERLAPS", "JSON_SCHEMA_VALID", "JSON_STORAGE_SIZE", "JSON_TABLE", "JSON_VALUE", "LOAD_FILE",
-    "MASTER_POS_WAIT", "NAME_CONST", "PASSWORD", "ST_ASTEXT", "ST_GEOMFROMTEXT", "ST_DISTANCE", "POINT", "TIMESTAMP", "VALIDATE_PASSWORD_STRENGTH",
-    "WAIT_FOR_EXECUTED_GTID_SET", "SESSION_TRACK", "FORMAT_BYTES", "PS_THREAD_ID", "ROLES_GRAPHML", "CURRENT_ROLE", "ICU_VERSION",
+    "AES_DECRYPT",
+    "AES_ENCRYPT",
+    "COMPRESS",
+    "UNCOMPRESS",
+    "UNCOMPRESSED_LENGTH",
+    "ENCRYPT",
+    "EXPORT_SET",
+    "EXTRACTVALUE",
+    "UPDATEXML",
+    "GROUPING",
+    "JSON_ARRAY_INSERT",
+    "JSON_OVERLAPS",
+    "JSON_SCHEMA_VALID",
+    "JSON_STORAGE_SIZE",
+    "JSON_TABLE",
+    "JSON_VALUE",
+    "LOAD_FILE",
+    "MASTER_POS_WAIT",
+    "NAME_CONST",
+    "PASSWORD",
+    "ST_ASTEXT",
+    "ST_GEOMFROMTEXT",
+    "ST_DISTANCE",
+    "POINT",
+    "TIMESTAMP",
+    "VALIDATE_PASSWORD_STRENGTH",
+    "WAIT_FOR_EXECUTED_GTID_SET",
+    "SESSION_TRACK",
+    "FORMAT_BYTES",
+    "PS_THREAD_ID",
+    "ROLES_GRAPHML",
+    "CURRENT_ROLE",
+    "ICU_VERSION",
 ];

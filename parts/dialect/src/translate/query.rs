@@ -156,11 +156,18 @@ impl Translator<'_> {
         let mut converted = Vec::new();
         for (i, column) in columns.into_iter().enumerate() {
             let (like, sql) = self.unify(column)?;
-            out.push(OutColumn { name: format!("column_{i}"), ty: like.ty, collation: like.collation, nullable: like.nullable, origin: None });
+            out.push(OutColumn {
+                name: format!("column_{i}"),
+                ty: like.ty,
+                collation: like.collation,
+                nullable: like.nullable,
+                origin: None,
+            });
             converted.push(sql);
         }
-        let rows: Vec<String> =
-            (0..values.rows.len()).map(|r| format!("({})", converted.iter().map(|c| c[r].as_str()).collect::<Vec<_>>().join(", "))).collect();
+        let rows: Vec<String> = (0..values.rows.len())
+            .map(|r| format!("({})", converted.iter().map(|c| c[r].as_str()).collect::<Vec<_>>().join(", ")))
+            .collect();
         let order = self.order_by_columns(tail.order_by, &out)?;
         Ok(Block { sql: format!("SELECT * FROM (VALUES {}){order}", rows.join(", ")), columns: out })
     }
@@ -264,7 +271,9 @@ impl Translator<'_> {
     fn named_windows(&mut self, windows: &[ast::NamedWindowDefinition]) -> Result<String, SqlError> {
         let mut parts = Vec::new();
         for ast::NamedWindowDefinition(name, definition) in windows {
-            let ast::NamedWindowExpr::WindowSpec(spec) = definition else { return Err(SqlError::unsupported("window named after a window")) };
+            let ast::NamedWindowExpr::WindowSpec(spec) = definition else {
+                return Err(SqlError::unsupported("window named after a window"));
+            };
             parts.push(format!("{} AS {}", quote(&name.value), self.window_spec(spec)?));
         }
         Ok(if parts.is_empty() { String::new() } else { format!(" WINDOW {}", parts.join(", ")) })
@@ -547,9 +556,8 @@ impl Translator<'_> {
         };
         let mut tests = Vec::new();
         for name in names {
-            let find = |sources: &[Source]| {
-                sources.iter().enumerate().find_map(|(i, s)| s.column(&name).map(|c| (i, c, s.columns[c].ex.clone())))
-            };
+            let find =
+                |sources: &[Source]| sources.iter().enumerate().find_map(|(i, s)| s.column(&name).map(|c| (i, c, s.columns[c].ex.clone())));
             let scope = self.scopes.last().expect("FROM runs inside a scope");
             let merged = scope.merged.iter().find(|(n, _)| n.eq_ignore_ascii_case(&name)).map(|(_, e)| e.clone());
             let left = find(&scope.sources[first..before]).ok_or_else(|| error::unknown_column(&name, "from clause"))?;
@@ -609,7 +617,8 @@ impl Translator<'_> {
             .into_iter()
             .enumerate()
             .map(|(i, c)| {
-                let ex = Ex { nullable: c.nullable, origin: c.origin, ..Ex::new(format!("{relation}.c{}", i + 1), c.ty) }.collated(c.collation, 2);
+                let ex = Ex { nullable: c.nullable, origin: c.origin, ..Ex::new(format!("{relation}.c{}", i + 1), c.ty) }
+                    .collated(c.collation, 2);
                 SourceColumn { name: c.name, ex }
             })
             .collect();
@@ -617,7 +626,10 @@ impl Translator<'_> {
     }
 
     fn add_source(&mut self, source: Source) -> Result<(), SqlError> {
-        let taken = self.sources().iter().any(|s| s.alias.eq_ignore_ascii_case(&source.alias) && (s.database == source.database || s.alias != source.alias));
+        let taken = self
+            .sources()
+            .iter()
+            .any(|s| s.alias.eq_ignore_ascii_case(&source.alias) && (s.database == source.database || s.alias != source.alias));
         if taken {
             return Err(error::duplicate_alias(&source.alias));
         }
@@ -699,7 +711,11 @@ fn rename(mut columns: Vec<OutColumn>, names: &[String]) -> Result<Vec<OutColumn
         return Ok(columns);
     }
     if names.len() != columns.len() {
-        return Err(SqlError::new(1353, "HY000", "In definition of view, derived table or common table expression, SELECT list and column names list have different column counts"));
+        return Err(SqlError::new(
+            1353,
+            "HY000",
+            "In definition of view, derived table or common table expression, SELECT list and column names list have different column counts",
+        ));
     }
     for (column, name) in columns.iter_mut().zip(names) {
         column.name = name.clone();

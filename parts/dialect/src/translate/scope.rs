@@ -71,8 +71,11 @@ pub(super) struct Proposed {
 
 impl Source {
     pub fn of_table(table: &Arc<Table>, alias: &str, sql: &str, nullable: bool, utc: bool) -> Source {
-        let columns =
-            table.columns.iter().map(|c| SourceColumn { name: c.name.clone(), ex: column_ex(table, c, alias, sql, nullable, utc) }).collect();
+        let columns = table
+            .columns
+            .iter()
+            .map(|c| SourceColumn { name: c.name.clone(), ex: column_ex(table, c, alias, sql, nullable, utc) })
+            .collect();
         Source {
             alias: alias.to_owned(),
             database: Some(table.database.clone()),
@@ -207,7 +210,9 @@ impl Translator<'_> {
         let alias = proposed.alias.as_deref()?;
         let renamed = |name: &str| proposed.columns.iter().find(|(a, _)| a.eq_ignore_ascii_case(name)).map(|(_, column)| column.clone());
         let column = match parts {
-            [table, name] if table.eq_ignore_ascii_case(alias) => renamed(name).or_else(|| proposed.columns.is_empty().then(|| name.clone()))?,
+            [table, name] if table.eq_ignore_ascii_case(alias) => {
+                renamed(name).or_else(|| proposed.columns.is_empty().then(|| name.clone()))?
+            }
             [name] => renamed(name)?,
             _ => return None,
         };

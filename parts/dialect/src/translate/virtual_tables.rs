@@ -172,7 +172,13 @@ pub fn show(context: Context<'_>, show: &Show) -> Result<Translation, SqlError> 
             if context.catalogue.table(&database, &name).is_some() {
                 return Err(SqlError::new(1347, "HY000", format!("'{database}.{name}' is not VIEW")));
             }
-            translator.show("SHOW_CREATE", &[&database, &name], "View Create~View:t character_set_client collation_connection", &empty, None)
+            translator.show(
+                "SHOW_CREATE",
+                &[&database, &name],
+                "View Create~View:t character_set_client collation_connection",
+                &empty,
+                None,
+            )
         }
         Show::CreateDatabase { name, .. } => {
             let name = database(&Some(name.clone()))?;
@@ -203,8 +209,12 @@ pub fn show(context: Context<'_>, show: &Show) -> Result<Translation, SqlError> 
             translator.show("EMPTY", &[], columns, filter, None)
         }
         Show::Events(filter) => translator.show("EMPTY", &[], "Db Name Definer Time~zone Type Status", filter, None),
-        Show::Routines(filter) => translator.show("EMPTY", &[], "Db Name Type Definer Modified:d Created:d Security_type Comment", filter, None),
-        Show::MasterStatus => translator.show("EMPTY", &[], "File Position:i Binlog_Do_DB Binlog_Ignore_DB Executed_Gtid_Set", &empty, None),
+        Show::Routines(filter) => {
+            translator.show("EMPTY", &[], "Db Name Type Definer Modified:d Created:d Security_type Comment", filter, None)
+        }
+        Show::MasterStatus => {
+            translator.show("EMPTY", &[], "File Position:i Binlog_Do_DB Binlog_Ignore_DB Executed_Gtid_Set", &empty, None)
+        }
     }
 }
 
@@ -224,7 +234,14 @@ impl Translator<'_> {
         Ok((database, table.name.clone()))
     }
 
-    fn show(mut self, kind: &str, arguments: &[&str], columns: &str, filter: &ShowFilter, order: Option<usize>) -> Result<Translation, SqlError> {
+    fn show(
+        mut self,
+        kind: &str,
+        arguments: &[&str],
+        columns: &str,
+        filter: &ShowFilter,
+        order: Option<usize>,
+    ) -> Result<Translation, SqlError> {
         self.impure("SHOW");
         self.session_bound = true;
         let (sql, columns) = source(kind, arguments, columns);
