@@ -220,7 +220,9 @@ impl Lead {
                 Ok(page)
             }
             Err(reason) => {
-                self.land(Landing::Alone);
+                // A purge said that nobody is to have it; a write only that it is over for whoever comes now.
+                let overtaken = reason == Bypass::Overtaken && page.entry().is_some() && !self.pages.purged(&page);
+                self.land(if overtaken { Landing::Overtaken(page) } else { Landing::Alone });
                 Err(NotStored(reason))
             }
         }

@@ -11,6 +11,8 @@ use crate::{Page, lock};
 /// A fetch under way that others may wait for.
 pub(crate) struct Flight {
     pub name: Box<[u8]>,
+    /// Flights are numbered in the order in which they began.
+    pub number: u64,
     state: Mutex<State>,
 }
 
@@ -25,6 +27,9 @@ struct State {
 pub enum Landing {
     /// Stored: look it up. The page is here for whoever finds it evicted already.
     Page(Arc<Page>),
+    /// A write overtook it: not stored, and nothing for whoever asked after that write. For whoever asked before the fetch began
+    /// ([`Waiter::flight`]) it is what the origin would have answered, had it been asked directly.
+    Overtaken(Arc<Page>),
     /// Its answer is for one request only, or the fetch failed: look up again, this time not to wait.
     Alone,
 }
@@ -36,8 +41,8 @@ pub struct Waiter {
 }
 
 impl Flight {
-    pub fn new(name: Box<[u8]>) -> Arc<Flight> {
-        Arc::new(Flight { name, state: Mutex::new(State { landing: None, next: 0, waiting: Vec::new() }) })
+    pub fn new(name: Box<[u8]>, number: u64) -> Arc<Flight> {
+        Arc::new(Flight { name, number, state: Mutex::new(State { landing: None, next: 0, waiting: Vec::new() }) })
     }
 
     /// `None` if `max` wait already.
@@ -62,6 +67,11 @@ impl Flight {
 }
 
 impl Waiter {
+    /// The number of the fetch waited for; see [`Pages::flights_begun`](crate::Pages::flights_begun).
+    pub fn flight(&self) -> u64 {
+        self.flight.number
+    }
+
     /// Resolves when the fetch has ended. Cancel-safe.
     pub async fn landing(&mut self) -> Landing {
         Landed(self).await

@@ -30,7 +30,10 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{AcqRel, Relaxed},
+        },
     },
     time::Duration,
 };
@@ -98,6 +101,7 @@ pub struct Pages {
     /// A power of two of them.
     shards: Box<[Mutex<Shard>]>,
     marks: Marks,
+    flights: AtomicU64,
     /// Bytes of answers being collected; part of the budget.
     filling: AtomicU64,
     counters: Counters,
@@ -142,6 +146,7 @@ impl Pages {
             shards: (0..shards).map(|_| shard()).collect(),
             settings: ArcSwap::from_pointee(settings.fitted(room / shards)),
             marks,
+            flights: AtomicU64::new(0),
             filling: AtomicU64::new(0),
             counters: Counters::default(),
             freshness,
@@ -243,6 +248,12 @@ impl Pages {
         Lead::new(self.clone(), key.clone(), None, self.marks.sequence(), now_ms)
     }
 
+    /// How many fetches that others may wait for have begun. One with this number or a larger one begins after this call: what it reads is not
+    /// older than what the caller knows of. (An addition of nothing, so that the later fetch's own addition synchronizes with it.)
+    pub fn flights_begun(&self) -> u64 {
+        self.flights.fetch_add(0, AcqRel)
+    }
+
     /// What the store holds and has done.
     pub fn status(&self) -> pumasi_status::Store {
         let (mut entries, mut bytes) = (0, 0);
@@ -257,6 +268,10 @@ impl Pages {
     /// Purged, invalidated, or overtaken by a write.
     fn gone(&self, page: &Page) -> bool {
         self.marks.overtook(page.marks(), page.sequence) || page.overtaken(self.freshness.as_deref())
+    }
+
+    fn purged(&self, page: &Page) -> bool {
+        self.marks.overtook(page.marks(), page.sequence)
     }
 
     /// A lead with a flight others may wait for, or without one if `shared` is false; or the flight of whoever is first.
@@ -285,7 +300,7 @@ impl Pages {
     }
 
     fn depart(self: &Arc<Pages>, shard: &mut Shard, key: &Key, name: Box<[u8]>, now_ms: u64) -> Lead {
-        let flight = Flight::new(name.clone());
+        let flight = Flight::new(name.clone(), self.flights.fetch_add(1, AcqRel));
         shard.flights.insert(name, flight.clone());
         Lead::new(self.clone(), key.clone(), Some(flight), self.marks.sequence(), now_ms)
     }

@@ -6,7 +6,7 @@ use std::{
 
 use bytes::Bytes;
 use pumasi_freshness::{Entry, Freshness};
-use pumasi_httpcache::{Asked, Terms, date, validation};
+use pumasi_httpcache::{Asked, FieldLines, Terms, date, validation, vary};
 
 use crate::{
     field_lines,
@@ -83,6 +83,13 @@ impl Page {
     /// What an automatic page was made of; `None` for one that headers allow to keep.
     pub fn entry(&self) -> Option<&Entry> {
         self.entry.as_ref()
+    }
+
+    /// Whether it is the variant for a request with these fields (RFC 9111 §4.1).
+    pub fn answers<'a>(&self, fields: impl FieldLines<'a> + Clone) -> bool {
+        let mut selection = Vec::new();
+        vary::select(&self.vary, fields, &mut selection);
+        *self.selection == *selection
     }
 
     /// Whether it is time to make an automatic page again and compare. `true` once; the next time an hour later, unless a new page has come.

@@ -54,6 +54,11 @@ pub(crate) trait Downstream {
     fn send_shared(&mut self, data: Bytes);
     fn send_end(&mut self, trailers: &Fields);
 
+    /// Asked before each sending: the request may be held back for a while, because of what else is in flight at `upstream`.
+    fn poll_admitted(&mut self, _upstream: &Arc<Upstream>, _context: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
     /// The request is about to be sent to `upstream`; again if it is repeated elsewhere. For who must know where an answer came from.
     fn sending(&mut self, _upstream: &Arc<Upstream>) {}
 

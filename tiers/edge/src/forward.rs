@@ -168,6 +168,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
     }
 
     async fn exchange(&mut self, connection: &mut UpstreamConnection, lease: &mut Lease) -> Result<(), Fault> {
+        poll_fn(|context| self.down.poll_admitted(lease.upstream(), context)).await;
         self.down.sending(lease.upstream());
         let request = self.down.request();
         connection

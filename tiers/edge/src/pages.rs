@@ -24,7 +24,7 @@ use std::{
 use pumasi_config::{EvictionPolicy, PagesMode, PagesPlan};
 use pumasi_http1::{Fields, Known};
 use pumasi_httpcache::{Asked, Bypass, CacheStatus, Forward as Why, Grace, Rules};
-use pumasi_pagestore::{Content, Key, Lead, Lookup, Page, Policy, Settings, Told, Waiter};
+use pumasi_pagestore::{Content, Key, Landing, Lead, Lookup, Page, Policy, Settings, Told, Waiter};
 
 use crate::{
     answers::{Trouble, reason},
@@ -35,8 +35,8 @@ use crate::{
     routes::{Route, Snapshot},
 };
 pub use automatic::Difference;
-use automatic::Follow;
 pub(crate) use automatic::Habits;
+use automatic::{Follow, Role};
 use background::Background;
 use tee::{Tee, Took, Watch};
 
@@ -58,6 +58,8 @@ impl Visit<'_> {
         let pages = self.core.shared.pages.clone();
         let key = key_of(self.core, down);
         let mut waited = false;
+        // When the first wait began, in flights.
+        let mut boarded = None;
         for _ in 0..LOOKUPS_MAX {
             let now = now_ms();
             let head = down.request();
@@ -95,8 +97,20 @@ impl Visit<'_> {
                 }
                 Lookup::Wait(waiter) => {
                     waited = true;
-                    if !self.wait(waiter, down).await {
-                        break;
+                    let begun = *boarded.get_or_insert_with(|| pages.flights_begun());
+                    let after_us = waiter.flight() >= begun;
+                    match self.wait(waiter, down).await {
+                        None => break,
+                        // A write overtook it, after we had asked: so it is what we would have been answered ourselves.
+                        Some(Landing::Overtaken(page) | Landing::Page(page))
+                            if after_us && !personal && page.answers(down.request().fields.iter()) =>
+                        {
+                            self.outcome = "coalesced";
+                            self.route.pages_counters.misses.fetch_add(1, Relaxed);
+                            self.send(&page, COALESCED, down);
+                            return Ok(());
+                        }
+                        Some(_) => {}
                     }
                 }
                 Lookup::Miss { lead, why } => return self.fetch(lead, why, down).await,
@@ -191,8 +205,15 @@ impl Visit<'_> {
         let freshness = self.core.shared.pages.freshness()?;
         let plain = asked.method == pumasi_httpcache::Method::Get && asked.bypass().is_none() && !head.upgrade;
         let storable = plain && asked.range.is_none() && !automatic::personal(head, self.snapshot);
+        let role = if storable {
+            Role::Storing
+        } else if asked.method.changes() {
+            Role::Changing
+        } else {
+            Role::Beside
+        };
         let kind = automatic::kind_of(&self.route.name, asked.method, head.path_and_query());
-        Some(Follow::new(freshness, kind, storable, compared))
+        Some(Follow::new(freshness, kind, role, compared))
     }
 
     /// Sends the request on without a look at the store, and watches whether its success makes stored pages wrong.
@@ -201,7 +222,7 @@ impl Visit<'_> {
         self.route.pages_counters.bypassed(reason);
         let pages = self.core.shared.pages.clone();
         let follow = self.follow(down, None);
-        let mut watch = Watch::new(down, pages, key.clone(), reason, follow);
+        let mut watch = Watch::new(down, pages, key.clone(), reason, follow, &self.core.shared.habits);
         let forwarded = self.forward(&mut watch, None).await;
         finish(forwarded, down)
     }
@@ -214,17 +235,17 @@ impl Visit<'_> {
         forwarded
     }
 
-    /// Waits for another request's fetch, at most as long as the configuration says; `false` past that.
-    async fn wait<D: Downstream>(&self, mut waiter: Waiter, down: &D) -> bool {
+    /// Waits for another request's fetch, at most as long as the configuration says; `None` past that.
+    async fn wait<D: Downstream>(&self, mut waiter: Waiter, down: &D) -> Option<Landing> {
         let timer = down.timer();
         timer.arm(self.core.shared.pages.settings().wait_max);
         let mut landing = pin!(waiter.landing());
         let landed = poll_fn(|context| {
-            if landing.as_mut().poll(context).is_ready() {
-                return Poll::Ready(true);
+            if let Poll::Ready(landing) = landing.as_mut().poll(context) {
+                return Poll::Ready(Some(landing));
             }
             timer.watch(context);
-            if timer.fired() { Poll::Ready(false) } else { Poll::Pending }
+            if timer.fired() { Poll::Ready(None) } else { Poll::Pending }
         })
         .await;
         timer.disarm();

@@ -9,17 +9,19 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
-use pumasi_balance::Upstream;
+use pumasi_balance::{Upstream, UpstreamId};
 use pumasi_freshness::{Entry, Freshness, Refusal, Window};
 use pumasi_http1::{Known, RequestHead};
 use pumasi_httpcache::{Answered, Bypass, Method};
 use pumasi_pagestore::{Fill, NotStored, Page, field_lines};
 use tracing::warn;
 
-use crate::routes::Snapshot;
+use crate::{routes::Snapshot, timer::Timer};
 
 /// Comparisons without a difference before answers of a kind are given to others.
 const EQUAL_MIN: u32 = 2;
@@ -35,6 +37,10 @@ const KEPT_MAX: usize = 16 * 1024;
 
 /// Differences kept for the console.
 const DIFFERENCES_MAX: usize = 16;
+
+/// How long a request is held back at most because of others at its worker: longer than most pages take to make, shorter than anybody notices. It also
+/// ends the wait of two requests for each other (a page whose making asks the same worker for something).
+const ADMISSION_MAX: Duration = Duration::from_millis(100);
 
 /// The first comparison beside use; each that finds no difference doubles the time to the next, up to the last.
 const RECHECK_FIRST_MS: u64 = 1_000;
@@ -64,17 +70,48 @@ pub(super) struct Follow {
     window: Option<Window>,
     /// Sent more than once: what the first did is not known.
     repeated: bool,
-    /// Its answer may be stored at all.
-    storable: bool,
+    role: Role,
+    /// Its place at the worker it is sent to.
+    place: Option<Place>,
+    waiting: Option<Waiting>,
     /// Made again beside its use: the page that is to be equal.
     compared: Option<Arc<Page>>,
 }
 
 impl Follow {
-    /// `storable`: a plain GET that does not say who asks. Others are followed too, because what they write and read counts for all
-    /// requests that are in flight at their worker.
-    pub fn new(freshness: &Arc<Freshness>, kind: String, storable: bool, compared: Option<Arc<Page>>) -> Follow {
-        Follow { freshness: freshness.clone(), kind, window: None, repeated: false, storable, compared }
+    pub fn new(freshness: &Arc<Freshness>, kind: String, role: Role, compared: Option<Arc<Page>>) -> Follow {
+        Follow { freshness: freshness.clone(), kind, window: None, repeated: false, role, place: None, waiting: None, compared }
+    }
+
+    /// Waits until the request may go to `upstream`: see [`Gate`].
+    pub fn poll_admitted(&mut self, habits: &Habits, upstream: &Upstream, timer: &Timer, context: &mut Context<'_>) -> Poll<()> {
+        if upstream.witness.is_none() || self.role == Role::Beside {
+            return Poll::Ready(());
+        }
+        self.place = None;
+        let waiting = match &mut self.waiting {
+            Some(waiting) => waiting,
+            None => {
+                let gate = habits.gate(upstream.id());
+                if let Some(place) = gate.enter(self.role) {
+                    self.place = Some(place);
+                    return Poll::Ready(());
+                }
+                timer.arm(ADMISSION_MAX);
+                self.waiting.insert(gate.wait(self.role))
+            }
+        };
+        timer.watch(context);
+        let place = match waiting.poll(context) {
+            Poll::Ready(place) => place,
+            // Waited long enough: it goes, and what is being made meanwhile will not be stored.
+            Poll::Pending if timer.fired() => waiting.gate.force(self.role),
+            Poll::Pending => return Poll::Pending,
+        };
+        timer.disarm();
+        self.waiting = None;
+        self.place = Some(place);
+        Poll::Ready(())
     }
 
     /// Before the first byte of the request is sent.
@@ -89,7 +126,7 @@ impl Follow {
         let dated = says.max_age != pumasi_httpcache::directives::Delta::Absent
             || says.s_maxage != pumasi_httpcache::directives::Delta::Absent
             || answered.expires.is_some();
-        self.storable
+        self.role == Role::Storing
             && self.window.is_some()
             && matches!(answered.status, 200 | 301 | 308 | 404 | 410)
             && !(dated || says.no_store || says.private || answered.set_cookie || answered.vary_all)
@@ -106,7 +143,8 @@ impl Follow {
         match habits.judge(&self.kind, &fill, &entry, self.compared.as_deref(), &self.freshness, now_ms) {
             Verdict::Trusted { recheck_ms } => fill.finish_automatic(entry, recheck_ms, now_ms).map(drop),
             Verdict::NotYet => Err(fill.refuse(Bypass::Probation, now_ms)),
-            Verdict::Overtaken => Err(fill.refuse(Bypass::Overtaken, now_ms)),
+            // The store finds the same, and gives it to those who had asked before it was begun.
+            Verdict::Overtaken => fill.finish_automatic(entry, now_ms, now_ms).map(drop),
             Verdict::Barred => Err(fill.refuse(Bypass::Demoted, now_ms)),
         }
     }
@@ -121,12 +159,130 @@ fn reason_of(refusal: Refusal) -> Bypass {
     }
 }
 
+// === who is in flight at a worker ===
+
+/// A worker's statements count for all its requests in flight, so one that writes keeps every page out that is being made beside it: with one write
+/// in ten requests hardly any would be stored. So at one worker pages being made to be stored and requests that may change something (POST and
+/// the like) take turns: many of one kind at a time, and the other waits, at most [`ADMISSION_MAX`]. Other workers are not concerned.
+#[derive(Default)]
+pub(super) struct Gate {
+    state: Mutex<Turns>,
+}
+
+#[derive(Default)]
+struct Turns {
+    storing: usize,
+    changing: usize,
+    /// Requests that change something and wait for their turn: nobody else begins to make a page before them.
+    changing_waits: usize,
+    wakers: Vec<Waker>,
+}
+
+/// What a request is, as far as it concerns others at its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A plain GET that does not say who asks: its answer may be stored.
+    Storing,
+    /// By its method it may change something.
+    Changing,
+    /// Anything else. It is followed too, because what it reads and writes counts for all that are in flight.
+    Beside,
+}
+
+/// A request in flight. Dropping it lets others go.
+pub(super) struct Place {
+    gate: Arc<Gate>,
+    role: Role,
+}
+
+/// A request that waits for its turn.
+struct Waiting {
+    gate: Arc<Gate>,
+    role: Role,
+}
+
+impl Gate {
+    fn enter(self: &Arc<Gate>, role: Role) -> Option<Place> {
+        let mut turns = self.lock();
+        if !turns.admits(role) {
+            return None;
+        }
+        turns.count(role, 1);
+        Some(Place { gate: self.clone(), role })
+    }
+
+    fn wait(self: &Arc<Gate>, role: Role) -> Waiting {
+        self.lock().changing_waits += usize::from(role == Role::Changing);
+        Waiting { gate: self.clone(), role }
+    }
+
+    fn force(self: &Arc<Gate>, role: Role) -> Place {
+        self.lock().count(role, 1);
+        Place { gate: self.clone(), role }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Turns> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turns {
+    fn admits(&self, role: Role) -> bool {
+        match role {
+            Role::Storing => self.changing == 0 && self.changing_waits == 0,
+            Role::Changing => self.storing == 0,
+            Role::Beside => true,
+        }
+    }
+
+    fn count(&mut self, role: Role, by: isize) {
+        let count = if role == Role::Storing { &mut self.storing } else { &mut self.changing };
+        *count = count.saturating_add_signed(by);
+    }
+
+    fn wake(&mut self) {
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+}
+
+impl Waiting {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Place> {
+        let mut turns = self.gate.lock();
+        // One's own wait does not count against one.
+        if turns.admits(self.role) {
+            turns.count(self.role, 1);
+            return Poll::Ready(Place { gate: self.gate.clone(), role: self.role });
+        }
+        if !turns.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            turns.wakers.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut turns = self.gate.lock();
+        turns.changing_waits -= usize::from(self.role == Role::Changing);
+        turns.wake();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut turns = self.gate.lock();
+        turns.count(self.role, -1);
+        turns.wake();
+    }
+}
+
 // === what is known of kinds ===
 
-/// What is known of each kind of target.
+/// What is known of each kind of target, and who is in flight at which worker.
 #[derive(Default)]
 pub(crate) struct Habits {
     known: Mutex<Learnt>,
+    gates: Mutex<HashMap<UpstreamId, Weak<Gate>>>,
 }
 
 #[derive(Default)]
@@ -184,6 +340,18 @@ impl Habits {
         self.lock().differences.iter().cloned().collect()
     }
 
+    /// The gate of one worker; it lasts as long as somebody is in flight or waits.
+    fn gate(&self, upstream: UpstreamId) -> Arc<Gate> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(gate) = gates.get(&upstream).and_then(Weak::upgrade) {
+            return gate;
+        }
+        gates.retain(|_, gate| gate.strong_count() > 0);
+        let gate = Arc::new(Gate::default());
+        gates.insert(upstream, Arc::downgrade(&gate));
+        gate
+    }
+
     fn judge(&self, kind: &str, fill: &Fill, entry: &Entry, compared: Option<&Page>, freshness: &Freshness, now_ms: u64) -> Verdict {
         let print = Print::of(fill.status(), fill.body());
         let variant = fill.variant();
@@ -195,7 +363,7 @@ impl Habits {
         }
         // Comparing proves something only if both answers are of the same state: the older still holds, and so does this one.
         if !entry.usable(freshness) {
-            return Verdict::Overtaken;
+            return if habit.equal >= EQUAL_MIN { Verdict::Overtaken } else { Verdict::NotYet };
         }
         let before = match compared {
             Some(page) => {

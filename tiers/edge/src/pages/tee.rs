@@ -72,6 +72,13 @@ macro_rules! passes_on {
             self.down.trailers()
         }
 
+        fn poll_admitted(&mut self, upstream: &Arc<Upstream>, context: &mut Context<'_>) -> Poll<()> {
+            match &mut self.follow {
+                Some(follow) => follow.poll_admitted(self.habits, upstream, self.down.timer(), context),
+                None => Poll::Ready(()),
+            }
+        }
+
         fn sending(&mut self, upstream: &Arc<Upstream>) {
             if let Some(follow) = &mut self.follow {
                 follow.sending(upstream);
@@ -289,11 +296,12 @@ pub(crate) struct Watch<'d, D> {
     fill: Option<Fill>,
     /// On automatic routes: what the request writes and reads counts for all that are in flight at its worker.
     follow: Option<Follow>,
+    habits: &'d Habits,
 }
 
 impl<'d, D: Downstream> Watch<'d, D> {
-    pub fn new(down: &'d mut D, pages: Arc<Pages>, key: Key, reason: Bypass, follow: Option<Follow>) -> Watch<'d, D> {
-        Watch { down, pages, key, reason, fill: None, follow }
+    pub fn new(down: &'d mut D, pages: Arc<Pages>, key: Key, reason: Bypass, follow: Option<Follow>, habits: &'d Habits) -> Watch<'d, D> {
+        Watch { down, pages, key, reason, fill: None, follow, habits }
     }
 
     /// RFC 9111 §4.4.
