@@ -10,15 +10,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, bail, ensure};
-use pumasi_config::{EnginePlan, Hole, SqlPlan};
+use anyhow::{Context, anyhow, ensure};
+use pumasi_config::{EnginePlan, Hole, Plan, ResultsMode, SqlPlan};
 use pumasi_freshness::{Freshness, Witness};
 use pumasi_sql::{
+    embedded::{Embedded, Options},
     engine::Engine,
     front::{Listener, Server, Settings},
     proxy::{Proxy, Target},
+    results::{Observer, Results},
 };
 use pumasi_web::{Binding, Resources};
+
+use crate::reload;
 
 /// How long connections may finish the statement they are at when a database stops. The workers are gone by then, so what is
 /// left are people's own clients.
@@ -27,9 +31,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The running databases.
 pub struct Databases {
     running: Mutex<BTreeMap<String, Database>>,
-    state: PathBuf,
-    /// What the databases write, as the stores of pages and results ask it.
-    freshness: Arc<Freshness>,
+    surroundings: Surroundings,
 }
 
 struct Database {
@@ -84,9 +86,11 @@ impl Tier for Proxy {
 
 impl Databases {
     /// Opens and serves every database. Errors: a file that cannot be opened, an address that cannot be had.
-    pub fn start(plans: &BTreeMap<String, SqlPlan>, state: &Path) -> anyhow::Result<Databases> {
-        let databases = Databases { state: state.to_owned(), running: Mutex::default(), freshness: Arc::new(Freshness::new()) };
-        databases.add(plans)?;
+    pub fn start(plan: &Plan, state: &Path) -> anyhow::Result<Databases> {
+        let pages_automatic = reload::pages_automatic(plan);
+        let surroundings = Surroundings { state: state.to_owned(), freshness: Arc::new(Freshness::new()), pages_automatic };
+        let databases = Databases { running: Mutex::default(), surroundings };
+        databases.add(&plan.sql)?;
         Ok(databases)
     }
 
@@ -102,7 +106,7 @@ impl Databases {
                 Some(running) if running.listens_on(plan.listen) => {}
                 Some(running) => running.listeners.push((plan.listen, listen(&*running.server)?)),
                 None => {
-                    let server = open(plan, &self.state).with_context(|| format!("sql.{}", plan.name))?;
+                    let server = open(plan, &self.surroundings).with_context(|| format!("sql.{}", plan.name))?;
                     let listener = listen(&*server)?;
                     opened.insert(plan.name.clone(), Database { server, listeners: vec![(plan.listen, listener)] });
                 }
@@ -131,7 +135,7 @@ impl Databases {
 
     /// What is known of writes; the edge's pages are checked against it.
     pub fn freshness(&self) -> Option<Arc<Freshness>> {
-        Some(self.freshness.clone())
+        Some(self.surroundings.freshness.clone())
     }
 
     /// Closes a second of the rates that `status` shows.
@@ -175,10 +179,31 @@ impl Database {
     }
 }
 
-fn open(plan: &SqlPlan, _state: &Path) -> anyhow::Result<Box<dyn Tier>> {
+/// What is needed to open a database besides its plan.
+#[derive(Clone)]
+struct Surroundings {
+    state: PathBuf,
+    /// What the databases write, as the stores of pages and results ask it.
+    freshness: Arc<Freshness>,
+    /// Some route keeps pages until a write changes a row they were made of: then it must be known what statements read.
+    pages_automatic: bool,
+}
+
+fn open(plan: &SqlPlan, surroundings: &Surroundings) -> anyhow::Result<Box<dyn Tier>> {
     let settings = |engine| Settings { name: plan.name.clone(), engine, connections_max: plan.connections_max, users: plan.users.clone() };
     match &plan.engine {
-        EnginePlan::Embedded { .. } => bail!("this version has no embedded engine yet"),
+        EnginePlan::Embedded { file } => {
+            let Surroundings { state, freshness, pages_automatic } = surroundings;
+            let options = Options { observer: Arc::new(Observer::new(freshness.clone())), ..Options::new(state.join(file)) };
+            let engine = Embedded::open(options).map_err(|error| anyhow!("{}", error.message))?;
+            let results = match plan.results {
+                ResultsMode::Automatic => Some(Results::new(freshness.clone(), plan.results_bytes)),
+                // Nothing is kept, but what pages were made of is still told.
+                ResultsMode::Off if *pages_automatic => Some(Results::new(freshness.clone(), 0)),
+                ResultsMode::Off => None,
+            };
+            Ok(Box::new(Server::with_results(engine, settings(format!("embedded:{}", file.display())), results)))
+        }
         EnginePlan::Servers { primary, replicas } => {
             ensure!(replicas.is_empty(), "replicas: this version reads from the primary only. Remove the replicas to run with one server");
             let target = Target::parse(primary)?;

@@ -1,6 +1,6 @@
 //! What differs between the plan that runs and the one that shall run.
 
-use pumasi_config::Plan;
+use pumasi_config::{PagesMode, Plan};
 
 /// Keys that a reload cannot change, of those that differ.
 pub fn needs_restart(now: &Plan, then: &Plan) -> Vec<String> {
@@ -13,6 +13,8 @@ pub fn needs_restart(now: &Plan, then: &Plan) -> Vec<String> {
     differs("state", now.state != then.state);
     differs("log.json", now.log.json != then.log.json);
     differs("console.listen", now.console != then.console);
+    // Databases are opened with or without what tells of their reads.
+    differs("edge.route.pages to or from \"automatic\"", !now.sql.is_empty() && pages_automatic(now) != pages_automatic(then));
     for (name, sql) in &now.sql {
         if let Some(new) = then.sql.get(name) {
             differs(&format!("sql.{name}.engine"), sql.engine != new.engine);
@@ -22,6 +24,11 @@ pub fn needs_restart(now: &Plan, then: &Plan) -> Vec<String> {
         }
     }
     keys
+}
+
+/// Whether some route keeps pages until a write changes a row they were made of.
+pub fn pages_automatic(plan: &Plan) -> bool {
+    plan.edge.routes.iter().any(|route| route.pages == PagesMode::Automatic)
 }
 
 /// The parts that differ, in words for the operator; empty if nothing does.

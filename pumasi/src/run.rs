@@ -82,7 +82,7 @@ pub fn run(configuration: Configuration, occasion: &dyn Occasion) -> Result<(), 
     let (wishes, wished) = mpsc::channel();
     stop::listen(wishes).context("cannot listen for signals")?;
     let plan = loaded.plan.clone();
-    let databases = Arc::new(Databases::start(&plan.sql, &state.path)?);
+    let databases = Arc::new(Databases::start(&plan, &state.path)?);
     occasion.prepare(&databases)?;
     let house = Arc::new(House::start(configuration, &source, loaded, databases, logging, diary)?);
     let console = match &plan.console {
