@@ -51,7 +51,7 @@ fn text(program: &Path) -> String {
     format!(
         r#"[[edge.route]]
 pool = "app"
-pages = "{PAGES}"
+pages = "automatic"
 
 [pool.app]
 command = [{program}, "askhy"]
@@ -62,14 +62,10 @@ env = {{ DATABASE_HOST = "${{sql.main.host}}", DATABASE_PORT = "${{sql.main.port
 [sql.main]
 listen = "127.0.0.1:0"
 engine = "embedded:{FILE}"
-results = "{RESULTS}"
+results = "automatic"
 "#
     )
 }
-
-/// What the demo shows of caching: as much as there is.
-const PAGES: &str = "off";
-const RESULTS: &str = "off";
 
 struct Demo {
     fresh: bool,
