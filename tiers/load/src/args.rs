@@ -1,6 +1,6 @@
 //! The command line of `pumasi load`.
 
-use crate::{quantity, scenario::Overrides, slo::Objective};
+use crate::{plan::Trust, quantity, scenario::Overrides, slo::Objective};
 use clap::{Args, Subcommand};
 use std::{path::PathBuf, time::Duration};
 
@@ -81,6 +81,12 @@ pub struct RunArgs {
     /// An answer that takes longer is an error [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
     pub timeout: Option<Duration>,
+    /// Trust the certificates of this file (PEM) instead of the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Trust any certificate
+    #[arg(long)]
+    pub insecure: bool,
     /// Of the dice in scenarios; the same seed makes the same requests
     #[arg(long)]
     pub seed: Option<u64>,
@@ -121,6 +127,21 @@ pub struct ValidateArgs {
     /// The target, instead of the scenario file's
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
+    /// Trust the certificates of this file (PEM) instead of the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
+    /// Trust any certificate
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+/// Whose certificates two flags say to trust.
+pub fn trust(insecure: bool, ca: Option<&PathBuf>) -> Trust {
+    match ca {
+        _ if insecure => Trust::Anybody,
+        Some(path) => Trust::File(path.clone()),
+        None => Trust::System,
+    }
 }
 
 #[derive(Args, Clone, Debug)]
@@ -170,6 +191,7 @@ impl RunArgs {
     pub fn overrides(&self) -> Overrides {
         Overrides {
             target: None,
+            trust: trust(self.insecure, self.ca.as_ref()),
             rate: self.rate,
             vusers: self.vusers,
             lasts: self.lasts,

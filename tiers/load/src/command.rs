@@ -1,7 +1,7 @@
 //! `pumasi load`: from the command line to an exit code.
 
 use crate::{
-    args::{LoadArgs, LoadVerb, RunArgs},
+    args::{self, LoadArgs, LoadVerb, RunArgs},
     exchange::Client,
     kept::{Kept, KeptError},
     plan::{Plan, Target},
@@ -82,7 +82,11 @@ fn dispatch(args: &LoadArgs) -> Result<u8, LoadError> {
     match &args.verb {
         None => load(&args.run, args.json, &kept),
         Some(LoadVerb::Validate(validate)) => {
-            let plan = compile(&validate.what, validate.target.as_deref(), None, None, &Overrides::default())?;
+            let plan = {
+                let trust = args::trust(validate.insecure, validate.ca.as_ref());
+                let overrides = Overrides { trust, ..Overrides::default() };
+                compile(&validate.what, validate.target.as_deref(), None, None, &overrides)?
+            };
             let good = validate::validate(&plan, &mut io::stdout(), style).map_err(LoadError::Output)?;
             Ok(if good { exit::OK } else { exit::FAILURE })
         }
@@ -171,7 +175,7 @@ fn compile(what: &str, target: Option<&str>, method: Option<&str>, body: Option<
     let path = Path::new(what);
     let text = fs::read_to_string(path).map_err(|source| LoadError::File { path: path.to_path_buf(), source })?;
     let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let target = target.map(Target::resolve).transpose().map_err(LoadError::Usage)?;
+    let target = target.map(|url| Target::resolve(url, &overrides.trust)).transpose().map_err(LoadError::Usage)?;
     let overrides = Overrides { target, ..overrides.clone() };
     scenario::compile(&Source { name: what.to_string(), text, directory }, &overrides).map_err(LoadError::Scenario)
 }

@@ -4,18 +4,64 @@ use crate::{
     plan::Target,
     reply::{Expect, Progress, Reader},
 };
+use rustls::{ClientConnection, StreamOwned};
 use std::{
     io::{self, Read, Write},
     net::TcpStream,
     time::Duration,
 };
 
+/// A socket, or a TLS session over one.
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    /// Shakes hands if the target has TLS.
+    fn over(socket: TcpStream, target: &Target) -> io::Result<Stream> {
+        let Some(tls) = &target.tls else { return Ok(Stream::Plain(socket)) };
+        let session = ClientConnection::new(tls.config.clone(), tls.name.clone()).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(session, socket);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        Ok(Stream::Tls(Box::new(stream)))
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(buffer),
+            Stream::Tls(session) => session.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.write(bytes),
+            Stream::Tls(session) => session.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.flush(),
+            Stream::Tls(session) => session.flush(),
+        }
+    }
+}
+
 /// A kept-alive connection.
 #[derive(Debug)]
 pub struct Client {
     target: Target,
     timeout: Duration,
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
     pub reader: Reader,
     buffer: Vec<u8>,
 }
@@ -50,6 +96,7 @@ impl Client {
             None => self.connect()?,
         };
         stream.write_all(request)?;
+        stream.flush()?;
         self.reader.begin(Expect { no_body, keep_body: true });
         loop {
             let count = stream.read(&mut self.buffer)?;
@@ -73,7 +120,7 @@ impl Client {
         }
     }
 
-    fn connect(&self) -> io::Result<TcpStream> {
+    fn connect(&self) -> io::Result<Stream> {
         let mut last = io::Error::other("the target has no address");
         for address in &self.target.addresses {
             match TcpStream::connect_timeout(address, self.timeout) {
@@ -81,7 +128,7 @@ impl Client {
                     stream.set_nodelay(true)?;
                     stream.set_read_timeout(Some(self.timeout))?;
                     stream.set_write_timeout(Some(self.timeout))?;
-                    return Ok(stream);
+                    return Stream::over(stream, &self.target);
                 }
                 Err(error) => last = error,
             }

@@ -13,7 +13,7 @@ use crate::{
     command::{exit, interrupt_flag, raise_descriptor_limit},
     exchange::Client,
     kept::Kept,
-    plan::{Plan, Target},
+    plan::{Plan, Target, Trust},
     report::{Label, Report, terminal::Style},
     run::{self, Unwatched},
     scenario::{self, Overrides},
@@ -191,7 +191,7 @@ fn start(rung: &Rung, setting: &Setting, reference: &Reference, directory: &Dire
     let server = rung.cache.map(|kind| Server::start(kind, &state)).transpose()?;
     let configuration = setting.configuration(rung, &state, server.as_ref().map(|server| server.url.as_str()));
     let house = House::start(&reference.program, &state, &configuration)?;
-    let target = Target::resolve(&house.url)?;
+    let target = Target::resolve(&house.url, &Trust::System)?;
     let source = Source { name: format!("(rung {})", rung.number), text: setting.scenario(rung), directory: state };
     let overrides = Overrides {
         target: Some(target),

@@ -388,8 +388,12 @@ impl<'p> Lane<'p> {
         match connection.phase {
             Phase::Vacant => {}
             Phase::Opening => self.on_opening(slot),
-            // Nothing was asked, so whatever comes is the end of the connection, or as good as that.
-            Phase::Idle => self.drop_connection(slot, true),
+            // Nothing was asked, so whatever comes is the end of the connection, or as good as that; but for what TLS says to itself.
+            Phase::Idle => {
+                if !matches!(connection.read(&mut self.buffer), Received::Nothing) {
+                    self.drop_connection(slot, true);
+                }
+            }
             Phase::Busy => {
                 if connection.unsent() && flags.intersects(epoll::EventFlags::OUT | epoll::EventFlags::ERR | epoll::EventFlags::HUP) {
                     // An error shows again at the read below, where it is told.

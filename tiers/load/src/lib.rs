@@ -30,6 +30,7 @@ mod slo;
 mod tally;
 mod template;
 mod ticks;
+mod tls;
 mod validate;
 mod verify;
 

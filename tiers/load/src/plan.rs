@@ -8,11 +8,13 @@ use crate::{
     slo::Objective,
     tally::ErrorKind,
     template::{Template, Values},
+    tls::Tls,
 };
 use memchr::memmem;
 use regex::bytes::Regex;
 use std::{
     net::{SocketAddr, TcpStream, ToSocketAddrs},
+    path::PathBuf,
     sync::atomic::AtomicU64,
     time::Duration,
 };
@@ -48,9 +50,22 @@ pub struct Target {
     pub authority: String,
     /// The host without a port, for SNI.
     pub host: String,
-    pub tls: bool,
+    /// None for plain HTTP.
+    pub tls: Option<Tls>,
     /// Connections are spread over them in turn. Invariant: not empty.
     pub addresses: Vec<SocketAddr>,
+}
+
+/// Whose certificate is believed.
+#[derive(Clone, Debug, Default)]
+pub enum Trust {
+    /// What the system trusts.
+    #[default]
+    System,
+    /// The certificates of a file in PEM form.
+    File(PathBuf),
+    /// Anybody's: for tests of one's own servers.
+    Anybody,
 }
 
 #[derive(Clone, Debug)]
@@ -323,8 +338,8 @@ fn json_at(json: &serde_json::Value, pointer: &str) -> Option<Vec<u8>> {
 impl Target {
     /// Splits a URL into target and path with query. Resolves the host.
     ///
-    /// Errors: not http or https, no host, a name that does not resolve.
-    pub fn split(url: &str) -> Result<(Target, String), String> {
+    /// Errors: not http or https, no host, a name that does not resolve; for https, nobody to trust.
+    pub fn split(url: &str, trust: &Trust) -> Result<(Target, String), String> {
         let (tls, rest) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
             (Some(rest), _) => (false, rest),
             (_, Some(rest)) => (true, rest),
@@ -348,20 +363,23 @@ impl Target {
             return Err(format!("\"{host}\" has no address"));
         }
         let scheme = if tls { "https" } else { "http" };
-        let target = Target {
+        let mut target = Target {
             url: format!("{scheme}://{authority}"),
             authority: authority.to_string(),
             host: host.to_string(),
-            tls,
+            tls: None,
             // A name often means ::1 and 127.0.0.1 while only one of them is served: the first that answers is taken.
             addresses: reachable_first(addresses),
         };
+        if tls {
+            target.tls = Some(Tls::new(&target, trust)?);
+        }
         Ok((target, path))
     }
 
     /// A URL whose path goes before every step's path.
-    pub fn resolve(url: &str) -> Result<Target, String> {
-        let (target, path) = Target::split(url)?;
+    pub fn resolve(url: &str, trust: &Trust) -> Result<Target, String> {
+        let (target, path) = Target::split(url, trust)?;
         if path.contains('?') {
             return Err(format!("\"{url}\" has a query, which belongs to the steps"));
         }

@@ -23,7 +23,7 @@ mod steps;
 
 use crate::{
     data::{self, Feed, Order},
-    plan::{Limits, Model, Plan, Scenario, Target},
+    plan::{Limits, Model, Plan, Scenario, Target, Trust},
     profile::{Profile, Stage},
     quantity,
     random::Weighted,
@@ -39,6 +39,7 @@ use toml_edit::{Document, Item};
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     pub target: Option<Target>,
+    pub trust: Trust,
     pub rate: Option<f64>,
     pub vusers: Option<f64>,
     pub lasts: Option<Duration>,
@@ -108,7 +109,7 @@ fn read(document: &Document<&str>, source: &Source, overrides: &Overrides, reade
             let _ = load.as_ref().map(|load| load.raw("target"));
             Some(target.clone())
         }
-        None => read_target(load.as_ref(), &root),
+        None => read_target(load.as_ref(), &root, &overrides.trust),
     };
     let mut common = load.as_ref().map(|load| load.pairs("headers")).unwrap_or_default();
     common.extend(overrides.headers.iter().cloned());
@@ -160,12 +161,12 @@ fn read(document: &Document<&str>, source: &Source, overrides: &Overrides, reade
 /// Runs are repeatable unless asked otherwise.
 const SEED_DEFAULT: u64 = 1;
 
-fn read_target(load: Option<&Section>, root: &Section) -> Option<Target> {
+fn read_target(load: Option<&Section>, root: &Section, trust: &Trust) -> Option<Target> {
     let Some((url, at)) = load.and_then(|load| load.string("target")) else {
         root.problem_at(0..0, "load.target", "there is none", "Write target = \"http://127.0.0.1:8080\" under [load], or give --target.");
         return None;
     };
-    match Target::resolve(&url) {
+    match Target::resolve(&url, trust) {
         Ok(target) => Some(target),
         Err(reason) => {
             root.problem_at(at, "load.target", reason, "Write it as http://HOST:PORT.");
@@ -341,7 +342,7 @@ fn read_order(section: &Section) -> impl FnOnce(usize) -> Order + use<> {
 
 /// Compiles what the command line asks of one URL: a scenario of one step.
 pub fn from_url(url: &str, method: &str, body: Option<&str>, overrides: &Overrides) -> Result<Plan, String> {
-    let (target, path) = Target::split(url)?;
+    let (target, path) = Target::split(url, &overrides.trust)?;
     let overrides = Overrides { target: Some(target), ..overrides.clone() };
     let body = body.map_or(String::new(), |body| format!(", body = {}", toml_edit::Value::from(body)));
     let text = format!(

@@ -3,7 +3,7 @@
 pub mod server;
 
 use crate::{
-    plan::Plan,
+    plan::{Plan, Target, Trust},
     report::{Label, Report},
     run::{self, Unwatched},
     scenario::{self, Overrides},
@@ -29,7 +29,7 @@ fn url_plan(server: &Server, flags: Overrides) -> Plan {
 }
 
 fn file_plan(server: &Server, text: &str, directory: &Path, flags: Overrides) -> Plan {
-    let target = Some(crate::plan::Target::resolve(&server.url("")).unwrap());
+    let target = Some(Target::resolve(&server.url(""), &Trust::System).unwrap());
     let source = Source { name: "s.toml".into(), text: text.into(), directory: directory.into() };
     let overrides = Overrides { target, warmup: Some(Duration::ZERO), ..flags };
     scenario::compile(&source, &overrides).unwrap_or_else(|problems| panic!("{problems}"))
@@ -251,4 +251,50 @@ fn an_interrupted_run_still_reports() {
     let report = Report::of(&plan, &outcome, Label::default());
     assert_eq!(report.ended_early.as_deref(), Some("interrupted"));
     assert!(report.successful >= 90 && report.run_time_s < 10.0, "{} in {} s", report.successful, report.run_time_s);
+}
+
+/// A server's TLS for localhost, and the file that says to trust it.
+fn certificate(directory: &Path) -> (rustls::ServerConfig, std::path::PathBuf) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+    let file = directory.join("ca.pem");
+    std::fs::write(&file, made.cert.pem()).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    (builder.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap(), file)
+}
+
+fn tls_run(server: &Server, trust: Trust) -> Report {
+    let overrides = Overrides { trust, rate: Some(200.0), lasts: seconds(1.0), warmup: Some(Duration::ZERO), ..Overrides::default() };
+    run(&scenario::from_url(&server.https_url("/"), "GET", None, &overrides).unwrap())
+}
+
+/// An answer larger than a TLS record and than one read, so that the session holds decrypted bytes when the socket is empty.
+#[test]
+fn https_is_loaded_over_kept_alive_sessions() {
+    let directory = tempfile::tempdir().unwrap();
+    let (tls, ca) = certificate(directory.path());
+    let body = "x".repeat(100_000);
+    let server = Server::start_tls(tls, move |_| Answer::text(200, &body));
+    let report = tls_run(&server, Trust::File(ca));
+    assert_eq!((report.successful, report.errors), (200, 0), "{:?}", report.error_examples);
+    assert!(report.bytes_in > 200 * 100_000 && report.connects < 150, "{} bytes over {} connections", report.bytes_in, report.connects);
+}
+
+#[test]
+fn a_certificate_nobody_vouches_for_is_an_error_of_its_own_unless_anybody_is_trusted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (tls, _) = certificate(directory.path());
+    let (_, another) = certificate(directory.path());
+    let server = Server::start_tls(tls, |_| Answer::text(200, "ok"));
+    let refused = tls_run(&server, Trust::File(another));
+    assert_eq!((refused.successful, refused.errors_by_kind.get("tls").copied()), (0, Some(200)), "{:?}", refused.error_examples);
+    assert_eq!(tls_run(&server, Trust::Anybody).errors, 0);
+}
+
+#[test]
+fn a_server_that_ends_the_handshake_is_told() {
+    let server = Server::closing_after(0, |_| Answer::text(200, "ok"));
+    let report = tls_run(&server, Trust::Anybody);
+    assert_eq!(report.errors_by_kind.get("tls").copied(), Some(200), "{:?}", report.error_examples);
 }

@@ -82,7 +82,7 @@ fn the_load_of_every_rung_compiles_and_writes_as_often_as_the_rung_says() {
     let setting = setting("");
     for rung in rungs::all() {
         let source = Source { name: "rung".into(), text: setting.scenario(&rung), directory: "/".into() };
-        let target = Some(Target::resolve("http://127.0.0.1:1").unwrap());
+        let target = Some(Target::resolve("http://127.0.0.1:1", &Trust::System).unwrap());
         let plan =
             scenario::compile(&source, &Overrides { target, ..Overrides::default() }).unwrap_or_else(|problems| panic!("{problems}"));
         let all: f64 = plan.scenarios.iter().map(|scenario| scenario.weight).sum();

@@ -117,7 +117,9 @@ fn a_step_does_not_know_what_its_own_answer_brings() {
 
 #[test]
 fn urls_split_into_target_and_path() {
-    let split = |url: &str| Target::split(url).map(|(target, path)| (target.authority, target.addresses[0].port(), target.tls, path));
+    let split = |url: &str| {
+        Target::split(url, &Trust::System).map(|(target, path)| (target.authority, target.addresses[0].port(), target.tls.is_some(), path))
+    };
     assert_eq!(split("http://127.0.0.1:81/a?b=c#d"), Ok(("127.0.0.1:81".into(), 81, false, "/a?b=c".into())));
     assert_eq!(split("http://[::1]"), Ok(("[::1]".into(), 80, false, "/".into())));
     assert_eq!(split("https://127.0.0.1?x"), Ok(("127.0.0.1".into(), 443, true, "/?x".into())));

@@ -1,5 +1,6 @@
 //! A small HTTP server for tests: a thread per connection, answers from a closure.
 
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -50,6 +51,15 @@ impl Server {
 
     /// Closes every connection after so many answers.
     pub fn closing_after(answers: u64, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Server {
+        Server::with(None, answers, answer)
+    }
+
+    /// Speaks TLS.
+    pub fn start_tls(tls: ServerConfig, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Server {
+        Server::with(Some(Arc::new(tls)), u64::MAX, answer)
+    }
+
+    fn with(tls: Option<Arc<ServerConfig>>, answers: u64, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
@@ -60,9 +70,14 @@ impl Server {
                 if stopping.load(Ordering::Relaxed) {
                     return;
                 }
-                let (answer, stopping) = (Arc::clone(&answer), Arc::clone(&stopping));
+                let (answer, stopping, tls) = (Arc::clone(&answer), Arc::clone(&stopping), tls.clone());
                 let stream = stream.unwrap();
-                std::thread::spawn(move || serve(stream, answers, &*answer, &stopping));
+                stream.set_nodelay(true).unwrap();
+                stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+                std::thread::spawn(move || match tls {
+                    None => serve(stream, answers, &*answer, &stopping),
+                    Some(tls) => serve(StreamOwned::new(ServerConnection::new(tls).unwrap(), stream), answers, &*answer, &stopping),
+                });
             }
         });
         Server { address, stop, acceptor: Some(acceptor) }
@@ -70,6 +85,10 @@ impl Server {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    pub fn https_url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.address.port())
     }
 }
 
@@ -82,9 +101,7 @@ impl Drop for Server {
 }
 
 /// Until the client closes, an answer says so, or the server stops. Errors end the connection: the client has gone.
-fn serve(mut stream: TcpStream, mut answers: u64, answer: &dyn Fn(&str) -> Answer, stop: &AtomicBool) {
-    stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+fn serve(mut stream: impl Read + Write, mut answers: u64, answer: &dyn Fn(&str) -> Answer, stop: &AtomicBool) {
     let mut buffer = Vec::new();
     while answers > 0 {
         let Some(request) = read_request(&mut stream, &mut buffer, stop) else { return };
@@ -92,14 +109,14 @@ fn serve(mut stream: TcpStream, mut answers: u64, answer: &dyn Fn(&str) -> Answe
         if answer.never {
             continue;
         }
-        if stream.write_all(&answer.bytes).is_err() || answer.close {
+        if stream.write_all(&answer.bytes).and_then(|()| stream.flush()).is_err() || answer.close {
             return;
         }
         answers -= 1;
     }
 }
 
-fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>, stop: &AtomicBool) -> Option<String> {
+fn read_request(stream: &mut impl Read, buffer: &mut Vec<u8>, stop: &AtomicBool) -> Option<String> {
     loop {
         if let Some(end) = memchr::memmem::find(buffer, b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&buffer[..end]).to_lowercase();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::plan::Trust;
 use crate::tests::server::{Answer, Server};
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ fn board(lag: Duration, lose: bool) -> Server {
 }
 
 fn run(server: &Server, seconds: f64) -> Verified {
-    let target = Target::resolve(&server.url("")).unwrap();
+    let target = Target::resolve(&server.url(""), &Trust::System).unwrap();
     verify(&target, Duration::from_secs_f64(seconds), &AtomicBool::new(false)).unwrap()
 }
 
