@@ -33,9 +33,10 @@ pub fn check_free(source: &Source, loaded: &Loaded, ours: Option<&Plan>) -> Resu
 fn wanted(plan: &Plan) -> Vec<Wanted> {
     let edge = plan.edge.listen.iter().map(|address| Wanted { key: "edge.listen".into(), address: *address });
     let tls = plan.edge.tls.iter().flat_map(|tls| &tls.listen).map(|address| Wanted { key: "edge.tls.listen".into(), address: *address });
+    let tcp = plan.edge.tcp.iter().map(|tcp| Wanted { key: "edge.tcp.listen".into(), address: tcp.listen });
     let sql = plan.sql.values().map(|sql| Wanted { key: format!("sql.{}.listen", sql.name), address: sql.listen });
     let console = plan.console.iter().map(|console| Wanted { key: "console.listen".into(), address: console.listen });
-    edge.chain(tls).chain(sql).chain(console).collect()
+    edge.chain(tls).chain(tcp).chain(sql).chain(console).collect()
 }
 
 fn complain(wanted: &Wanted, source: &Source, loaded: &Loaded, error: std::io::Error) -> String {

@@ -1,4 +1,4 @@
-//! A proxied GET with keep-alive on both sides: CPU of the proxy per request, beside nginx and HAProxy.
+//! A proxied GET with keep-alive on both sides, and a hit from memory: CPU of the proxy per request, beside nginx, HAProxy and Varnish.
 //!
 //! One proxy thread on core 0; wrk and the origin (nginx, 216 bytes from memory) on core 1. The generator saturates first, so requests per
 //! second say little: the figure is the proxy's user and system ticks over the requests it answered in the same seconds.
@@ -15,7 +15,10 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use pumasi_balance::Pool;
-use pumasi_config::{AccessLog, BalancePolicy, EdgeLimits, EdgePlan, EvictionPolicy, HashBy, Members, PagesMode, PagesPlan, PoolPlan, RoutePlan, UpstreamPlan};
+use pumasi_config::{
+    AccessLog, BalancePolicy, EdgeLimits, EdgePlan, EvictionPolicy, HashBy, Members, PagesMode, PagesPlan, PoolPlan, RoutePlan,
+    UpstreamPlan,
+};
 use pumasi_edge::{Edge, EdgeConfig, PoolConfig};
 
 use crate::{
@@ -32,35 +35,26 @@ const CONTENT_BYTES: usize = 216;
 const PROXY_CORE: usize = 0;
 const DRIVER_CORE: usize = 1;
 
-/// `--only NAME`, `--rounds N`, `--seconds N`, `--no-write`: for work on the data path. Without them, the recorded run.
+/// `--only NAME`, `--path proxied|hit`, `--rounds N`, `--seconds N`, `--no-write`: for work on the data path. Without them, the recorded run.
 pub fn run(options: &[&str]) -> Result<()> {
     let options = Options::parse(options)?;
     let directory = tempfile::tempdir()?;
     let origin_port = free_port()?;
     let _origin = start_nginx(DRIVER_CORE, directory.path(), "origin", &origin_configuration(origin_port))?;
     wait_for(origin_port)?;
-    let mut contenders = Vec::new();
-    for name in ["pumasi", "nginx", "haproxy"] {
-        if options.only.as_ref().is_none_or(|only| only == name) {
-            contenders.push(Contender::start(name, directory.path(), origin_port)?);
-        }
-    }
-    for contender in &contenders {
-        check_answer(contender)?;
-    }
     let mut rows = Vec::new();
-    for connections in [16, 128] {
+    for (path, peers) in [(Path::Proxied, &["pumasi", "nginx", "haproxy"][..]), (Path::Hit, &["pumasi", "nginx", "haproxy", "varnish"][..])]
+    {
+        if options.path.is_some_and(|only| only != path) {
+            continue;
+        }
+        let wanted = peers.iter().filter(|name| options.only.as_deref().is_none_or(|only| only == **name));
+        let contenders = wanted.map(|name| Contender::start(name, path, directory.path(), origin_port)).collect::<Result<Vec<_>>>()?;
         for contender in &contenders {
-            measure(contender, connections, 1)?; // warm
+            check_answer(contender)?;
         }
-        let mut rounds: Vec<Vec<Round>> = contenders.iter().map(|_| Vec::new()).collect();
-        for _ in 0..options.rounds {
-            for (contender, rounds) in contenders.iter().zip(&mut rounds) {
-                rounds.push(measure(contender, connections, options.seconds)?);
-            }
-        }
-        for (contender, rounds) in contenders.iter().zip(rounds) {
-            rows.push(Row { name: contender.name, connections, rounds });
+        for connections in [16, 128] {
+            compare(path, connections, &contenders, &options, &mut rows)?;
         }
     }
     let report = report(&rows);
@@ -74,12 +68,45 @@ pub fn run(options: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// Rounds in turn (A B C A B C ...), so that what else the machine does meets all of them.
+fn compare(path: Path, connections: usize, contenders: &[Contender], options: &Options, rows: &mut Vec<Row>) -> Result<()> {
+    for contender in contenders {
+        measure(contender, connections, 1)?; // warm
+    }
+    let mut rounds: Vec<Vec<Round>> = contenders.iter().map(|_| Vec::new()).collect();
+    for _ in 0..options.rounds {
+        for (contender, rounds) in contenders.iter().zip(&mut rounds) {
+            rounds.push(measure(contender, connections, options.seconds)?);
+        }
+    }
+    rows.extend(contenders.iter().zip(rounds).map(|(contender, rounds)| Row { path, name: contender.name, connections, rounds }));
+    Ok(())
+}
+
+/// What happens to a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Path {
+    Proxied,
+    Hit,
+}
+
+impl Path {
+    fn word(self) -> &'static str {
+        match self {
+            Path::Proxied => "proxied",
+            Path::Hit => "hit",
+        }
+    }
+}
+
 /// The edge as the contender, one thread, until it is stopped.
 pub fn serve(upstream: &str, pages: PagesMode) -> Result<()> {
     let (listen, upstream) = upstream.split_once('=').context("LISTEN=UPSTREAM")?;
     let plan = EdgePlan {
         listen: vec![listen.parse()?],
         tls: None,
+        tcp: Vec::new(),
+        proxy_protocol: false,
         threads: 1,
         routes: vec![RoutePlan { host: None, path: "/*".into(), pool: "app".into(), pages }],
         limits: EdgeLimits {
@@ -89,6 +116,7 @@ pub fn serve(upstream: &str, pages: PagesMode) -> Result<()> {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             body_idle_timeout: Duration::from_secs(30),
+            tunnel_idle_timeout: Duration::from_secs(600),
             body_rate_min: 500,
             body_bytes_max: 0,
             connect_timeout: Duration::from_secs(3),
@@ -104,7 +132,10 @@ pub fn serve(upstream: &str, pages: PagesMode) -> Result<()> {
             ignore_cookies: Vec::new(),
             waiters_max: 1000,
             wait_max: Duration::from_secs(5),
-            eviction: EvictionPolicy::S3Fifo, stale_if_error: Duration::from_secs(60), stale_while_revalidate: Duration::ZERO, missing_for: Duration::ZERO,
+            eviction: EvictionPolicy::S3Fifo,
+            stale_if_error: Duration::from_secs(60),
+            stale_while_revalidate: Duration::ZERO,
+            missing_for: Duration::ZERO,
         },
     };
     let pool = PoolPlan {
@@ -132,6 +163,7 @@ pub fn serve(upstream: &str, pages: PagesMode) -> Result<()> {
 
 struct Options {
     only: Option<String>,
+    path: Option<Path>,
     rounds: usize,
     seconds: u64,
     write: bool,
@@ -139,12 +171,13 @@ struct Options {
 
 impl Options {
     fn parse(options: &[&str]) -> Result<Options> {
-        let mut parsed = Options { only: None, rounds: ROUNDS, seconds: SECONDS, write: true };
+        let mut parsed = Options { only: None, path: None, rounds: ROUNDS, seconds: SECONDS, write: true };
         let mut rest = options.iter();
         while let Some(option) = rest.next() {
             let mut value = || rest.next().with_context(|| format!("{option} needs a value"));
             match *option {
                 "--only" => parsed.only = Some((*value()?).to_owned()),
+                "--path" => parsed.path = Some(if value()? == &"hit" { Path::Hit } else { Path::Proxied }),
                 "--rounds" => parsed.rounds = value()?.parse()?,
                 "--seconds" => parsed.seconds = value()?.parse()?,
                 "--no-write" => parsed.write = false,
@@ -162,18 +195,45 @@ struct Contender {
 }
 
 impl Contender {
-    fn start(name: &'static str, directory: &std::path::Path, origin: u16) -> Result<Contender> {
+    fn start(name: &'static str, path: Path, directory: &std::path::Path, origin: u16) -> Result<Contender> {
+        let directory = &directory.join(path.word());
+        fs::create_dir_all(directory)?;
         let port = free_port()?;
         let running = match name {
-            "nginx" => start_nginx(PROXY_CORE, directory, "proxy", &nginx_configuration(port, origin))?,
+            "nginx" => start_nginx(PROXY_CORE, directory, "proxy", &nginx_configuration(path, port, origin))?,
             "haproxy" => {
-                let path = directory.join("haproxy.cfg");
-                fs::write(&path, haproxy_configuration(port, origin))?;
-                start(PROXY_CORE, "haproxy", &["-db", "-f", &path.to_string_lossy()])?
+                let file = directory.join("haproxy.cfg");
+                fs::write(&file, haproxy_configuration(path, port, origin))?;
+                start(PROXY_CORE, "haproxy", &["-db", "-f", &file.to_string_lossy()])?
+            }
+            "varnish" => {
+                let state = directory.join("varnish");
+                let (listen, backend, state) =
+                    (format!("127.0.0.1:{port}"), format!("127.0.0.1:{origin}"), state.to_string_lossy().into_owned());
+                let options = [
+                    "-F",
+                    "-j",
+                    "none",
+                    "-a",
+                    &listen,
+                    "-b",
+                    &backend,
+                    "-n",
+                    &state,
+                    "-s",
+                    "malloc,64m",
+                    "-p",
+                    "thread_pools=1",
+                    "-T",
+                    "none",
+                ];
+                start(PROXY_CORE, "varnishd", &options)?
             }
             _ => {
                 let own = std::env::current_exe()?;
-                start(PROXY_CORE, &own.to_string_lossy(), &["serve-edge", &format!("127.0.0.1:{port}=127.0.0.1:{origin}")])?
+                let addresses = format!("127.0.0.1:{port}=127.0.0.1:{origin}");
+                let arguments = ["serve-edge", &addresses, "standard"];
+                start(PROXY_CORE, &own.to_string_lossy(), &arguments[..if path == Path::Hit { 3 } else { 2 }])?
             }
         };
         wait_for(port)?;
@@ -196,6 +256,7 @@ struct Round {
 }
 
 struct Row {
+    path: Path,
     name: &'static str,
     connections: usize,
     rounds: Vec<Round>,
@@ -255,7 +316,7 @@ fn content() -> String {
 }
 
 fn report(rows: &[Row]) -> String {
-    let mut out = String::from("# A proxied GET\n\n");
+    let mut out = String::from("# A proxied GET, and a hit from memory\n\n");
     let _ = writeln!(
         out,
         "216-byte answer, keep-alive on both sides, one proxy thread on core {PROXY_CORE}, wrk and the origin on core {DRIVER_CORE}.\n\
@@ -264,30 +325,34 @@ fn report(rows: &[Row]) -> String {
     );
     let _ = writeln!(
         out,
-        "| connections | proxy | CPU us/request | spread | beside nginx | beside HAProxy | requests/s (the generator's limit) |"
+        "| path | connections | proxy | CPU us/request | spread | beside nginx | beside HAProxy | beside Varnish | requests/s |"
     );
-    let _ = writeln!(out, "|---|---|---|---|---|---|---|");
+    let _ = writeln!(out, "|---|---|---|---|---|---|---|---|---|");
     for row in rows {
-        let of = |name| rows.iter().find(|r| r.name == name && r.connections == row.connections).map(|r| median(&r.cpu()));
+        let of =
+            |name| rows.iter().find(|r| r.name == name && r.connections == row.connections && r.path == row.path).map(|r| median(&r.cpu()));
         let ratio = |name| of(name).map_or("-".to_owned(), |peer| format!("{:.2}x", median(&row.cpu()) / peer));
         let _ = writeln!(
             out,
-            "| {} | {} | {:.2} | {:.0} % | {} | {} | {:.0} |",
+            "| {} | {} | {} | {:.2} | {:.0} % | {} | {} | {} | {:.0} |",
+            row.path.word(),
             row.connections,
             row.name,
             median(&row.cpu()),
             spread_percent(&row.cpu()),
             ratio("nginx"),
             ratio("haproxy"),
+            ratio("varnish"),
             row.rate()
         );
     }
     let _ = writeln!(
         out,
-        "\n{}\n{}; {}; pumasi {}\nwrk -t1, access logs off; nginx: worker_processes 1, keepalive 512 to the upstream; HAProxy: nbthread 1, http-reuse always.",
+        "\nRequests per second are the driver's limit, not the proxy's.\n\n{}\n{}; {}; {}; pumasi {}\nwrk -t1, access logs off; nginx: worker_processes 1, keepalive 512 to the upstream; HAProxy: nbthread 1, http-reuse always; Varnish: thread_pools 1, all on the proxy's core.",
         machine::describe(),
         machine::version_of("nginx", "-v"),
         machine::version_of("haproxy", "-v"),
+        machine::version_of("varnishd", "-V"),
         env!("CARGO_PKG_VERSION"),
     );
     out
@@ -298,12 +363,12 @@ fn json(rows: &[Row]) -> String {
         .iter()
         .map(|row| {
             serde_json::json!({
-                "proxy": row.name, "connections": row.connections, "cpu_us_per_request": row.cpu(),
+                "path": row.path.word(), "proxy": row.name, "connections": row.connections, "cpu_us_per_request": row.cpu(),
                 "requests_per_s": row.rounds.iter().map(|r| r.requests_per_s).collect::<Vec<_>>(),
             })
         })
         .collect();
-    let versions = [machine::version_of("nginx", "-v"), machine::version_of("haproxy", "-v")];
+    let versions = [machine::version_of("nginx", "-v"), machine::version_of("haproxy", "-v"), machine::version_of("varnishd", "-V")];
     format!("{:#}\n", serde_json::json!({ "machine": machine::describe(), "versions": versions, "rows": rows }))
 }
 
@@ -324,23 +389,32 @@ const NGINX_PATHS: &str = "client_body_temp_path b; proxy_temp_path p; fastcgi_t
 fn origin_configuration(port: u16) -> String {
     format!(
         "{NGINX_HEAD}http {{ {NGINX_PATHS} access_log off; keepalive_requests 100000000; keepalive_timeout 600s;\n\
-         server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ default_type text/plain; return 200 \"{}\"; }} }} }}\n",
+         server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ default_type text/plain; add_header Cache-Control max-age=3600; return 200 \"{}\"; }} }} }}\n",
         content()
     )
 }
 
-fn nginx_configuration(port: u16, origin: u16) -> String {
+fn nginx_configuration(path: Path, port: u16, origin: u16) -> String {
+    let (zone, cache) = match path {
+        Path::Proxied => ("", ""),
+        Path::Hit => ("proxy_cache_path c keys_zone=z:10m;", "proxy_cache z;"),
+    };
     format!(
-        "{NGINX_HEAD}http {{ {NGINX_PATHS} access_log off; keepalive_requests 100000000; keepalive_timeout 600s;\n\
+        "{NGINX_HEAD}http {{ {NGINX_PATHS} access_log off; keepalive_requests 100000000; keepalive_timeout 600s; {zone}\n\
          upstream app {{ server 127.0.0.1:{origin}; keepalive 512; keepalive_requests 100000000; }}\n\
          server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection \"\"; \
-         proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme; }} }} }}\n"
+         proxy_set_header Host $host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme; {cache} }} }} }}\n"
     )
 }
 
-fn haproxy_configuration(port: u16, origin: u16) -> String {
+fn haproxy_configuration(path: Path, port: u16, origin: u16) -> String {
+    let (store, rules) = match path {
+        Path::Proxied => ("", ""),
+        Path::Hit => ("cache c\n  total-max-size 64\n  max-age 3600\n", "  http-request cache-use c\n  http-response cache-store c\n"),
+    };
     format!(
-        "global\n  nbthread 1\n  maxconn 8000\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n  timeout http-keep-alive 60s\n\
-         \x20 http-reuse always\n  option forwardfor\nfrontend f\n  bind 127.0.0.1:{port}\n  default_backend b\nbackend b\n  server s 127.0.0.1:{origin} pool-max-conn 1000\n"
+        "global\n  nbthread 1\n  maxconn 8000\n{store}defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
+         \x20 timeout http-keep-alive 60s\n  http-reuse always\n  option forwardfor\nfrontend f\n  bind 127.0.0.1:{port}\n  default_backend b\n\
+         backend b\n{rules}  server s 127.0.0.1:{origin} pool-max-conn 1000\n"
     )
 }

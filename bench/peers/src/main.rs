@@ -18,7 +18,7 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => {
-            println!("edge          a proxied GET: CPU per request beside nginx and HAProxy");
+            println!("edge          a proxied GET and a hit: CPU per request beside nginx, HAProxy and Varnish");
             println!("cache-tests   the public HTTP cache test suite, beside nginx, Varnish, Squid and Traffic Server");
             println!("pages         a hit from memory: CPU per request beside nginx, Varnish and HAProxy");
             println!("sql-embedded  the embedded engine through the wire: CPU per statement beside SQLite called directly");

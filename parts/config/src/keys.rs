@@ -5,7 +5,7 @@ use crate::{
         Given::{Default, Required, Table, Unset},
         section,
     },
-    plan::{AccessLog, BalancePolicy, EvictionPolicy, HashBy, PagesMode, ResultsMode},
+    plan::{AccessLog, BalancePolicy, EvictionPolicy, HashBy, PagesMode, ProxyProtocol, ResultsMode},
     value::{
         Address, AddressOrOff, ByteRate, Bytes, Command, Count, EngineName, HostPattern, List, LogLevel, Named, OneOrMany, Path,
         PathPattern, Secret, ServerUrl, Span, UpstreamSpec, Variables,
@@ -55,6 +55,12 @@ section! {
         listen: OneOrMany<Address> = Default("\"127.0.0.1:8080\""),
         /// HTTPS: where it is accepted and with which certificates.
         tls: Tls = Table,
+        /// Ports whose connections are passed on as they are, for whatever is not HTTP.
+        tcp: List<Tcp> = Unset { means: "no such port", example: "[{ listen = \"0.0.0.0:5432\", pool = \"databases\", send_proxy_protocol = \"v1\" }]" },
+        /// Every connection, to whichever listener, begins with a PROXY protocol header (version 1 or 2) that names the client.
+        ///
+        /// Turn it on only behind a balancer that sends one: a connection without it is closed.
+        proxy_protocol: bool = Default("false"),
         /// Event loops; each has a thread, a listener and connections of its own.
         ///
         /// Fewer leave cores to the application. From 1 to 1024.
@@ -81,6 +87,18 @@ section! {
         client_authorities: Option<Path> = Unset { means: "clients need no certificate", example: "\"clients.pem\"" },
         /// Offer HTTP/2 beside HTTP/1.1. Turn it off only for clients that fail with it.
         http2: bool = Default("true"),
+    }
+}
+
+section! {
+    /// A port whose connections are passed on as they are.
+    pub(crate) struct Tcp {
+        /// Where connections arrive.
+        listen: Address = Required { example: "\"0.0.0.0:5432\"" },
+        /// The pool whose members get them: the NAME of a `[pool.NAME]`.
+        pool: String = Required { example: "\"databases\"" },
+        /// Whether the member is told who connected, by a PROXY protocol header: `off`, `v1` (text) or `v2` (binary).
+        send_proxy_protocol: ProxyProtocol = Default("\"off\""),
     }
 }
 
@@ -126,6 +144,10 @@ section! {
         idle_timeout: Span = Default("\"60s\""),
         /// A body that does not move for this long, either way, ends its connection. Duration.
         body_idle_timeout: Span = Default("\"30s\""),
+        /// A tunnel (WebSocket, TCP) in which nothing moves for this long is closed. Duration.
+        ///
+        /// Longer than the time between the application's own signs of life.
+        tunnel_idle_timeout: Span = Default("\"10m\""),
         /// The least average speed at which a client sends or takes a body, once five seconds were spent waiting for it. Rate; `0` for no
         /// such bound. A slow application does not count against its clients.
         body_rate_min: ByteRate = Default("\"128B/s\""),

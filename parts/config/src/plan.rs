@@ -32,6 +32,10 @@ pub struct EdgePlan {
     pub listen: Vec<SocketAddr>,
     /// `None`: no TLS listener.
     pub tls: Option<TlsPlan>,
+    /// Listeners whose connections are passed on without being understood.
+    pub tcp: Vec<TcpPlan>,
+    /// Every connection to any listener begins with a PROXY protocol header, from a balancer in front of this one.
+    pub proxy_protocol: bool,
     /// Event loops; one per core unless set.
     pub threads: usize,
     pub routes: Vec<RoutePlan>,
@@ -50,6 +54,25 @@ pub struct TlsPlan {
     pub client_authorities: Option<PathBuf>,
     /// Offer HTTP/2.
     pub http2: bool,
+}
+
+/// Connections to `listen` are passed on to a member of `pool`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpPlan {
+    pub listen: SocketAddr,
+    pub pool: String,
+    /// The member is told who connected.
+    pub send: ProxyProtocol,
+}
+
+/// Which PROXY protocol header a connection to an upstream begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    Off,
+    /// One line of text.
+    V1,
+    /// Binary.
+    V2,
 }
 
 /// Two PEM files.
@@ -124,6 +147,8 @@ pub struct EdgeLimits {
     pub idle_timeout: Duration,
     /// No byte of a body, either way, for this long ends the connection.
     pub body_idle_timeout: Duration,
+    /// No byte in either direction of a tunnel (WebSocket, TCP) for this long ends it.
+    pub tunnel_idle_timeout: Duration,
     /// Average over a body's lifetime, after the first five seconds. Bytes per second; 0 turns it off.
     pub body_rate_min: u64,
     /// 0 is no limit.

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     Surroundings,
     declare::{Reader, Set},
-    keys::{Console, Edge, File, Limits, Log, Pages, Pool, Probe, Route, Sql, Tls},
+    keys::{Console, Edge, File, Limits, Log, Pages, Pool, Probe, Route, Sql, Tcp, Tls},
     nearest::nearest,
     plan::*,
     problem::Origin,
@@ -66,6 +66,8 @@ fn resolve_edge(
     EdgePlan {
         listen: if only_sql { vec![] } else { edge.value.listen.value.0.iter().map(|address| address.value.0).collect() },
         tls: resolve_tls(&edge.value.tls, directory, reader),
+        tcp: resolve_tcp(&edge.value, file, reader),
+        proxy_protocol: edge.value.proxy_protocol.value,
         threads,
         routes: resolve_routes(&edge.value, file, reader),
         limits: resolve_limits(&edge.value.limits.value, reader),
@@ -100,6 +102,13 @@ fn resolve_tls(tls: &Set<Tls>, directory: &StdPath, reader: &mut Reader) -> Opti
     Some(TlsPlan { listen, certificates, client_authorities, http2: keys.http2.value })
 }
 
+fn resolve_tcp(edge: &Edge, file: &File, reader: &mut Reader) -> Vec<TcpPlan> {
+    let ports = &edge.tcp.value.0;
+    ports.iter().for_each(|tcp| check_pool(&tcp.value.pool, file.pool.value.0.keys(), reader));
+    let plan = |tcp: &Tcp| TcpPlan { listen: tcp.listen.value.0, pool: tcp.pool.value.clone(), send: tcp.send_proxy_protocol.value };
+    ports.iter().map(|tcp| plan(&tcp.value)).collect()
+}
+
 fn resolve_routes(edge: &Edge, file: &File, reader: &mut Reader) -> Vec<RoutePlan> {
     let pools = &file.pool.value.0;
     let routes = &edge.route.value.0;
@@ -116,7 +125,7 @@ fn resolve_routes(edge: &Edge, file: &File, reader: &mut Reader) -> Vec<RoutePla
         };
     }
     for (i, route) in routes.iter().enumerate() {
-        check_route_pool(&route.value, pools.keys(), reader);
+        check_pool(&route.value.pool, pools.keys(), reader);
         let same = |other: &&Set<Route>| route_of(&other.value) == route_of(&route.value);
         if let Some(first) = routes[..i].iter().find(same) {
             let what = format!("the same host and path as {}", first.path);
@@ -126,6 +135,7 @@ fn resolve_routes(edge: &Edge, file: &File, reader: &mut Reader) -> Vec<RoutePla
     for (name, pool) in pools {
         if let Some(pool) = pool
             && !routes.iter().any(|route| route.value.pool.value == *name)
+            && !edge.tcp.value.0.iter().any(|tcp| tcp.value.pool.value == *name)
         {
             let remedy = format!("Add an [[edge.route]] with pool = {name:?}, or remove the pool.");
             reader.problem(&pool.origin, &pool.path, "no route leads to this pool", remedy);
@@ -145,8 +155,8 @@ fn route_of(route: &Route) -> (Option<&str>, &str) {
     (route.host.value.as_ref().map(|host| host.0.as_str()), &route.path.value.0)
 }
 
-fn check_route_pool<'a>(route: &Route, pools: impl Iterator<Item = &'a String> + Clone, reader: &mut Reader) {
-    let name = &route.pool.value;
+fn check_pool<'a>(pool: &Set<String>, pools: impl Iterator<Item = &'a String> + Clone, reader: &mut Reader) {
+    let name = &pool.value;
     if pools.clone().any(|pool| pool == name) {
         return;
     }
@@ -154,7 +164,7 @@ fn check_route_pool<'a>(route: &Route, pools: impl Iterator<Item = &'a String> +
         Some(near) => format!("Did you mean {near:?}?"),
         None => format!("Add [pool.{name}], or name one of: {}.", list(pools)),
     };
-    reader.problem(&route.pool.origin, &route.pool.path, format!("{name:?}: there is no [pool.{name}]"), remedy);
+    reader.problem(&pool.origin, &pool.path, format!("{name:?}: there is no [pool.{name}]"), remedy);
 }
 
 fn resolve_route(route: &Route) -> RoutePlan {
@@ -167,9 +177,14 @@ fn resolve_route(route: &Route) -> RoutePlan {
 }
 
 fn resolve_limits(limits: &Limits, reader: &mut Reader) -> EdgeLimits {
-    for timeout in
-        [&limits.header_timeout, &limits.idle_timeout, &limits.body_idle_timeout, &limits.connect_timeout, &limits.first_byte_timeout]
-    {
+    for timeout in [
+        &limits.header_timeout,
+        &limits.idle_timeout,
+        &limits.body_idle_timeout,
+        &limits.tunnel_idle_timeout,
+        &limits.connect_timeout,
+        &limits.first_byte_timeout,
+    ] {
         check_not_zero(timeout, reader);
     }
     /// A head must fit at least an ordinary browser's request; and it is held in memory for each connection.
@@ -186,6 +201,7 @@ fn resolve_limits(limits: &Limits, reader: &mut Reader) -> EdgeLimits {
         header_timeout: limits.header_timeout.value.0,
         idle_timeout: limits.idle_timeout.value.0,
         body_idle_timeout: limits.body_idle_timeout.value.0,
+        tunnel_idle_timeout: limits.tunnel_idle_timeout.value.0,
         body_rate_min: limits.body_rate_min.value.0,
         body_bytes_max: limits.body_bytes_max.value.0,
         connect_timeout: limits.connect_timeout.value.0,
@@ -473,6 +489,10 @@ fn check_listeners(file: &File, reader: &mut Reader) {
     let mut listeners: Vec<(SocketAddr, Origin, String)> = vec![];
     for address in file.edge.value.listen.value.0.iter().chain(&file.edge.value.tls.value.listen.value.0) {
         listeners.push((address.value.0, address.origin.clone(), address.path.clone()));
+    }
+    for tcp in &file.edge.value.tcp.value.0 {
+        let listen = &tcp.value.listen;
+        listeners.push((listen.value.0, listen.origin.clone(), listen.path.clone()));
     }
     for sql in file.sql.value.0.values().flatten() {
         let listen = &sql.value.listen;

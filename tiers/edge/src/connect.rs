@@ -17,6 +17,11 @@ pub(crate) async fn connect(
     timer: &Timer,
     buffers: &Rc<Buffers>,
 ) -> Result<UpstreamConnection, UpstreamFault> {
+    open_stream(address, timeout, timer).await.map(|stream| UpstreamConnection::new(stream, buffers))
+}
+
+/// The same for what is not HTTP.
+pub(crate) async fn open_stream(address: SocketAddr, timeout: Duration, timer: &Timer) -> Result<TcpStream, UpstreamFault> {
     timer.arm(timeout);
     let mut connecting = pin!(TcpStream::connect(address));
     let outcome = poll_fn(|context| {
@@ -29,5 +34,5 @@ pub(crate) async fn connect(
     let stream = outcome.await?;
     timer.disarm();
     let _ = stream.set_nodelay(true); // a request's last packet must not wait for an acknowledgement
-    Ok(UpstreamConnection::new(stream, buffers))
+    Ok(stream)
 }

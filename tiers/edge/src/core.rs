@@ -43,7 +43,7 @@ pub(crate) struct Shared {
 
 /// What the control thread tells a core.
 pub(crate) enum Command {
-    Listen(std::net::TcpListener, SocketAddr, Protocol),
+    Listen(std::net::TcpListener, Address),
     StopListening(SocketAddr),
     /// No new connections; idle ones are closed, busy ones end with their request.
     Drain,
@@ -58,6 +58,17 @@ pub(crate) enum Protocol {
     Plain,
     /// The same inside TLS.
     Tls,
+    /// Nothing that we understand: passed on.
+    Tcp,
+}
+
+/// One listening address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address {
+    pub written: SocketAddr,
+    pub protocol: Protocol,
+    /// The same unless `written` has port 0.
+    pub bound: SocketAddr,
 }
 
 /// One core's own things. Lives on its thread.
@@ -193,9 +204,9 @@ async fn main(start: CoreStart) {
                 }
             }
             command = commands.recv() => match command {
-                Some(Command::Listen(listener, address, protocol)) => match TcpListener::from_std(listener) {
-                    Ok(listener) => listeners.push((address, tokio::task::spawn_local(accept(core.clone(), listener, address, protocol)))),
-                    Err(error) => tracing::error!(%address, %error, "a listener could not be registered"),
+                Some(Command::Listen(listener, address)) => match TcpListener::from_std(listener) {
+                    Ok(listener) => listeners.push((address.bound, tokio::task::spawn_local(accept(core.clone(), listener, address)))),
+                    Err(error) => tracing::error!(address = %address.bound, %error, "a listener could not be registered"),
                 },
                 Some(Command::StopListening(gone)) => listeners.retain(|(address, task)| {
                     if *address == gone {
@@ -224,7 +235,7 @@ impl Core {
     }
 }
 
-async fn accept(core: Rc<Core>, listener: TcpListener, local: SocketAddr, protocol: Protocol) {
+async fn accept(core: Rc<Core>, listener: TcpListener, address: Address) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -232,17 +243,17 @@ async fn accept(core: Rc<Core>, listener: TcpListener, local: SocketAddr, protoc
                 if core.shared.connections.fetch_add(1, Ordering::Relaxed) >= limit {
                     core.shared.connections.fetch_sub(1, Ordering::Relaxed);
                     core.counters.refused_connection();
-                    downstream::turn_away(&stream);
+                    downstream::turn_away(&stream, address.protocol);
                     continue;
                 }
                 let open = OpenConnection::new(core.clone());
                 // Without it, the last packet of an answer may wait for the acknowledgement of the one before (40 ms).
                 let _ = stream.set_nodelay(true);
-                tokio::task::spawn_local(downstream::serve_connection(open, stream, peer, protocol));
+                tokio::task::spawn_local(downstream::serve_connection(open, stream, peer, address));
             }
             Err(error) => {
                 // Out of file descriptors, or a client that was gone already. Both pass; a busy loop would not help.
-                warn!(address = %local, %error, "a connection could not be accepted");
+                warn!(address = %address.bound, %error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -18,12 +18,19 @@ use bytes::Bytes;
 use pumasi_balance::Upstream;
 use pumasi_http1::{Fields, Refusal, RequestHead, ResponseHead};
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tracing::debug;
 
 use crate::{
-    core::{OpenConnection, Protocol},
+    core::{Address, OpenConnection, Protocol},
+    downstream::rewind::Rewind,
     heads::{Client, Length},
+    input::Input,
+    proxy_protocol, relay,
     timer::Timer,
 };
 
@@ -103,8 +110,19 @@ pub(crate) enum DownstreamFault {
 }
 
 /// Serves one accepted connection until it ends.
-pub(crate) async fn serve_connection(open: OpenConnection, stream: TcpStream, peer: SocketAddr, protocol: Protocol) {
-    match protocol {
+pub(crate) async fn serve_connection(open: OpenConnection, stream: TcpStream, peer: SocketAddr, address: Address) {
+    let server = stream.local_addr().unwrap_or(address.bound);
+    if !open.core.snapshot().proxy_protocol {
+        return speak(open, stream, peer, server, address).await;
+    }
+    match read_proxy_header(&open, stream).await {
+        Some((source, stream)) => speak(open, stream, source.unwrap_or(peer), server, address).await,
+        None => debug!(%peer, "a connection without a PROXY protocol header was closed"),
+    }
+}
+
+async fn speak<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnection, stream: S, peer: SocketAddr, server: SocketAddr, address: Address) {
+    match address.protocol {
         Protocol::Plain => {
             if let Some(http2) = h1::serve(open, stream, Client::new(peer, "http"), Preface::Accept).await {
                 h2::serve(http2.open, http2.socket, http2.client).await;
@@ -118,7 +136,41 @@ pub(crate) async fn serve_connection(open: OpenConnection, stream: TcpStream, pe
                 _ => drop(h1::serve(open, stream, client, Preface::Refuse).await),
             }
         }
+        Protocol::Tcp => {
+            // Gone only between a reload and the end of its listener.
+            let route = open.core.snapshot().tcp.get(&address.written).cloned();
+            if let Some(route) = route {
+                relay::serve(open, stream, &route, peer, server).await;
+            }
+        }
     }
+}
+
+/// Who the balancer in front says it is, and the rest of the connection. `None` if it says nothing of the kind, or not in time.
+async fn read_proxy_header(open: &OpenConnection, mut stream: TcpStream) -> Option<(Option<SocketAddr>, Rewind<TcpStream>)> {
+    let timer = open.core.timers.timer();
+    timer.arm(open.core.snapshot().limits.header_timeout);
+    let mut input = Input::new(open.core.buffers.clone());
+    let header = poll_fn(|context| {
+        loop {
+            match proxy_protocol::parse(input.unread()) {
+                Ok(Some(header)) => return Poll::Ready(Some(header)),
+                Ok(None) => {}
+                Err(_) => return Poll::Ready(None),
+            }
+            match input.poll_fill(context, &mut stream) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(None),
+                Poll::Pending => break,
+            }
+        }
+        timer.watch(context);
+        if timer.fired() { Poll::Ready(None) } else { Poll::Pending }
+    });
+    let header = header.await?;
+    input.consume(header.length);
+    let ahead = Bytes::copy_from_slice(input.unread());
+    Some((header.source, Rewind { ahead, socket: stream }))
 }
 
 /// Whether a connection may turn out to be HTTP/2 by its first bytes (RFC 9113 §3.3). Inside TLS that was agreed on before.
@@ -129,7 +181,7 @@ pub(crate) enum Preface {
 }
 
 /// `None` if the client does not speak TLS, or not in time. The handshake has as long as a request's head has.
-async fn accept_tls(open: &OpenConnection, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+async fn accept_tls<S: AsyncRead + AsyncWrite + Unpin>(open: &OpenConnection, stream: S) -> Option<TlsStream<S>> {
     let snapshot = open.core.snapshot();
     let acceptor = TlsAcceptor::from(snapshot.tls.clone()?); // gone only between a reload and the end of its listener
     let timer = open.core.timers.timer();
@@ -146,7 +198,10 @@ async fn accept_tls(open: &OpenConnection, stream: TcpStream) -> Option<TlsStrea
 }
 
 /// Answers a connection over the limit without waiting for anything: what the socket does not take at once is lost.
-pub(crate) fn turn_away(stream: &TcpStream) {
+pub(crate) fn turn_away(stream: &TcpStream, protocol: Protocol) {
+    if protocol != Protocol::Plain {
+        return; // no words before a handshake
+    }
     const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     let _ = stream.try_write(ANSWER);
 }

@@ -26,7 +26,7 @@ use tracing::info;
 use crate::{
     access_log,
     control::{self, Wanted, set_members},
-    core::{self, Command, CoreStart, Protocol, Shared},
+    core::{self, Address, Command, CoreStart, Protocol, Shared},
     counters::{CoreCounters, TrafficCounters},
     listen, pages,
     routes::{PoolPart, Snapshot},
@@ -55,7 +55,7 @@ pub struct PoolConfig {
 pub enum StartError {
     #[error("{key}: {address} cannot be bound: {source}")]
     Bind {
-        /// `edge.listen` or `edge.tls.listen`.
+        /// `edge.listen`, `edge.tls.listen` or `edge.tcp.listen`.
         key: &'static str,
         address: SocketAddr,
         #[source]
@@ -76,23 +76,14 @@ pub struct Edge {
     pools: watch::Sender<Arc<Vec<PoolConfig>>>,
     samples: Arc<Mutex<Samples>>,
     /// Held while a reload changes it.
-    listening: Mutex<Vec<Listening>>,
+    listening: Mutex<Vec<Address>>,
     tickets: Tickets,
     control: Option<JoinHandle<()>>,
 }
 
-/// One address of the plan.
-#[derive(Clone, Copy, Debug)]
-struct Listening {
-    written: SocketAddr,
-    protocol: Protocol,
-    /// The same unless `written` has port 0.
-    bound: SocketAddr,
-}
-
 /// An address that was bound and is not listened on yet.
 struct Bound {
-    listening: Listening,
+    listening: Address,
     listeners: Vec<std::net::TcpListener>,
 }
 
@@ -152,7 +143,7 @@ impl Edge {
             listening.push(bound.listening);
             self.listen(bound);
         }
-        listening.retain(|Listening { written, protocol, bound }| {
+        listening.retain(|Address { written, protocol, bound }| {
             let stays = addresses_of(plan).any(|wanted| wanted == (*written, *protocol));
             if !stays {
                 info!(address = %bound, "no longer listening");
@@ -164,7 +155,7 @@ impl Edge {
         Ok(())
     }
 
-    /// The addresses that are listened on, those with TLS last; port 0 of the plan is the one that was given.
+    /// The addresses that are listened on, in the order HTTP, HTTPS, TCP when started; port 0 of the plan is the one that was given.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|l| l.bound).collect()
     }
@@ -237,11 +228,11 @@ impl Edge {
     }
 
     fn listen(&self, bound: Bound) {
-        let Listening { bound: address, protocol, .. } = bound.listening;
+        let address = bound.listening;
         for (core, listener) in self.cores.iter().zip(bound.listeners) {
-            let _ = core.commands.send(Command::Listen(listener, address, protocol)); // fails only when the core is gone, and then all is
+            let _ = core.commands.send(Command::Listen(listener, address)); // fails only when the core is gone, and then all is
         }
-        info!(%address, ?protocol, "listening");
+        info!(address = %address.bound, protocol = ?address.protocol, "listening");
     }
 
     fn tell(&self, command: impl Fn() -> Command) {
@@ -276,16 +267,21 @@ impl Drop for Edge {
 /// How often a drain looks whether it is done.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
-/// Where the plan wants to listen, those with TLS last.
+/// Where the plan wants to listen: HTTP, then HTTPS, then TCP.
 fn addresses_of(plan: &EdgePlan) -> impl Iterator<Item = (SocketAddr, Protocol)> {
     let tls = plan.tls.iter().flat_map(|tls| &tls.listen);
-    plan.listen.iter().map(|&address| (address, Protocol::Plain)).chain(tls.map(|&address| (address, Protocol::Tls)))
+    let tcp = plan.tcp.iter().map(|tcp| (tcp.listen, Protocol::Tcp));
+    plan.listen.iter().map(|&address| (address, Protocol::Plain)).chain(tls.map(|&address| (address, Protocol::Tls))).chain(tcp)
 }
 
 fn bind(address: SocketAddr, protocol: Protocol, count: usize) -> Result<Bound, StartError> {
-    let key = if protocol == Protocol::Tls { "edge.tls.listen" } else { "edge.listen" };
+    let key = match protocol {
+        Protocol::Plain => "edge.listen",
+        Protocol::Tls => "edge.tls.listen",
+        Protocol::Tcp => "edge.tcp.listen",
+    };
     let (bound, listeners) = listen::bind(address, count).map_err(|source| StartError::Bind { key, address, source })?;
-    Ok(Bound { listening: Listening { written: address, protocol, bound }, listeners })
+    Ok(Bound { listening: Address { written: address, protocol, bound }, listeners })
 }
 
 fn make_snapshot(plan: &EdgePlan, pools: &[PoolConfig], tickets: &Tickets, before: Option<&Snapshot>) -> Result<Snapshot, StartError> {

@@ -2,7 +2,7 @@
 
 use std::{
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use pumasi_balance::{Lease, Outcome};
@@ -16,9 +16,6 @@ use crate::{
     routes::Snapshot,
     upstream::{UpstreamConnection, UpstreamFault},
 };
-
-/// A tunnel without a byte in either direction for this long is closed. WebSocket keep-alives come far more often.
-const TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The least average rate is asked for only after a client was waited for this long in all.
 const PACE_GRACE_MS: u64 = 5_000;
@@ -232,7 +229,7 @@ impl<'a, D: Downstream> Exchange<'a, D> {
         if self.phase != Some(phase) || (moved && phase != Phase::FirstByte) {
             self.phase = Some(phase);
             timer.arm(match phase {
-                Phase::Tunnel => TUNNEL_IDLE_TIMEOUT,
+                Phase::Tunnel => limits.tunnel_idle_timeout,
                 Phase::FirstByte => limits.first_byte_timeout,
                 Phase::Request | Phase::Answer => limits.body_idle_timeout,
             });

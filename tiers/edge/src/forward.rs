@@ -1,15 +1,8 @@
 //! Finding a place for a request at an upstream, and another one if the first fails.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    rc::Rc,
-    sync::Arc,
-    task::Poll,
-    time::Instant,
-};
+use std::{future::poll_fn, rc::Rc, sync::Arc, time::Instant};
 
-use pumasi_balance::{Choice, Lease, Outcome, Pool, Upstream, UpstreamId};
+use pumasi_balance::{Lease, Outcome, Upstream, UpstreamId};
 use pumasi_config::HashBy;
 use pumasi_http1::{Asked, Framing, Known};
 use tracing::{debug, warn};
@@ -21,6 +14,7 @@ use crate::{
     downstream::{Downstream, DownstreamFault},
     exchange::{Exchange, Fault},
     heads::{RequestEdit, forwards_upgrade, write_request},
+    place,
     routes::{Route, Snapshot},
     upstream::{UpstreamConnection, UpstreamFault},
 };
@@ -100,39 +94,11 @@ impl<'a, D: Downstream> Forward<'a, D> {
 
     /// A place at an upstream, at once or after a wait in the pool's queue.
     async fn find_place(&mut self, exclude: &[UpstreamId]) -> Result<Lease, Trouble> {
-        let pool: &Arc<Pool> = &self.route.pool;
-        let key = self.key();
-        match pool.choose(key, exclude, Instant::now()) {
-            Choice::Use(lease) => return Ok(lease),
-            Choice::Nobody(_) => return Err(Trouble::NoUpstream),
-            Choice::Full => {}
-        }
-        let began = Instant::now();
-        let mut ticket = pool.queue().enter().map_err(|_| Trouble::QueueFull)?;
-        let timer = self.down.timer();
-        timer.arm(self.route.queue_timeout);
-        loop {
-            match pool.choose(key, exclude, Instant::now()) {
-                Choice::Use(lease) => {
-                    timer.disarm();
-                    self.queued_us = began.elapsed().as_micros() as u64;
-                    return Ok(lease);
-                }
-                Choice::Nobody(_) => return Err(Trouble::NoUpstream),
-                Choice::Full => {}
-            }
-            let mut turn = pin!(ticket.turn());
-            let called = poll_fn(|context| {
-                if turn.as_mut().poll(context).is_ready() {
-                    return Poll::Ready(true);
-                }
-                timer.watch(context);
-                if timer.fired() { Poll::Ready(false) } else { Poll::Pending }
-            });
-            if !called.await {
-                return Err(Trouble::QueueTimeout);
-            }
-        }
+        let found = place::find(&self.route.pool, self.key(), exclude, self.route.queue_timeout, self.down.timer()).await;
+        found.map(|(lease, queued_us)| {
+            self.queued_us = queued_us;
+            lease
+        })
     }
 
     /// What keeps this request together with others, where the pool's policy asks for it.

@@ -1,9 +1,9 @@
 //! Which pool a request goes to: the configuration as one immutable snapshot.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use pumasi_balance::Pool;
-use pumasi_config::{AccessLog, BalancePolicy, EdgeLimits, EdgePlan, HashBy, PagesMode, PoolPlan};
+use pumasi_config::{AccessLog, BalancePolicy, EdgeLimits, EdgePlan, HashBy, PagesMode, PoolPlan, ProxyProtocol};
 use pumasi_http1::{FIELDS_MAX, Limits};
 use pumasi_pagestore::RouteCounters;
 
@@ -20,6 +20,10 @@ pub(crate) struct Snapshot {
     pub tls: Option<Arc<ServerConfig>>,
     /// Cookies that do not make a page personal; `*` at the end stands for the rest of a name.
     ignore_cookies: Vec<String>,
+    /// Connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// By the address as written.
+    pub tcp: HashMap<SocketAddr, Arc<TcpRoute>>,
     routes: Vec<Arc<Route>>,
     /// Lower-case host to indices into `routes`, most specific path first.
     exact: HashMap<Box<[u8]>, Vec<u16>>,
@@ -45,6 +49,16 @@ pub struct Route {
     pub hash_by: Option<HashBy>,
     pub(crate) traffic: Arc<TrafficCounters>,
     pub(crate) pages_counters: Arc<RouteCounters>,
+}
+
+/// Where the connections of one TCP listener go.
+#[derive(Debug)]
+pub(crate) struct TcpRoute {
+    pub pool: Arc<Pool>,
+    pub queue_timeout: Duration,
+    /// The pool keeps clients together, and an address is all there is to know them by.
+    pub by_address: bool,
+    pub send: ProxyProtocol,
 }
 
 /// A pool as a snapshot needs it.
@@ -86,12 +100,20 @@ impl Snapshot {
                 name,
             }));
         }
+        let mut tcp = HashMap::new();
+        for written in &plan.tcp {
+            let part = pools.get(&written.pool).ok_or_else(|| UnknownPool(written.pool.clone()))?;
+            let (pool, queue_timeout, by_address) = (part.pool.clone(), part.queue_timeout, part.hash_by.is_some());
+            tcp.insert(written.listen, Arc::new(TcpRoute { pool, queue_timeout, by_address, send: written.send }));
+        }
         let mut snapshot = Snapshot {
             http1: Limits { head_bytes_max: plan.limits.header_bytes_max, fields_max: plan.limits.headers_max.min(FIELDS_MAX) },
             limits: plan.limits.clone(),
             access_log: plan.access_log,
             tls,
             ignore_cookies: plan.pages.ignore_cookies.clone(),
+            proxy_protocol: plan.proxy_protocol,
+            tcp,
             exact: HashMap::new(),
             wildcard: Vec::new(),
             any: Vec::new(),

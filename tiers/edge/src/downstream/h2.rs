@@ -65,7 +65,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
         .initial_connection_window_size(WINDOW_ALL)
         .max_send_buffer_size(SEND_BUFFER)
         .max_pending_accept_reset_streams(RESET_UNSEEN_MAX)
-        .max_local_error_reset_streams(Some(RESET_FOR_ERRORS_MAX));
+        .max_local_error_reset_streams(Some(RESET_FOR_ERRORS_MAX))
+        .enable_connect_protocol(); // RFC 8441: WebSocket on a stream
     let mut handshake = pin!(builder.handshake::<S, Bytes>(socket));
     let connection = poll_fn(|context| match handshake.as_mut().poll(context) {
         Poll::Ready(result) => Poll::Ready(result.ok()),
@@ -115,9 +116,11 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
 async fn serve_stream(guard: StreamAtWork, request: http::Request<RecvStream>, respond: SendResponse<Bytes>, client: Client) {
     let core = guard.core.clone();
     let (parts, content) = request.into_parts();
-    let ended = content.is_end_stream();
+    let websocket = parts.extensions.get::<h2::ext::Protocol>().is_some_and(|p| p.as_str() == "websocket");
+    // What a WebSocket sends is no content: it begins when the upstream has switched.
+    let ended = content.is_end_stream() || websocket;
     let mut head = RequestHead::default();
-    let refused = translate(&parts, ended, &mut head, &core.snapshot().http1).err();
+    let refused = translate(&parts, ended, websocket, &mut head, &core.snapshot().http1).err();
     let mut stream = H2Stream {
         head,
         client,
@@ -215,11 +218,10 @@ impl H2Stream {
             if self.timer.fired() { Poll::Ready(false) } else { Poll::Pending }
         });
         let whole = flushed.await && self.send.is_none() && self.status.is_some();
-        match (whole, self.content_ended) {
-            (true, true) => {}
-            (true, false) => self.respond.send_reset(Reason::NO_ERROR), // RFC 9113 §8.1: the answer is whole, the rest of the content is not needed
-            (false, _) if self.broken => self.respond.send_reset(Reason::INTERNAL_ERROR),
-            (false, _) => self.respond.send_reset(Reason::CANCEL),
+        // Whole, with content nobody needs still coming: dropping the handles tells the client so, behind the answer (RFC 9113 §8.1). A
+        // reset of our own would overtake it.
+        if !whole {
+            self.respond.send_reset(if self.broken { Reason::INTERNAL_ERROR } else { Reason::CANCEL });
         }
     }
 
@@ -322,9 +324,18 @@ impl Downstream for H2Stream {
         }
     }
 
-    /// No request of HTTP/2 asks for an upgrade (RFC 9113 §8.6), so no upstream answers with one.
-    fn send_switch(&mut self, _: &ResponseHead, _: &[u8]) {
-        self.broken = true;
+    /// Only an extended CONNECT asks for one; it is told 200 where HTTP/1.1 has 101 (RFC 8441 §5).
+    fn send_switch(&mut self, head: &ResponseHead, _: &[u8]) {
+        self.status = Some(head.status);
+        let mut response = Response::new(());
+        let passed =
+            |name: &[u8]| name.eq_ignore_ascii_case(b"sec-websocket-protocol") || name.eq_ignore_ascii_case(b"sec-websocket-extensions");
+        head.fields.iter().filter(|(name, _)| passed(name)).for_each(|(name, value)| add(response.headers_mut(), name, value));
+        match self.respond.send_response(response, false) {
+            Ok(send) => self.send = Some(send),
+            Err(_) => self.broken = true,
+        }
+        self.content_ended = false;
     }
 
     fn send_data(&mut self, data: &[u8]) {
@@ -422,13 +433,20 @@ impl Downstream for H2Stream {
 // === helpers ===
 
 /// Writes the request as an HTTP/1.1 head and parses that: what HTTP/1.1 could not say unambiguously is refused here as well.
-fn translate(parts: &http::request::Parts, ended: bool, head: &mut RequestHead, limits: &pumasi_http1::Limits) -> Result<(), Refusal> {
+fn translate(
+    parts: &http::request::Parts,
+    ended: bool,
+    websocket: bool,
+    head: &mut RequestHead,
+    limits: &pumasi_http1::Limits,
+) -> Result<(), Refusal> {
     let mut text = Vec::with_capacity(512);
     let target = parts.uri.path_and_query().map_or("/", |p| p.as_str());
     let authority = parts.uri.authority().map(|a| a.as_str());
-    text.extend_from_slice(parts.method.as_str().as_bytes());
+    // RFC 8441 §5: what is an extended CONNECT here is a GET with an Upgrade there.
+    text.extend_from_slice(if websocket { "GET" } else { parts.method.as_str() }.as_bytes());
     text.push(b' ');
-    let connect = parts.method == http::Method::CONNECT;
+    let connect = parts.method == http::Method::CONNECT && !websocket;
     text.extend_from_slice(if connect { authority.unwrap_or("") } else { target }.as_bytes());
     text.extend_from_slice(b" HTTP/1.1\r\n");
     if let Some(authority) = authority {
@@ -455,12 +473,16 @@ fn translate(parts: &http::request::Parts, ended: bool, head: &mut RequestHead, 
     if !cookies.is_empty() {
         line(&mut text, b"cookie", &cookies);
     }
+    if websocket {
+        // The key proves to a client that a server of HTTP/1.1 understood it; this client proved that by the protocol it speaks.
+        text.extend_from_slice(b"connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: cHVtYXNpLW92ZXItaDItaQ==\r\n");
+    }
     if !ended && !parts.headers.contains_key(header::CONTENT_LENGTH) {
         text.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
     text.extend_from_slice(b"\r\n");
     // What we added must not count against the client.
-    let limits = pumasi_http1::Limits { head_bytes_max: limits.head_bytes_max + 512, fields_max: limits.fields_max + 2 };
+    let limits = pumasi_http1::Limits { head_bytes_max: limits.head_bytes_max + 512, fields_max: limits.fields_max + 5 };
     match head.parse(&text, &limits)? {
         Some(length) if length == text.len() => Ok(()),
         _ => Err(Refusal::FieldValue),

@@ -7,6 +7,8 @@ pub(crate) fn plan(routes: Vec<RoutePlan>) -> EdgePlan {
     EdgePlan {
         listen: vec![([127, 0, 0, 1], 0).into()],
         tls: None,
+        tcp: Vec::new(),
+        proxy_protocol: false,
         threads: 1,
         routes,
         limits: EdgeLimits {
@@ -16,6 +18,7 @@ pub(crate) fn plan(routes: Vec<RoutePlan>) -> EdgePlan {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             body_idle_timeout: Duration::from_secs(30),
+            tunnel_idle_timeout: Duration::from_secs(600),
             body_rate_min: 0,
             body_bytes_max: 0,
             connect_timeout: Duration::from_secs(2),

@@ -217,6 +217,8 @@ pub fn setup(members: &[SocketAddr]) -> Setup {
     let plan = EdgePlan {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         tls: None,
+        tcp: Vec::new(),
+        proxy_protocol: false,
         threads: 1,
         routes,
         limits: EdgeLimits {
@@ -226,6 +228,7 @@ pub fn setup(members: &[SocketAddr]) -> Setup {
             header_timeout: PATIENCE,
             idle_timeout: PATIENCE,
             body_idle_timeout: PATIENCE,
+            tunnel_idle_timeout: Duration::from_secs(600),
             body_rate_min: 0,
             body_bytes_max: 0,
             connect_timeout: PATIENCE,

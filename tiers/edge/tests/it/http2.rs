@@ -294,3 +294,67 @@ fn an_idle_connection_is_told_to_go() {
     });
     wait_until("it is gone", || edge.connections() == 0);
 }
+
+#[test]
+fn a_websocket_runs_on_a_stream() {
+    let origin = Origin::start(|mut peer| {
+        let head = peer.read_head().unwrap();
+        assert!(head.starts_with("GET /ws HTTP/1.1\r\nHost: a\r\n"), "{head}");
+        assert_eq!((field(&head, "upgrade").as_deref(), field(&head, "connection").as_deref()), (Some("websocket"), Some("Upgrade")));
+        assert!(field(&head, "sec-websocket-key").is_some_and(|key| key.len() == 24));
+        peer.write(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: chat\r\n\r\nhi",
+        );
+        let bytes = peer.read_exact(4);
+        peer.write(bytes);
+        peer.read_to_end();
+    });
+    let edge = setup(&[origin.address]).start();
+    run(async {
+        let mut sender = connect(&edge).await;
+        extended_connect_allowed(&mut sender).await;
+        let mut request = Request::builder().method("CONNECT").uri("http://a/ws").header("sec-websocket-version", "13").body(()).unwrap();
+        request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+        let (answer, mut up) = sender.send_request(request, false).unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.headers()["sec-websocket-protocol"].as_bytes()), (200, &b"chat"[..]));
+        let mut down = answer.into_body();
+        up.send_data("ping".into(), false).unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < 6 {
+            seen.extend_from_slice(&down.data().await.unwrap().unwrap());
+        }
+        assert_eq!(seen, b"hiping");
+        up.send_data("".into(), true).unwrap();
+        while let Some(data) = down.data().await {
+            assert!(data.unwrap().is_empty(), "the end goes through as well");
+        }
+    });
+}
+
+/// The client may ask for it only once it has seen the edge's settings.
+async fn extended_connect_allowed(sender: &mut Sender) {
+    while !sender.is_extended_connect_protocol_enabled() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn an_early_answer_is_not_lost_behind_its_unfinished_request() {
+    let origin = Origin::start(|mut peer| {
+        while peer.read_head().is_some() {
+            peer.write("HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig");
+        }
+    });
+    let edge = setup(&[origin.address]).start();
+    run(async {
+        let mut sender = connect(&edge).await;
+        for _ in 0..20 {
+            let request = Request::put("http://a/").header("content-length", 50_000_000).body(()).unwrap();
+            let (answer, _body) = sender.send_request(request, false).unwrap();
+            let answer = answer.await.unwrap();
+            assert_eq!(answer.status(), 413);
+            assert_eq!(answer.into_body().data().await.unwrap().unwrap(), "big");
+        }
+    });
+}

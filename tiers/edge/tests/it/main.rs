@@ -11,4 +11,5 @@ mod live;
 mod pages;
 mod smuggling;
 mod streams;
+mod tcp;
 mod tls;

@@ -1,0 +1,174 @@
+//! TCP passed on as it is: a member of the pool for each connection, bytes both ways, no more than two buffers each.
+
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use pumasi_balance::{Lease, Outcome};
+use pumasi_config::ProxyProtocol;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tracing::debug;
+
+use crate::{
+    connect::open_stream,
+    core::{Buffers, OpenConnection},
+    place,
+    proxy_protocol::{write_v1, write_v2},
+    routes::TcpRoute,
+    timer::Timer,
+    upstream::UpstreamFault,
+};
+
+/// Members one connection may be tried on: the first and one more. Nothing has been sent to either.
+const ATTEMPTS_MAX: usize = 2;
+
+/// Serves one connection until both sides have ended it, or neither moves for too long. A client that nobody takes is closed: there is no
+/// way to tell it more.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    open: OpenConnection,
+    mut socket: S,
+    route: &TcpRoute,
+    client: SocketAddr,
+    server: SocketAddr,
+) {
+    let core = open.core.clone();
+    let timer = core.timers.timer();
+    let Some((lease, mut upstream)) = reach(&open, route, client, &timer).await else { return };
+    let mut up = Way::default();
+    match route.send {
+        ProxyProtocol::Off => {}
+        ProxyProtocol::V1 => write_v1(&mut up.bytes, client, server),
+        ProxyProtocol::V2 => write_v2(&mut up.bytes, client, server),
+    }
+    up.end = up.bytes.len();
+    let mut down = Way::default();
+    let idle = core.snapshot().limits.tunnel_idle_timeout;
+    timer.arm(idle);
+    let outcome = poll_fn(|context| {
+        let moved = match (
+            up.poll(context, &mut socket, &mut upstream, &core.buffers),
+            down.poll(context, &mut upstream, &mut socket, &core.buffers),
+        ) {
+            (Ok(a), Ok(b)) => a || b,
+            (Err(error), _) | (_, Err(error)) => return Poll::Ready(Err(error)),
+        };
+        if up.shut && down.shut {
+            return Poll::Ready(Ok(()));
+        }
+        if moved {
+            timer.arm(idle);
+        }
+        timer.watch(context);
+        if timer.fired() { Poll::Ready(Err(io::ErrorKind::TimedOut.into())) } else { Poll::Pending }
+    })
+    .await;
+    core.counters.bytes(up.moved, down.moved);
+    if let Err(error) = outcome {
+        debug!(upstream = %lease.upstream().name, %error, "a passed-on connection ended early");
+    }
+}
+
+/// A connection to a member, and the place it takes there.
+async fn reach(open: &OpenConnection, route: &TcpRoute, client: SocketAddr, timer: &Timer) -> Option<(Lease, TcpStream)> {
+    let key = route.by_address.then(|| pumasi_balance::key(client.ip().to_canonical().to_string().as_bytes()));
+    let timeout = open.core.snapshot().limits.connect_timeout;
+    let mut tried = Vec::new();
+    while tried.len() < ATTEMPTS_MAX {
+        let (mut lease, _) = place::find(&route.pool, key, &tried, route.queue_timeout, timer).await.ok()?;
+        tried.push(lease.upstream().id());
+        let began = Instant::now();
+        match open_stream(lease.upstream().address, timeout, timer).await {
+            Ok(stream) => {
+                lease.observe(Outcome::Ok { latency: began.elapsed() }, Instant::now());
+                return Some((lease, stream));
+            }
+            Err(fault) => report(lease, &fault),
+        }
+    }
+    None
+}
+
+fn report(lease: Lease, fault: &UpstreamFault) {
+    let (pool, upstream) = (lease.pool().clone(), lease.upstream().clone());
+    debug!(pool = %pool.name, upstream = %upstream.name, %fault, "a connection could not be passed on");
+    if let Some(change) = lease.end(Outcome::Failed, Instant::now()) {
+        tracing::warn!(pool = %pool.name, upstream = %upstream.name, from = change.from.word(), to = change.to.word(), "upstream changed health");
+    }
+}
+
+/// One direction. Its buffer is the bound on how far one side may be ahead of the other.
+#[derive(Debug, Default)]
+struct Way {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    read_closed: bool,
+    /// The end was passed on as well.
+    shut: bool,
+    moved: u64,
+}
+
+impl Way {
+    /// Moves what can be moved now. Whether anything was.
+    fn poll<A: AsyncRead + Unpin, B: AsyncWrite + Unpin>(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut A,
+        to: &mut B,
+        buffers: &Buffers,
+    ) -> io::Result<bool> {
+        let mut moved = false;
+        while !self.shut {
+            if self.start < self.end {
+                match Pin::new(&mut *to).poll_write(context, &self.bytes[self.start..self.end])? {
+                    Poll::Pending => break,
+                    Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Poll::Ready(count) => {
+                        self.start += count;
+                        self.moved += count as u64;
+                    }
+                }
+            } else if self.read_closed {
+                match Pin::new(&mut *to).poll_shutdown(context) {
+                    Poll::Pending => break,
+                    Poll::Ready(_) => self.shut = true, // the other side may be gone already: then it is shut, too
+                }
+            } else if !self.poll_read(context, from, buffers)? {
+                let _ = Pin::new(&mut *to).poll_flush(context)?;
+                break;
+            }
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    /// Reads into the empty buffer. `false` when there is nothing to read now: then no buffer is held.
+    fn poll_read<A: AsyncRead + Unpin>(&mut self, context: &mut Context<'_>, from: &mut A, buffers: &Buffers) -> io::Result<bool> {
+        let mut bytes = buffers.take_input();
+        let mut window = ReadBuf::new(&mut bytes);
+        let polled = Pin::new(from).poll_read(context, &mut window);
+        let count = window.filled().len();
+        (self.start, self.end) = (0, count);
+        let kept = std::mem::replace(&mut self.bytes, bytes);
+        buffers.give_input(kept);
+        if count == 0 {
+            buffers.give_input(std::mem::take(&mut self.bytes));
+        }
+        match polled {
+            Poll::Pending => Ok(false),
+            Poll::Ready(result) => {
+                result?;
+                self.read_closed = count == 0;
+                Ok(true)
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Connections passed on as they are, and the PROXY protocol on both ends.
+
+use std::{net::Shutdown, sync::atomic::Ordering};
+
+use pumasi_config::{ProxyProtocol, TcpPlan};
+
+use crate::harness::*;
+
+fn passed_on(members: &[std::net::SocketAddr], send: ProxyProtocol) -> Setup {
+    let mut setup = setup(&[]);
+    setup.plan.tcp = vec![TcpPlan { listen: "127.0.0.1:0".parse().unwrap(), pool: "raw".into(), send }];
+    setup.pools.push(pool("raw", members));
+    setup
+}
+
+fn echo() -> Origin {
+    Origin::start(|mut peer| {
+        let bytes = peer.read_to_end();
+        peer.write(bytes);
+    })
+}
+
+#[test]
+fn bytes_pass_both_ways_and_half_closes_too() {
+    let origin = echo();
+    let edge = passed_on(&[origin.address], ProxyProtocol::Off).start();
+    let mut client = Peer::connect(edge.addresses()[1]);
+    let sent: Vec<u8> = (0..1_000_000u32).map(|i| i as u8).collect();
+    client.write(&sent);
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    assert!(client.read_to_end() == sent);
+    wait_until("it is over", || edge.connections() == 0);
+}
+
+#[test]
+fn connections_are_spread_and_a_dead_member_is_passed_over() {
+    let (a, b) = (echo(), echo());
+    let edge = passed_on(&[a.address, b.address], ProxyProtocol::Off).start();
+    let ask = || {
+        let mut client = Peer::connect(edge.addresses()[1]);
+        client.write("x");
+        client.stream.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(client.read_to_end(), b"x");
+    };
+    (0..4).for_each(|_| ask());
+    assert_eq!((a.connections.load(Ordering::SeqCst), b.connections.load(Ordering::SeqCst)), (2, 2));
+    a.die();
+    (0..4).for_each(|_| ask());
+}
+
+#[test]
+fn the_member_is_told_who_connected() {
+    let origin = echo();
+    for send in [ProxyProtocol::V1, ProxyProtocol::V2] {
+        let edge = passed_on(&[origin.address], send).start();
+        let mut client = Peer::connect(edge.addresses()[1]);
+        let (us, them) = (client.stream.local_addr().unwrap(), client.stream.peer_addr().unwrap());
+        client.write("hello");
+        client.stream.shutdown(Shutdown::Write).unwrap();
+        let seen = client.read_to_end();
+        match send {
+            ProxyProtocol::V1 => assert_eq!(
+                String::from_utf8(seen).unwrap(),
+                format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {}\r\nhello", us.port(), them.port())
+            ),
+            _ => assert!(
+                seen.starts_with(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01") && seen.ends_with(b"hello"),
+                "{}",
+                seen.escape_ascii()
+            ),
+        }
+    }
+}
+
+#[test]
+fn a_proxy_protocol_header_names_the_client() {
+    let origin = Origin::start(|mut peer| {
+        while let Some(head) = peer.read_head() {
+            let seen = field(&head, "x-forwarded-for").unwrap();
+            peer.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{seen}", seen.len()));
+        }
+    });
+    let mut setup = setup(&[origin.address]);
+    setup.plan.proxy_protocol = true;
+    let edge = setup.start();
+    let mut client = Peer::connect(edge.addresses()[0]);
+    client.write(format!("PROXY TCP4 203.0.113.9 127.0.0.1 5000 80\r\n{GET}"));
+    assert_eq!(client.read_answer().content, "203.0.113.9");
+    client.write("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n");
+    assert_eq!(client.read_answer().content, "203.0.113.9", "a stranger's own claim is dropped");
+    let mut without = Peer::connect(edge.addresses()[0]);
+    without.write(GET);
+    assert!(without.closed());
+}
