@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow};
 use pumasi_config::{EnginePlan, Hole, Plan, ResultsMode, SqlPlan};
 use pumasi_freshness::{Freshness, Witness};
 use pumasi_sql::{
@@ -204,8 +204,7 @@ fn open(plan: &SqlPlan, surroundings: &Surroundings) -> anyhow::Result<Box<dyn T
             };
             Ok(Box::new(Server::with_results(engine, settings(format!("embedded:{}", file.display())), results)))
         }
-        EnginePlan::Servers { primary, replicas } => {
-            ensure!(replicas.is_empty(), "replicas: this version reads from the primary only. Remove the replicas to run with one server");
+        EnginePlan::Servers { primary, .. } => {
             let target = Target::parse(primary)?;
             let settings = settings(target.address());
             let threads = thread::available_parallelism().map_or(1, |cores| cores.get());

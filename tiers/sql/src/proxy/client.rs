@@ -34,7 +34,7 @@ use super::{
     Shared,
     backend::{Backend, Key, StatementKey},
     link::{Link, in_time},
-    nature::{LooksBack, Nature},
+    nature::{self, LooksBack, Nature},
     pool::{Lease, Pool},
     state::SessionState,
 };
@@ -50,6 +50,9 @@ use crate::front::{
 
 /// Prepared statements of one client; the next is refused with error 1461.
 const STATEMENTS_MAX: usize = 16_382;
+
+/// MariaDB's number for the statement prepared last: lets a client send its execution without waiting for its number.
+const LATEST: u32 = u32::MAX;
 
 /// A packet of rows longer than this is passed on as it comes instead of being read whole first.
 const STREAM_BYTES: usize = 64 * 1024;
@@ -237,7 +240,11 @@ struct Client {
     hold: Hold,
     statements: HashMap<u32, Statement>,
     last_statement: u32,
+    /// The latest prepared statement, which clients of MariaDB may execute by [`LATEST`]; none if it could not be prepared.
+    latest: Option<u32>,
     last: Last,
+    /// By the statement that runs now, if it succeeds.
+    collation_to_set: Option<Vec<u8>>,
     digests: Remembered,
 }
 
@@ -342,7 +349,9 @@ impl Client {
             hold: Hold::default(),
             statements: HashMap::new(),
             last_statement: 0,
+            latest: None,
             last: Last::default(),
+            collation_to_set: None,
             digests: Remembered::default(),
         }
     }
@@ -501,7 +510,11 @@ impl Client {
         if let Some(Own { what: What::Kill(id, what), behind: [] }) = Own::of(sql) {
             return self.kill(id, what);
         }
-        let nature = Nature::of(sql);
+        let mut nature = Nature::of(sql);
+        self.collation_to_set = nature::names_collation(sql).filter(|_| nature.pins == Some(nature::COLLATE));
+        if self.collation_to_set.is_some() {
+            nature.pins = None;
+        }
         let count = self.digests.count(&self.shared.digests, sql);
         if let Some(back) = nature.looks_back {
             if self.look_back(back, sql).await? {
@@ -534,6 +547,10 @@ impl Client {
         let relayed = relayed?;
         if let Some(reason) = nature.pins.or(relayed.pins).filter(|_| !relayed.failed || nature.pins.is_some()) {
             self.pin(reason);
+        }
+        if let (Some(collation), false, Some(lease)) = (self.collation_to_set.take(), relayed.failed, &mut self.lease) {
+            lease.backend.state.set_collation(collation);
+            lease.backend.state.copy_to(&mut self.state);
         }
         self.remember(&relayed);
         self.hold.until_transaction |= nature.until_transaction && !relayed.failed;
@@ -646,6 +663,7 @@ impl Client {
     // === prepared statements ===
 
     async fn prepare(&mut self, sql: &[u8]) -> Result<(), Trouble> {
+        self.latest = None;
         if self.statements.len() >= STATEMENTS_MAX {
             let message = format!("Can't create more than max_prepared_stmt_count statements (current value: {STATEMENTS_MAX})");
             return Err(SqlError::new(1461, "42000", message).into());
@@ -660,6 +678,7 @@ impl Client {
             lease.backend.remember(key, prepared.statement).await.map_err(Trouble::Backend)?;
             let count = self.digests.count(&self.shared.digests, &sql);
             let nature = Nature::of(&sql);
+            self.latest = Some(id);
             self.statements.insert(id, Statement { sql, parameters: prepared.parameters.into(), types: Vec::new(), nature, count });
         }
         self.settle(&relayed);
@@ -673,7 +692,7 @@ impl Client {
 
     async fn execute(&mut self, payload: &[u8]) -> Result<(), Trouble> {
         let execution = Execution::decode(payload).map_err(SqlError::from)?;
-        let id = execution.statement;
+        let id = self.latest.filter(|_| execution.statement == LATEST).unwrap_or(execution.statement);
         let statement = self.statements.get(&id).ok_or_else(|| unknown_statement(id, "mysqld_stmt_execute"))?;
         let (nature, count) = (statement.nature, statement.count.clone());
         if let Some(back) = nature.looks_back {

@@ -3,7 +3,7 @@
 //! The server itself reports most of what changes a session (see [`super::state`]). What it does not report is looked for here, word by
 //! word, and rather found once too often than missed: a word in the wrong place pins a session that need not be, nothing else.
 
-use crate::front::text::{Token, Tokens};
+use crate::front::text::{Token, Tokens, is_word};
 
 /// What [`Nature::of`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Nature {
             Word::CalcFoundRows => self.pin("SQL_CALC_FOUND_ROWS"),
             Word::SessionTrack => self.pin("session tracking"),
             // Collations are not among what the server reports, so they cannot be carried over.
-            Word::Collate if first == Word::Set => self.pin("SET ... COLLATE"),
+            Word::Collate if first == Word::Set => self.pin(COLLATE),
             Word::Character if first == Word::Set => self.pin("SET CHARACTER SET"),
             Word::CollationVariable if first == Word::Set => self.pin("SET collation"),
             Word::Transaction if first == Word::Set => self.until_transaction = true,
@@ -82,6 +82,28 @@ impl Nature {
     fn pin(&mut self, reason: &'static str) {
         self.pins.get_or_insert(reason);
     }
+}
+
+/// What [`Nature::pins`] says of a collation that was set.
+pub const COLLATE: &str = "SET ... COLLATE";
+
+/// The collation of `SET NAMES charset COLLATE collation`, which several drivers send at every login; `None` for any other statement.
+pub fn names_collation(sql: &[u8]) -> Option<Vec<u8>> {
+    let mut tokens = Tokens::new(sql);
+    let mut word = |wanted| tokens.next().is_some_and(|token| is_word(token, wanted)).then_some(());
+    word("set")?;
+    word("names")?;
+    name(tokens.next()?)?;
+    tokens.next().filter(|token| is_word(*token, "collate"))?;
+    let collation = name(tokens.next()?)?;
+    tokens.all(|token| token == Token::Sign(b';')).then(|| collation.to_ascii_lowercase())
+}
+
+/// A name of letters, digits and underlines, with or without quotes.
+fn name(token: Token<'_>) -> Option<&[u8]> {
+    let (Token::Word(text) | Token::Literal(text)) = token else { return None };
+    let text = text.strip_prefix(b"'").and_then(|text| text.strip_suffix(b"'")).unwrap_or(text);
+    text.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').then_some(text)
 }
 
 /// The words that mean something here.
@@ -234,6 +256,20 @@ mod tests {
             "SELECT user FROM mysql.user WHERE user = 'a@b'",
         ] {
             assert_eq!(Nature::of(sql.as_bytes()).pins, None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_collation_set_with_the_names_is_known() {
+        for (sql, collation) in [
+            ("SET NAMES utf8mb4 COLLATE utf8mb4_bin", Some("utf8mb4_bin")),
+            ("set names 'utf8mb4' collate 'UTF8MB4_0900_ai_ci';", Some("utf8mb4_0900_ai_ci")),
+            ("SET NAMES utf8mb4", None),
+            ("SET NAMES utf8mb4 COLLATE utf8mb4_bin, sql_mode = ''", None),
+            ("SET NAMES utf8mb4 COLLATE @x", None),
+            ("SET sql_mode = '' COLLATE utf8mb4_bin", None),
+        ] {
+            assert_eq!(names_collation(sql.as_bytes()), collation.map(|name| name.as_bytes().to_vec()), "{sql}");
         }
     }
 

@@ -27,7 +27,15 @@ pub struct Learned {
 const OF_ONE_CONNECTION: [&[u8]; 7] =
     [b"insert_id", b"rand_seed1", b"rand_seed2", b"pseudo_thread_id", b"gtid_seq_no", b"gtid_next", b"sql_log_bin"];
 
+const CONNECTION_CHARSET: &[u8] = b"character_set_connection";
+const CONNECTION_COLLATION: &[u8] = b"collation_connection";
+
 impl SessionState {
+    /// `SET NAMES ... COLLATE collation` succeeded: the server reports the character sets and not this.
+    pub fn set_collation(&mut self, collation: Vec<u8>) {
+        self.variables.insert(CONNECTION_COLLATION.to_vec(), collation);
+    }
+
     /// Takes over what `ok` reports.
     pub fn learn(&mut self, ok: &OkPacket<'_>) -> Learned {
         let mut learned = Learned::default();
@@ -43,6 +51,10 @@ impl SessionState {
                         if value.contains(&b'\\') {
                             // How it must be quoted depends on another variable; rather keep the connection than guess.
                             learned.pins = Some("variable with a backslash");
+                        }
+                        if name == CONNECTION_CHARSET {
+                            // Its collation is the character set's own again, until somebody says otherwise.
+                            self.variables.remove(CONNECTION_COLLATION);
                         }
                         self.variables.insert(name, value.to_vec());
                     }
@@ -160,6 +172,19 @@ mod tests {
         let towards = SessionState::default().statement_towards(&state).unwrap();
         let expected = "SET SESSION character_set_results=NULL, SESSION init_connect='SELECT ''x''', SESSION time_zone='+09:00', SESSION timestamp=1700000000.5";
         assert_eq!(String::from_utf8(towards).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_collation_is_carried_until_the_character_set_is_set_again() {
+        let mut state = SessionState::default();
+        learn(&mut state, &[set("character_set_connection", "utf8mb4")]);
+        state.set_collation(b"utf8mb4_bin".to_vec());
+        let towards = SessionState::default().statement_towards(&state).unwrap();
+        let expected = "SET SESSION character_set_connection='utf8mb4', SESSION collation_connection='utf8mb4_bin'";
+        assert_eq!(String::from_utf8(towards).unwrap(), expected);
+        let with_collation = state.clone();
+        learn(&mut state, &[set("character_set_connection", "utf8mb4")]);
+        assert_eq!(with_collation.statement_towards(&state), None, "what the character set's own is, is not known here");
     }
 
     #[test]

@@ -177,6 +177,12 @@ fn variables_and_database_follow_their_session(database: &MariaDb) {
         assert_eq!(one(&mut clients[0], names), "latin1,latin1,+09:00,77,1048576,shop");
         assert_eq!(one(&mut clients[1], names), "utf8mb4,null,SYSTEM,28800,5,other");
         assert_eq!(one(&mut clients[2], names), "utf8mb4,utf8mb4,SYSTEM,28800,1048576,shop");
+        clients[0].query("SET NAMES latin1 COLLATE latin1_german2_ci").ok();
+        assert_eq!(one(&mut clients[0], "SELECT @@session.collation_connection"), "latin1_german2_ci");
+        assert_eq!(one(&mut clients[2], "SELECT 'x' = 'X'"), "1");
+        assert_eq!(one(&mut clients[0], "SELECT 'ä' = 'ae'"), one(&mut clients[0], "SELECT 'ä' COLLATE latin1_german2_ci = 'ae'"));
+        clients[0].query("SET NAMES latin1").ok();
+        assert_eq!(one(&mut clients[0], "SELECT CONCAT(@@collation_database, COLLATION('x'))"), "utf8mb4_general_cilatin1_swedish_ci");
         assert_eq!(one(&mut clients[0], "SELECT \"a\" FROM (SELECT 5 AS a) x"), "5", "a quoted name under ANSI_QUOTES");
         assert_eq!(one(&mut clients[2], "SELECT \"a\" FROM (SELECT 5 AS a) x"), "a", "a string without");
     }
@@ -189,7 +195,7 @@ fn what_cannot_be_carried_pins(database: &MariaDb) {
         ("CREATE TEMPORARY TABLE x (a INT)", "temporary table"),
         ("SELECT GET_LOCK('pumasi', 1)", "GET_LOCK"),
         ("PREPARE p FROM 'SELECT 1'", "PREPARE"),
-        ("SET NAMES utf8mb4 COLLATE utf8mb4_bin", "SET ... COLLATE"),
+        ("SET sql_mode = '', collation_connection = utf8mb4_bin", "SET collation"),
     ] {
         let house = House::new(database, 10);
         let (mut ann, mut ben) = (house.client(), house.client());
@@ -282,6 +288,10 @@ fn prepared_statements_run_on_any_connection(database: &MariaDb) {
         let second = run(&mut ann, select, Value::Int(9));
         assert_eq!(second[0][0], Value::Int(9));
         assert_ne!(first[0][2], second[0][2]);
+        // MariaDB's own clients name the statement they have just prepared without waiting for its number.
+        let latest = ann.prepare("SELECT ? + 1").unwrap().statement;
+        assert_eq!(ann.execute(u32::MAX, &[Value::Int(1)]).binary_rows(), [[Value::Int(2)]]);
+        ann.send(Command::CloseStatement(latest));
         ann.send(Command::CloseStatement(select));
         assert_eq!(ann.execute(select, &[Value::Null, Value::Null]).error(), 1243);
         assert!(!run(&mut ben, others, Value::Int(1)).is_empty(), "the other's statement is still there");
