@@ -18,14 +18,18 @@ fn a_killed_worker_costs_no_get() {
     let stop = Arc::new(AtomicBool::new(false));
     let good = Arc::new(AtomicU64::new(0));
     let clients: Vec<_> = (0..4)
-        .map(|_| {
+        .map(|client| {
             let (stop, good, site) = (stop.clone(), good.clone(), service.site.clone());
             std::thread::spawn(move || {
                 let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
                 let mut bad = vec![];
-                while !stop.load(Ordering::Relaxed) {
+                // A new address each time: a kept page would spare the workers the question.
+                for n in 0.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
                     let read = agent
-                        .get(format!("{site}/ask/7"))
+                        .get(format!("{site}/ask/7?{client}-{n}"))
                         .call()
                         .and_then(|mut answer| Ok((answer.status(), answer.body_mut().read_to_string()?)));
                     match read {
@@ -38,9 +42,9 @@ fn a_killed_worker_costs_no_get() {
             })
         })
         .collect();
-    for _ in 0..5 {
+    for round in 0..6 {
         let before = good.load(Ordering::Relaxed);
-        let victim = service.worker_pids()[0];
+        let victim = service.worker_pids()[round % 3];
         signal(victim, "KILL");
         service.wait_until("three workers are there again", |service| {
             let pids = service.worker_pids();

@@ -225,7 +225,7 @@ section! {
         stop_timeout: Option<Span> = Unset { means: "\"10s\"", example: "\"10s\"" },
         /// Early deaths in a row after which a worker is given up until the next reload. From 1 to 1000.
         early_deaths_max: Option<Count<1, 1000>> = Unset { means: "5", example: "5" },
-        /// A death before this age is an early one. Duration.
+        /// A death before this age is an early one, unless the worker has answered a request. Duration.
         stable_after: Option<Span> = Unset { means: "\"10s\"", example: "\"10s\"" },
         /// How the upstream for a request is chosen: `least-in-flight`, `round-robin`, `power-of-two` (of two at random the one that is
         /// quicker at its load), or by a hash that keeps requests together: `ring`, `maglev`, `rendezvous`.

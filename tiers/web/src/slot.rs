@@ -124,11 +124,14 @@ impl Slot {
     async fn one_life(&self, leave: &mut watch::Receiver<bool>) {
         let born = Instant::now();
         let plan = self.workers_plan();
+        let mut answered = false;
         let cause = match self.start(&plan) {
             Ok(Started { mut process, upstream, address, binding }) => {
                 self.show(|shown| (shown.address, shown.guardian) = (Some(address), process.guardian()));
                 let cause = self.accompany(&mut process, &upstream, leave, born, &plan).await;
                 self.pool.leave(&upstream);
+                let traffic = upstream.traffic();
+                answered = traffic.requests_total > traffic.errors_total;
                 // Only now: the worker's last statements must not meet a closed door while it still runs.
                 drop(binding);
                 let lines = process.tail.last(LAST_LINES);
@@ -137,7 +140,8 @@ impl Slot {
             Err(cause) => cause,
         };
         let asked_to = matches!(self.state(), State::Draining | State::Stopping);
-        let early = born.elapsed() < plan.stable_after;
+        // One that has answered works: what killed it (an operator, a poisonous request) is no reason to give it up.
+        let early = born.elapsed() < plan.stable_after && !answered;
         let deaths = if early { self.shown.borrow().deaths + 1 } else { 0 };
         self.show(|shown| (shown.guardian, shown.deaths, shown.last_exit) = (None, deaths, Some(cause.clone())));
         self.go_exit(deaths, &plan);

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pumasi_balance::Pool;
+use pumasi_balance::{Choice, Outcome, Pool};
 use pumasi_config::{BalancePolicy, CommandPlan, HashBy, Hole, Members, PoolPlan, ProbePlan, Template, WorkersPlan};
 use pumasi_freshness::Witness;
 use pumasi_web::{Binding, GuardianProgram, Journal, Resources, Setup, Web};
@@ -243,6 +243,19 @@ fn one_that_dies_early_is_given_up_with_its_last_words() {
     assert_eq!(house.state(0), "given up");
     let given_up = |event: &String| event.starts_with("error worker app.1 given up after 3 deaths");
     assert!(house.notes.events.lock().expect("no panic").iter().any(given_up), "{:?}", house.notes.events);
+}
+
+#[test]
+fn one_that_has_answered_is_not_given_up_for_dying_young() {
+    let house = House::python(|_, workers| workers.early_deaths_max = 1).ready();
+    let Choice::Use(lease) = house.pool.choose(None, &[], Instant::now()) else { panic!("one is ready") };
+    lease.end(Outcome::Ok { latency: Duration::from_millis(1) }, Instant::now());
+    let first = house.pid(0);
+    kill(first, "KILL");
+    wait_until("it comes back as another process", || house.state(0) == "ready" && house.pid(0) != first);
+    // The new process has answered nothing yet.
+    kill(house.pid(0), "KILL");
+    wait_until("it is given up", || house.state(0) == "given up");
 }
 
 #[test]
