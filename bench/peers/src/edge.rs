@@ -136,6 +136,7 @@ pub fn serve(upstream: &str, pages: PagesMode) -> Result<()> {
             stale_if_error: Duration::from_secs(60),
             stale_while_revalidate: Duration::ZERO,
             missing_for: Duration::ZERO,
+            compress: true,
         },
     };
     let pool = PoolPlan {

@@ -198,6 +198,8 @@ section! {
         stale_while_revalidate: Span = Default("\"0s\""),
         /// How long answers such as 404 and 410 are kept when they say nothing about it. Duration; `"0s"`: not at all.
         missing_for: Span = Default("\"0s\""),
+        /// Stored pages of text that the application did not compress are also kept compressed (gzip), for clients that take it.
+        compress: bool = Default("true"),
     }
 }
 

@@ -124,6 +124,8 @@ pub struct PagesPlan {
     pub stale_while_revalidate: Duration,
     /// Lifetime of 404, 410 and the like that come without one. Zero: they are not kept.
     pub missing_for: Duration,
+    /// Pages of text are compressed once stored, for clients that take it.
+    pub compress: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

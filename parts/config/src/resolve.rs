@@ -234,6 +234,7 @@ fn resolve_pages(pages: &Pages, reader: &mut Reader) -> PagesPlan {
         stale_if_error: pages.stale_if_error.value.0,
         stale_while_revalidate: pages.stale_while_revalidate.value.0,
         missing_for: pages.missing_for.value.0,
+        compress: pages.compress.value,
     }
 }
 

@@ -16,6 +16,7 @@ pub struct Asked<'a> {
     /// The first line of several.
     pub if_none_match: Option<&'a [u8]>,
     pub if_modified_since: Option<&'a [u8]>,
+    pub accept_encoding: Option<&'a [u8]>,
     /// If-Match or If-Unmodified-Since.
     pub precondition: bool,
     has_cache_control: bool,
@@ -81,6 +82,22 @@ impl<'a> Asked<'a> {
         self.if_none_match.is_some() || self.if_modified_since.is_some()
     }
 
+    /// Whether the client takes content coded as `coding` (RFC 9110 §12.5.3): named, or covered by `*`, with a weight above 0.
+    pub fn accepts(&self, coding: &str) -> bool {
+        let Some(list) = self.accept_encoding else { return false };
+        let weight = |name: &[u8]| {
+            let element = elements(list)
+                .find(|element| element.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().eq_ignore_ascii_case(name))?;
+            // `q=0`, `q=0.0` and so on: nothing but zeros behind the sign.
+            let refused = element.split(|b| *b == b';').skip(1).map(<[u8]>::trim_ascii).any(|parameter| {
+                let value = parameter.strip_prefix(b"q=").or(parameter.strip_prefix(b"Q="));
+                value.is_some_and(|value| value.iter().all(|b| matches!(b, b'0' | b'.')))
+            });
+            Some(!refused)
+        };
+        weight(coding.as_bytes()).or_else(|| weight(b"*")).unwrap_or(false)
+    }
+
     fn see(&mut self, name: &'a [u8], value: &'a [u8]) {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         match name.len() {
@@ -96,6 +113,7 @@ impl<'a> Asked<'a> {
             }
             // A second line is rare, and reading only the first costs at worst a 200 where a 304 would have done.
             13 if is("if-none-match") => self.if_none_match = self.if_none_match.or(Some(value)),
+            15 if is("accept-encoding") => self.accept_encoding = Some(value),
             17 if is("if-modified-since") => self.if_modified_since = Some(value),
             19 if is("if-unmodified-since") => self.precondition = true,
             _ => {}

@@ -360,6 +360,26 @@ fn nothing_has_no_ranges() {
     assert_eq!(range::part(&Asked::of(b"GET", pairs(&lines)), 0, None, None, NOW_S), range::Part::Unsatisfiable);
 }
 
+// === codings ===
+
+#[test]
+fn codings_are_taken_with_a_weight_above_zero() {
+    let check = |value: &str, expected: bool| {
+        let lines = [("Accept-Encoding".to_string(), value.to_string())];
+        assert_eq!(Asked::of(b"GET", pairs(&lines)).accepts("gzip"), expected, "{value}");
+    };
+    // RFC 9110 §12.5.3
+    check("gzip", true);
+    check("br, GZIP;q=0.5", true);
+    check("*", true);
+    check("gzip;q=0", false);
+    check("gzip; q=0.000, *", false);
+    check("*;q=0", false);
+    check("br", false);
+    check("x-gzip-not", false);
+    assert!(!Asked::default().accepts("gzip"));
+}
+
 // === invalidation ===
 
 #[test]

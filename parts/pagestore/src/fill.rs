@@ -126,7 +126,11 @@ impl Lead {
             entry: None,
             recheck_ms: 0,
         };
-        let renewed = Arc::new(renewed.finish(page.body.clone()));
+        let renewed = renewed.finish(page.body.clone());
+        if let Some(gzip) = page.encodings.gzip.get() {
+            let _ = renewed.encodings.gzip.set(gzip.clone()); // new and empty
+        }
+        let renewed = Arc::new(renewed);
         match terms {
             Ok(_) if self.pages.store(&self.key, renewed.clone()).is_ok() => self.land(Landing::Page(renewed.clone())),
             _ => {

@@ -16,6 +16,7 @@
 //!
 //! **Invariant:** [`Pages::status`]' bytes never exceed the budget: keys, heads, bodies, index, purge marks and what is being filled.
 mod counters;
+mod encode;
 mod fill;
 mod flight;
 mod key;
@@ -49,6 +50,7 @@ pub use reply::{Content, Reply, Told};
 
 use arc_swap::ArcSwap;
 use counters::Counters;
+use encode::Jobs;
 use flight::Flight;
 use marks::Marks;
 pub use pumasi_evict::Policy;
@@ -69,6 +71,8 @@ pub struct Settings {
     pub waiters_max: usize,
     /// How long a request waits for another's fetch before it fetches for itself. Kept here for the edge, which has the timers.
     pub wait_max: Duration,
+    /// Pages of text are compressed once stored, for clients that take it.
+    pub compress: bool,
     pub rules: Rules,
 }
 
@@ -105,6 +109,7 @@ pub struct Pages {
     /// Bytes of answers being collected; part of the budget.
     filling: AtomicU64,
     counters: Counters,
+    jobs: Jobs,
     freshness: Option<Arc<Freshness>>,
 }
 
@@ -149,6 +154,7 @@ impl Pages {
             flights: AtomicU64::new(0),
             filling: AtomicU64::new(0),
             counters: Counters::default(),
+            jobs: Jobs::default(),
             freshness,
         })
     }
@@ -321,6 +327,9 @@ impl Pages {
 
     /// Stores a page, unless something overtook its fetch.
     fn store(&self, key: &Key, page: Arc<Page>) -> Result<(), Bypass> {
+        if page.compressible && page.encodings.gzip.get().is_none() && self.settings.load().compress {
+            self.jobs.add(key, &page);
+        }
         self.update(key, |resource| {
             // Under the shard's lock: a purge marks first and sweeps then, so either this sees the mark or the sweep sees the page.
             if self.gone(&page) || self.marks.pattern_overtook(&key.bytes, page.sequence) {
@@ -329,6 +338,14 @@ impl Pages {
             resource.put(page);
             Ok(())
         })
+    }
+
+    /// One of its pages has grown a second form.
+    fn weigh_again(&self, key: &Key) {
+        let known = self.shard(key).resources.peek(key.hash, |resource| resource.is(key)).is_some();
+        if known {
+            let _ = self.update(key, |_| Ok(())); // too large with it: gone, and stored anew by the next request
+        }
     }
 
     /// Remembers that this target's answers are not stored, so that nobody waits for one.

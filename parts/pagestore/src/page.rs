@@ -9,6 +9,7 @@ use pumasi_freshness::{Entry, Freshness};
 use pumasi_httpcache::{Asked, FieldLines, Terms, date, validation, vary};
 
 use crate::{
+    encode::{Encodings, compressible},
     field_lines,
     marks::{Mark, Marks},
 };
@@ -34,6 +35,8 @@ pub struct Page {
     pub(crate) entry: Option<Entry>,
     /// When an automatic page is to be made again beside its use, to be compared. Milliseconds since the Unix epoch.
     recheck_ms: AtomicU64,
+    pub(crate) encodings: Encodings,
+    pub(crate) compressible: bool,
     etag: Option<Range<u32>>,
     last_modified: Option<Range<u32>>,
 }
@@ -61,6 +64,8 @@ impl Draft {
             Some(start..start + value.len() as u32)
         };
         Page {
+            compressible: compressible(self.status, &self.lines, &body),
+            encodings: Encodings::default(),
             etag: place(b"etag"),
             last_modified: place(b"last-modified"),
             status: self.status,
@@ -153,8 +158,9 @@ impl Page {
     pub(crate) fn weight(&self) -> u64 {
         let marks = std::mem::size_of_val(&*self.marks);
         let vary: usize = self.vary.iter().map(|name| name.len() + size_of::<Box<[u8]>>() + ALLOCATION).sum();
-        let parts = self.reason.len() + self.lines.len() + self.body.len() + marks + vary + self.selection.len();
+        let coded = self.encodings.gzip.get().map_or(0, |gzip| gzip.len() + ALLOCATION);
         let deps = self.entry.as_ref().map_or(0, |entry| entry.deps().bytes() + size_of::<pumasi_freshness::Deps>() + ALLOCATION);
+        let parts = self.reason.len() + self.lines.len() + self.body.len() + coded + marks + vary + self.selection.len();
         (size_of::<Page>() + parts + deps + 7 * ALLOCATION) as u64
     }
 

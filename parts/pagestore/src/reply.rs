@@ -1,6 +1,7 @@
 //! What a client gets of a stored page.
 use std::ops::Range;
 
+use bytes::Bytes;
 use pumasi_httpcache::{Asked, CacheStatus, Method, range};
 
 use crate::{
@@ -26,6 +27,8 @@ pub enum Content {
     Announced(u64),
     /// This part of the page's body.
     Body(Range<usize>),
+    /// The whole in its compressed form.
+    Coded(Bytes),
 }
 
 impl Page {
@@ -45,9 +48,17 @@ impl Page {
                 Method::Get if successful => range::part(asked, length, self.etag(), self.last_modified(), now_s),
                 _ => range::Part::Whole,
             };
-            lines.extend_from_slice(&self.lines);
-            self.part(part, asked, lines)
+            match self.coded_for(asked, part) {
+                Some(gzip) => self.coded(gzip, asked, lines),
+                None => {
+                    lines.extend_from_slice(&self.lines);
+                    self.part(part, asked, lines)
+                }
+            }
         };
+        if self.compressible {
+            lines.extend_from_slice(b"Vary: Accept-Encoding\r\n"); // also on the plain form: it is one of two (RFC 9110 §12.5.5)
+        }
         if self.entry.is_none() {
             lines.extend_from_slice(b"Age: ");
             push_number(lines, self.terms.age_s(now_ms));
@@ -91,6 +102,28 @@ impl Page {
                 Reply { status: 416, reason_of_page: false, content: Content::Body(0..0) }
             }
         }
+    }
+
+    fn coded_for(&self, asked: &Asked<'_>, part: range::Part) -> Option<&Bytes> {
+        let gzip = self.encodings.gzip.get()?;
+        (part == range::Part::Whole && asked.accepts("gzip")).then_some(gzip)
+    }
+
+    /// Other bytes than the origin's: a strong entity tag would be a lie, a weak one still matches (RFC 9110 §8.8.3.3).
+    fn coded(&self, gzip: &Bytes, asked: &Asked<'_>, lines: &mut Vec<u8>) -> Reply {
+        for (name, value) in field_lines(&self.lines) {
+            if name.eq_ignore_ascii_case(b"etag") && !value.starts_with(b"W/") {
+                push(lines, name, &[b"W/", value].concat());
+            } else if !name.eq_ignore_ascii_case(b"accept-ranges") {
+                push(lines, name, value);
+            }
+        }
+        lines.extend_from_slice(b"Content-Encoding: gzip\r\n");
+        let content = match asked.method {
+            Method::Head => Content::Announced(gzip.len() as u64),
+            _ => Content::Coded(gzip.clone()),
+        };
+        Reply { status: self.status, reason_of_page: true, content }
     }
 
     /// RFC 9110 §15.4.5: what a 200 would have said, without the fields that describe content that is not there.

@@ -331,6 +331,62 @@ fn a_head_request_is_told_the_length() {
     assert_eq!(reply.content, Content::Announced(10));
 }
 
+// === second forms ===
+
+#[test]
+fn text_is_compressed_once_and_sent_to_who_takes_it() {
+    let site = Site::new();
+    let text = "the same again and again ".repeat(200);
+    site.fetch("/", "", "Cache-Control: max-age=60\r\nContent-Type: text/html\r\nETag: \"a\"\r\n", text.as_bytes());
+    let before = site.pages.status().bytes;
+    std::thread::scope(|scope| {
+        scope.spawn(|| site.pages.compress());
+        let page = site.hit("/", "");
+        while page.encodings.gzip.get().is_none() {
+            std::thread::yield_now();
+        }
+        site.pages.stop_compressing();
+    });
+    assert!(site.pages.status().bytes > before, "its second form counts");
+
+    let reply = |request: &str| {
+        let lines = head(request);
+        let mut out = Vec::new();
+        let reply = site.hit("/", request).reply(&Asked::of(b"GET", fields(&lines)), Told::Hit, NOW, &mut out);
+        (reply, String::from_utf8(out).unwrap())
+    };
+    let (coded, lines) = reply("Accept-Encoding: br, gzip");
+    let Content::Coded(gzip) = coded.content else { panic!("{coded:?}") };
+    let mut plain = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut plain).unwrap();
+    assert_eq!(plain, text);
+    assert!(
+        lines.contains("Content-Encoding: gzip\r\n") && lines.contains("ETag: W/\"a\"\r\n") && lines.contains("Vary: Accept-Encoding\r\n")
+    );
+
+    let (whole, lines) = reply("");
+    assert_eq!(whole.content, Content::Body(0..text.len()));
+    assert!(!lines.contains("Content-Encoding") && lines.contains("ETag: \"a\"\r\n") && lines.contains("Vary: Accept-Encoding\r\n"));
+    assert_eq!(reply("Accept-Encoding: gzip\nRange: bytes=0-1").0.content, Content::Body(0..2), "a part is cut from the plain form");
+    assert_eq!(reply("Accept-Encoding: gzip\nIf-None-Match: W/\"a\"").0.status, 304);
+}
+
+#[test]
+fn what_cannot_or_may_not_be_compressed_is_left_alone() {
+    let check = |lines: &str, body: &[u8], expected: bool| {
+        assert_eq!(encode::compressible(200, lines.as_bytes(), body), expected, "{lines}");
+    };
+    let text = [b'x'; 2000];
+    check("Content-Type: text/html; charset=utf-8\r\n", &text, true);
+    check("Content-Type: application/problem+json\r\n", &text, true);
+    check("Content-Type: image/png\r\n", &text, false);
+    check("", &text, false);
+    check("Content-Type: text/html\r\n", b"short", false);
+    check("Content-Type: text/html\r\nContent-Encoding: br\r\n", &text, false);
+    check("Content-Type: text/html\r\nVary: Cookie, Accept-Encoding\r\n", &text, false);
+    check("Content-Type: text/html\r\nCache-Control: max-age=1, no-transform\r\n", &text, false); // RFC 9110 §7.7
+}
+
 // === many cores ===
 
 /// Threads fetch, hit, purge and invalidate the same few targets. At the end nothing is left over: no flight, no loan.
@@ -374,6 +430,7 @@ const SETTINGS: Settings = Settings {
     policy: Policy::S3Fifo,
     waiters_max: 3,
     wait_max: Duration::from_secs(1),
+    compress: true,
     rules: Rules { heuristic_percent: 10, heuristic_max_s: 86_400, stale_if_error_s: 0, stale_while_revalidate_s: 0, negative_s: 0 },
 };
 

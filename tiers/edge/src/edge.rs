@@ -79,6 +79,7 @@ pub struct Edge {
     listening: Mutex<Vec<Address>>,
     tickets: Tickets,
     control: Option<JoinHandle<()>>,
+    compressor: Option<JoinHandle<()>>,
 }
 
 /// An address that was bound and is not listened on yet.
@@ -115,7 +116,18 @@ impl Edge {
         let samples = Arc::new(Mutex::new(Samples::default()));
         let (pools, watched) = watch::channel(Arc::new(pools));
         let control = start_control(watched, shared.clone(), samples.clone())?;
-        let edge = Edge { shared, cores, pools, samples, listening: Mutex::default(), tickets, control: Some(control) };
+        let pages = shared.pages.clone();
+        let compressor = std::thread::Builder::new().name("edge-compress".into()).spawn(move || pages.compress())?;
+        let edge = Edge {
+            shared,
+            cores,
+            pools,
+            samples,
+            listening: Mutex::default(),
+            tickets,
+            control: Some(control),
+            compressor: Some(compressor),
+        };
         let mut listening = edge.listening.lock().unwrap_or_else(PoisonError::into_inner);
         for bound in bound {
             listening.push(bound.listening);
@@ -250,6 +262,10 @@ impl Edge {
         }
         let (closed, _) = watch::channel(Arc::default());
         drop(std::mem::replace(&mut self.pools, closed)); // ends the control thread
+        self.shared.pages.stop_compressing();
+        if let Some(compressor) = self.compressor.take() {
+            let _ = compressor.join();
+        }
         if let Some(control) = self.control.take() {
             let _ = control.join();
         }

@@ -21,6 +21,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use pumasi_config::{EvictionPolicy, PagesMode, PagesPlan};
 use pumasi_http1::{Fields, Known};
 use pumasi_httpcache::{Asked, Bypass, CacheStatus, Forward as Why, Grace, Rules};
@@ -55,7 +56,7 @@ pub(crate) struct Visit<'a> {
 impl Visit<'_> {
     /// Answers from the store or through it. What could not be answered is the caller's to explain.
     pub async fn answer<D: Downstream>(&mut self, down: &mut D) -> Result<(), Trouble> {
-        let pages = self.core.shared.pages.clone();
+        let pages = &self.core.shared.pages;
         let key = key_of(self.core, down);
         let mut waited = false;
         // When the first wait began, in flights.
@@ -261,13 +262,14 @@ impl Visit<'_> {
         let reply = page.reply(&asked, told, now_ms(), &mut lines);
         let words = if reply.reason_of_page { &page.reason } else { reason(reply.status).as_bytes() };
         let (length, body) = match reply.content {
-            Content::None => (Length::None(None), 0..0),
-            Content::Announced(length) => (Length::None(Some(length)), 0..0),
-            Content::Body(range) => (Length::Known(range.len() as u64), range),
+            Content::None => (Length::None(None), Bytes::new()),
+            Content::Announced(length) => (Length::None(Some(length)), Bytes::new()),
+            Content::Body(range) => (Length::Known(range.len() as u64), page.body.slice(range)),
+            Content::Coded(bytes) => (Length::Known(bytes.len() as u64), bytes),
         };
         down.send_head(reply.status, words, &lines, length);
         self.core.lines.set(lines);
-        down.send_shared(page.body.slice(body));
+        down.send_shared(body);
         down.send_end(&Fields::default());
     }
 
@@ -302,6 +304,7 @@ pub(crate) fn settings(plan: &PagesPlan) -> Settings {
         },
         waiters_max: plan.waiters_max,
         wait_max: plan.wait_max,
+        compress: plan.compress,
         rules: Rules {
             stale_if_error_s: seconds(plan.stale_if_error),
             stale_while_revalidate_s: seconds(plan.stale_while_revalidate),

@@ -38,6 +38,7 @@ pub(crate) fn plan(routes: Vec<RoutePlan>) -> EdgePlan {
             stale_if_error: Duration::from_secs(60),
             stale_while_revalidate: Duration::ZERO,
             missing_for: Duration::ZERO,
+            compress: true,
         },
     }
 }

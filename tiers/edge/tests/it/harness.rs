@@ -248,6 +248,7 @@ pub fn setup(members: &[SocketAddr]) -> Setup {
             stale_if_error: Duration::from_secs(60),
             stale_while_revalidate: Duration::ZERO,
             missing_for: Duration::ZERO,
+            compress: true,
         },
     };
     Setup { plan, pools: vec![pool("app", members)] }
