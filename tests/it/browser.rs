@@ -118,6 +118,17 @@ impl Browser {
             .collect()
     }
 
+    /// What people with a screen reader, a keyboard, weak eyes or a small screen would stumble over on this page.
+    pub fn obstacles(&self) -> Vec<String> {
+        let found = self.post("/execute/sync", json!({"script": include_str!("browser/audit.js"), "args": []}));
+        found
+            .as_array()
+            .unwrap_or_else(|| panic!("the audit failed: {found}"))
+            .iter()
+            .map(|one| one.as_str().unwrap_or_default().into())
+            .collect()
+    }
+
     /// Writes a PNG of the whole page.
     pub fn screenshot(&self, file: &Path) {
         let shot = self.post(

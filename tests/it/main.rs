@@ -5,6 +5,7 @@ mod apps;
 mod board;
 mod browser;
 mod clients;
+mod console;
 mod kills;
 mod manual;
 mod operating;

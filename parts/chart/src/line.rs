@@ -179,20 +179,18 @@ impl Grid {
     }
 
     fn line(&self, values: &[Option<f64>], colour: usize) -> String {
-        let mut path = String::new();
-        let mut drawing = false;
-        for (index, value) in values.iter().enumerate() {
-            let Some(value) = value.filter(|value| value.is_finite()) else {
-                drawing = false;
-                continue;
-            };
-            let (x, y) = (self.x(self.second(index)), self.y(value));
-            // A lone point is drawn as a dot: a line of no length with round ends.
-            let step = if drawing { format!("L{} {}", at(x), at(y)) } else { format!("M{} {}h0", at(x), at(y)) };
-            path += &step;
-            drawing = true;
+        let known = |value: &Option<f64>| value.is_some_and(f64::is_finite);
+        let (mut path, mut dots) = (String::new(), String::new());
+        for run in runs(values, known) {
+            // A lone point has no line; a line of no length with round ends is a dot.
+            let (into, tail) = if run.len() == 1 { (&mut dots, "h0") } else { (&mut path, "") };
+            for (step, index) in run.enumerate() {
+                let (x, y) = (self.x(self.second(index)), self.y(values[index].unwrap_or_default()));
+                let _ = write!(into, "{}{} {}{tail}", if step == 0 { 'M' } else { 'L' }, at(x), at(y));
+            }
         }
-        if path.is_empty() { path } else { format!("<path class=\"line s{colour}\" d=\"{path}\"/>") }
+        let drawn = |path: String, class| if path.is_empty() { path } else { format!("<path class=\"{class} s{colour}\" d=\"{path}\"/>") };
+        drawn(path, "line") + &drawn(dots, "line dot")
     }
 
     fn band(&self, values: &[Option<(f64, f64)>], colour: usize) -> String {

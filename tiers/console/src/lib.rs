@@ -33,7 +33,7 @@ pub use token::{Token, TokenError};
 
 /// What the console shows and steers. The binary implements it.
 pub trait Service: Send + Sync + 'static {
-    /// The picture of this moment. Called once a second on the console's thread: it must not wait for anything.
+    /// The picture of this moment. Called on the console's thread, once a second and by scrapers: it must not wait for anything.
     fn status(&self) -> Status;
 
     /// The effective configuration, secrets masked, in the order of the reference.

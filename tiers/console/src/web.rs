@@ -44,7 +44,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/icon.svg", get(async || asset("image/svg+xml", include_str!("icon.svg").into())))
         .route("/login", get(ask_for_token).post(log_in))
         .route("/logout", post(log_out))
-        .route("/api/status", get(async |State(shared): State<Arc<Shared>>| json(&shared.picture().status)))
+        .route("/api/status", get(async |State(shared): State<Arc<Shared>>| json(&shared.service.status())))
         .route("/api/findings", get(async |State(shared): State<Arc<Shared>>| json(&shared.picture().findings)))
         .route("/api/configuration", get(async |State(shared): State<Arc<Shared>>| json(&shared.service.configuration())))
         .route("/api/reload", post(reload))
@@ -113,7 +113,7 @@ fn not_found() -> Response {
 }
 
 async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    ([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], exposition::text(&shared.picture().status)).into_response()
+    ([(header::CONTENT_TYPE, Exposition::CONTENT_TYPE)], exposition::text(&shared.service.status())).into_response()
 }
 
 fn json(value: &impl serde::Serialize) -> Response {
