@@ -192,7 +192,7 @@ pub fn digest(sql: &[u8]) -> u64 {
     hash
 }
 
-/// The statement as people should see it: literals replaced by `?`, lists of them by one, cut after `max` bytes.
+/// The statement as people should see it: literals replaced by `?`, lists and rows of them by one, cut after `max` bytes.
 pub fn digest_text(sql: &[u8], max: usize) -> String {
     let mut text: Vec<u8> = Vec::new();
     let mut tight = true;
@@ -218,8 +218,54 @@ pub fn digest_text(sql: &[u8], max: usize) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Feeds the tokens of `sql` with `?, ?, ?` shortened to `?`.
+/// Feeds the tokens of `sql` with `?, ?, ?` shortened to `?` and `(?), (?), (?)` to `(?)`: an INSERT of a hundred rows is the same
+/// statement as one of two.
 fn each_digested<'a>(sql: &'a [u8], mut feed: impl FnMut(Token<'a>)) {
+    let mut rows = Rows::default();
+    each_with_lists_folded(sql, |token| rows.take(token, &mut feed));
+    rows.release(&mut feed);
+}
+
+/// Drops every further `, (?)` behind a `(?)`.
+#[derive(Default)]
+struct Rows {
+    /// How much of `(?)` the output ends with: 0..=3 tokens.
+    written: usize,
+    /// How much of [`Rows::NEXT`] has come behind a whole `(?)` and is held back.
+    held: usize,
+}
+
+impl Rows {
+    const NEXT: [Token<'static>; 4] = [Token::Sign(b','), Token::Sign(b'('), Token::Literal(b"?"), Token::Sign(b')')];
+
+    fn take<'a>(&mut self, token: Token<'a>, feed: &mut impl FnMut(Token<'a>)) {
+        if self.written == 3 && token == Rows::NEXT[self.held] {
+            self.held = (self.held + 1) % Rows::NEXT.len();
+            return;
+        }
+        self.release(feed);
+        self.write(token, feed);
+    }
+
+    /// What was held back is no further row after all.
+    fn release<'a>(&mut self, feed: &mut impl FnMut(Token<'a>)) {
+        for token in &Rows::NEXT[..std::mem::take(&mut self.held)] {
+            self.write(*token, feed);
+        }
+    }
+
+    fn write<'a>(&mut self, token: Token<'a>, feed: &mut impl FnMut(Token<'a>)) {
+        self.written = match (self.written, token) {
+            (_, Token::Sign(b'(')) => 1,
+            (1, Token::Literal(_)) => 2,
+            (2, Token::Sign(b')')) => 3,
+            _ => 0,
+        };
+        feed(token);
+    }
+}
+
+fn each_with_lists_folded<'a>(sql: &'a [u8], mut feed: impl FnMut(Token<'a>)) {
     let mut after_literal = false;
     let mut held_comma = false;
     for token in Tokens::new(sql) {

@@ -10,6 +10,11 @@ fn a_digest_is_the_statement_without_its_literals() {
     check_digest("SELECT a.b, `c d` FROM t  -- why\n WHERE x='it''s' AND y=\"\\\"\"", "SELECT a.b, `c d` FROM t WHERE x = ? AND y = ?");
     check_digest("SELECT x FROM t WHERE id IN (1, 2 ,3)", "SELECT x FROM t WHERE id IN(?)");
     check_digest("INSERT INTO t(a,b) VALUES (?, 'x')", "INSERT INTO t(a, b) VALUES(?)");
+    check_digest("INSERT INTO t VALUES (1, 2), (3, 4), (5, 6)", "INSERT INTO t VALUES(?)");
+    check_digest("INSERT INTO t VALUES (1), (2) ON DUPLICATE KEY UPDATE a = 1", "INSERT INTO t VALUES(?) ON DUPLICATE KEY UPDATE a = ?");
+    check_digest("INSERT INTO t VALUES (1), (NOW()), (2), (3)", "INSERT INTO t VALUES(?),(NOW()),(?)");
+    check_digest("SELECT f(1), (2, g(3)), (4)", "SELECT f(?),(?, g(?)),(?)");
+    check_digest("SELECT (1), (2", "SELECT(?),(?");
     check_digest("/* route=/ask */ SELECT 1e-5, 0x1F, .5", "SELECT ?");
     check_digest("SELECT 1, a", "SELECT ?, a");
 }
