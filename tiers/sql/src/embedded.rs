@@ -16,6 +16,7 @@
 mod changes;
 mod connection;
 mod failure;
+mod known_tables;
 mod lock;
 mod prepared;
 mod schema;

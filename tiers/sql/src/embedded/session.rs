@@ -918,6 +918,22 @@ impl EngineSession for Session {
         self.temporary.tables().next().is_none().then_some(&self.settings_key)
     }
 
+    fn catalogue(&self) -> Option<Arc<dyn pumasi_sqltext::Catalogue + Send + Sync>> {
+        self.temporary.tables().next().is_none().then(|| {
+            let known = super::known_tables::KnownTables { catalogue: self.shared.catalogue(), database: self.database.clone() };
+            Arc::new(known) as Arc<dyn pumasi_sqltext::Catalogue + Send + Sync>
+        })
+    }
+
+    fn answered_from_store(&mut self, rows: u64) {
+        self.shared.questions.fetch_add(1, Ordering::Relaxed);
+        let mut env = lock(&self.connection().env);
+        env.found_rows = rows;
+        env.row_count = -1;
+        env.warnings.clear();
+        env.warning_count = 0;
+    }
+
     fn renew_snapshot(&mut self) {
         if let Transaction::Active(active) = &self.transaction
             && !active.writing
