@@ -375,7 +375,7 @@ fn json(rows: &[Row]) -> String {
 
 // === the peers' configurations ===
 
-fn start_nginx(core: usize, directory: &std::path::Path, name: &str, configuration: &str) -> Result<Running> {
+pub fn start_nginx(core: usize, directory: &std::path::Path, name: &str, configuration: &str) -> Result<Running> {
     let prefix = directory.join(name);
     fs::create_dir_all(&prefix)?;
     let path = prefix.join("nginx.conf");
@@ -387,7 +387,7 @@ const NGINX_HEAD: &str = "daemon off; worker_processes 1; pid nginx.pid; error_l
 
 const NGINX_PATHS: &str = "client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;";
 
-fn origin_configuration(port: u16) -> String {
+pub fn origin_configuration(port: u16) -> String {
     format!(
         "{NGINX_HEAD}http {{ {NGINX_PATHS} access_log off; keepalive_requests 100000000; keepalive_timeout 600s;\n\
          server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ default_type text/plain; add_header Cache-Control max-age=3600; return 200 \"{}\"; }} }} }}\n",

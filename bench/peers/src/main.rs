@@ -5,6 +5,7 @@
 
 mod cache_tests;
 mod edge;
+mod load;
 mod machine;
 mod pages;
 mod process;
@@ -22,9 +23,18 @@ fn main() -> Result<()> {
             println!("cache-tests   the public HTTP cache test suite, beside nginx, Varnish, Squid and Traffic Server");
             println!("pages         a hit from memory: CPU per request beside nginx, Varnish and HAProxy");
             println!("sql-embedded  the embedded engine through the wire: CPU per statement beside SQLite called directly");
+            println!("load          keep-alive GETs: the generator's CPU per request beside wrk and h2load, its rate, and a stall");
             Ok(())
         }
         ["sql-embedded"] => sql_embedded::run(),
+        ["load"] => load::run(),
+        // How this program starts the generator as a process of its own.
+        ["generate", ..] => {
+            use clap::Parser;
+            // The first argument takes the place of the program's name.
+            let code = pumasi_load::run(&load::Generate::parse_from(&arguments).load);
+            if code == std::process::ExitCode::SUCCESS { Ok(()) } else { bail!("the load test failed") }
+        }
         ["edge", options @ ..] => edge::run(options),
         ["cache-tests", options @ ..] => cache_tests::run(options),
         ["pages", options @ ..] => pages::run(options),

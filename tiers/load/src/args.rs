@@ -111,6 +111,9 @@ pub struct RunArgs {
     /// Write the series as comma-separated values
     #[arg(long, value_name = "FILE")]
     pub csv: Option<PathBuf>,
+    /// Console of the Pumasi under test, to draw its tiers on the same time axis [default: the one whose state is here, if it serves the target]
+    #[arg(long, value_name = "URL")]
+    pub watch: Option<String>,
     /// Show the stages and what they plan, and send nothing
     #[arg(long)]
     pub preview: bool,

@@ -13,6 +13,7 @@ use crate::{
     scenario::{self, Overrides},
     ticks::Ticker,
     validate,
+    watch::Watch,
 };
 use pumasi_config::{Problems, Source};
 use std::{
@@ -80,7 +81,7 @@ fn dispatch(args: &LoadArgs) -> Result<u8, LoadError> {
     let kept = Kept::new(&args.state);
     let style = Style::of(io::stdout().is_terminal());
     match &args.verb {
-        None => load(&args.run, args.json, &kept),
+        None => load(&args.run, args.json, &args.state, &kept),
         Some(LoadVerb::Validate(validate)) => {
             let plan = {
                 let trust = args::trust(validate.insecure, validate.ca.as_ref());
@@ -119,7 +120,7 @@ fn dispatch(args: &LoadArgs) -> Result<u8, LoadError> {
     }
 }
 
-fn load(args: &RunArgs, json: bool, kept: &Kept) -> Result<u8, LoadError> {
+fn load(args: &RunArgs, json: bool, state: &Path, kept: &Kept) -> Result<u8, LoadError> {
     let what = args.what.as_deref().ok_or_else(|| LoadError::Usage("say what to load: a URL or a scenario file".to_string()))?;
     let plan = compile(what, args.target.as_deref(), args.method.as_deref(), args.body.as_deref(), &args.overrides())?;
     if args.preview {
@@ -140,10 +141,18 @@ fn load(args: &RunArgs, json: bool, kept: &Kept) -> Result<u8, LoadError> {
         (false, true) => &mut live,
         (false, false) => &mut unwatched,
     };
+    let watch = match &args.watch {
+        Some(console) => {
+            let begun = Watch::begin(console);
+            Some(begun.map_err(|source| LoadError::Unreachable { target: format!("the console {console}"), source })?)
+        }
+        None => Watch::find(state, &plan.target),
+    };
     let outcome = run::run(&plan, &interrupt, observer).map_err(LoadError::Generator)?;
+    let tiers = watch.map(|watch| watch.finish(outcome.started + plan.warmup)).unwrap_or_default();
     live.clear();
     let label = Label { id: kept.new_id(&args.name), name: args.name.clone(), tags: args.tags.clone(), comment: args.comment.clone() };
-    let report = Report::of(&plan, &outcome, label);
+    let report = Report { tiers, ..Report::of(&plan, &outcome, label) };
     write_files(&report, baseline.as_ref(), args.html.as_deref(), args.csv.as_deref())?;
     print_report(&report, json, style)?;
     if !args.no_keep {

@@ -33,6 +33,7 @@ mod ticks;
 mod tls;
 mod validate;
 mod verify;
+mod watch;
 
 pub use args::{LoadArgs, LoadVerb};
 pub use command::{exit, run};

@@ -10,6 +10,7 @@ use crate::{
     run::{Ended, Outcome},
     slo::{Judged, Measured},
     tally::{ErrorKind, Slice},
+    watch::TierSecond,
 };
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,9 @@ pub struct Report {
     pub status: BTreeMap<u16, u64>,
     pub steps: Vec<StepReport>,
     pub series: Vec<Second>,
+    /// The tiers of the Pumasi under test; empty if nobody watched them.
+    #[serde(default)]
+    pub tiers: Vec<TierSecond>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -268,6 +272,7 @@ impl Report {
                 })
                 .collect(),
             series,
+            tiers: Vec::new(),
         };
         report.reasons = report.find_reasons(plan);
         report.valid = report.reasons.is_empty();

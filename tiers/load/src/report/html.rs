@@ -7,6 +7,7 @@ use super::{
 use crate::{
     kept::date_and_time,
     slo::{show_ms, show_share},
+    watch::TierSecond,
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use pumasi_chart::{HeatMap, LineChart, Series, Shape, Unit, XAxis};
@@ -25,6 +26,7 @@ pub fn page(report: &Report, baseline: Option<&Report>) -> String {
         (figures(report))
         (percentiles(report))
         div.charts { (charts(&report.series, report.model == "open")) }
+        @if report.tiers.len() > 1 { h2 { "The tiers" } div.charts { (tiers(&report.tiers)) } }
         @if report.steps.len() > 1 { (steps(report)) }
         (errors(report))
         @if let Some(baseline) = baseline { (comparison(baseline, report)) }
@@ -157,6 +159,26 @@ fn charts(series: &[Second], open: bool) -> Markup {
         figure { (chart("Errors", Unit::PerSecond, vec![("errors", Shape::Area(mean(|s| s.errors as f64))), ("shed", Shape::Line(mean(|s| s.shed as f64)))])) }
         figure { (chart("Received", Unit::Bytes, vec![("bytes per second", Shape::Area(mean(|s| s.bytes_in as f64)))])) }
         figure { (chart("Generator CPU", Unit::Share, vec![("share of its threads", Shape::Area(mean(|s| s.generator_cpu)))])) }
+    }
+}
+
+/// The Pumasi under test on the axis of the other charts.
+fn tiers(tiers: &[TierSecond]) -> Markup {
+    let step = tiers.len().div_ceil(POINTS_MAX).max(1);
+    let points: Vec<&TierSecond> = tiers.iter().step_by(step).collect();
+    let x = XAxis { first_s: points.first().map_or(0.0, |point| point.second), step_s: step as f64, ago: false };
+    let line = |value: fn(&TierSecond) -> f64| Shape::Line(points.iter().map(|point| Some(value(point))).collect());
+    let area = |value: fn(&TierSecond) -> f64| Shape::Area(points.iter().map(|point| Some(value(point))).collect());
+    let share = |value: fn(&TierSecond) -> Option<f64>| Shape::Line(points.iter().map(|point| value(point)).collect());
+    let chart = |title: &str, unit: Unit, series: Vec<(&str, Shape)>| {
+        let series = series.into_iter().map(|(name, shape)| Series { name: name.to_string(), shape }).collect();
+        PreEscaped(LineChart { title: title.to_string(), description: String::new(), unit, x, series, reaches: 0.0 }.svg())
+    };
+    html! {
+        figure { (chart("Cores used", Unit::Count, vec![("workers", area(|t| t.web_cpu)), ("Pumasi", line(|t| t.pumasi_cpu))])) }
+        figure { (chart("Found in the cache", Unit::Share, vec![("pages", share(|t| t.pages_hit)), ("results", share(|t| t.results_hit))])) }
+        figure { (chart("Waiting for a worker, p95", Unit::Microseconds, vec![("queue time", area(|t| t.queue_ms_p95 * 1e3))])) }
+        figure { (chart("Requests and statements", Unit::PerSecond, vec![("requests", line(|t| t.requests_per_s)), ("statements", line(|t| t.statements_per_s))])) }
     }
 }
 

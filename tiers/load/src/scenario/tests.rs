@@ -127,3 +127,17 @@ fn urls_split_into_target_and_path() {
         assert!(split(wrong).is_err(), "{wrong} was accepted");
     }
 }
+
+/// The manual's example is a scenario that compiles.
+#[test]
+fn the_manual_s_example_compiles() {
+    let manual = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/load-testing.md")).unwrap();
+    let example: Vec<&str> = manual.lines().skip_while(|line| *line != "    [load]").take_while(|line| !line.starts_with('|')).collect();
+    let text: String = example.iter().map(|line| format!("{}\n", line.trim_start_matches("    "))).collect();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("users.csv"), "name,password\na,b\n").unwrap();
+    std::fs::write(directory.path().join("items.csv"), "id\n1\n").unwrap();
+    let source = Source { name: "manual".into(), text, directory: directory.path().into() };
+    let plan = compile(&source, &Overrides::default()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!((plan.steps.len(), plan.scenarios.len(), plan.objectives.len()), (5, 2, 2));
+}
