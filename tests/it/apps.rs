@@ -12,6 +12,8 @@ fn apps() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("it/apps")
 }
 
+/// The application keeps one connection with autocommit off and never ends a transaction that only reads: on a plain database each worker would show
+/// its own old snapshot for ever. Automatic mode ends such transactions with their request.
 #[test]
 fn a_flask_application_under_gunicorn_reads_its_own_writes() {
     let python = std::env::var("PUMASI_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
@@ -23,6 +25,7 @@ listen = "{{site}}"
 [[edge.route]]
 path = "/*"
 pool = "app"
+pages = "automatic"
 [pool.app]
 command = "exec '{python}' -m gunicorn --no-control-socket --worker-tmp-dir /dev/shm -b 127.0.0.1:$PORT guestbook:app"
 directory = "{apps}"
@@ -32,6 +35,7 @@ probe = {{ path = "/", every = "1s" }}
 [sql.main]
 listen = "{{database}}"
 engine = "embedded:guests.db"
+results = "automatic"
 [console]
 listen = "{{console}}"
 "#,

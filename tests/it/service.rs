@@ -104,7 +104,7 @@ impl Service {
                 let pools = status["pools"].as_array().cloned().unwrap_or_default();
                 let upstreams: Vec<Value> =
                     pools.iter().flat_map(|pool| pool["upstreams"].as_array().cloned().unwrap_or_default()).collect();
-                !upstreams.is_empty()
+                (pools.is_empty() || !upstreams.is_empty())
                     && upstreams.iter().all(|upstream| upstream["worker"].is_null() || upstream["worker"]["state"] == "ready")
             })
         });

@@ -125,7 +125,16 @@ impl Witness {
 
     /// Opens a request's window and takes its stamp. Call it before the first byte of the request is forwarded.
     pub fn open<M: Memory>(self: &Arc<Witness>, freshness: &Freshness<M>) -> Window {
-        let stamp = freshness.stamp();
+        self.open_at::<M>(freshness.stamp())
+    }
+
+    /// Opens the window of a request whose answer nobody will store: a probe. It says that there is a request, and when it has ended; a
+    /// transaction that a probe left open would otherwise belong to no request, and show its old snapshot to every later one.
+    pub fn open_for_nobody(self: &Arc<Witness>) -> Window {
+        self.open_at::<Machine>(Stamp { epoch: 0, seq: 0 })
+    }
+
+    fn open_at<M: Memory>(self: &Arc<Witness>, stamp: Stamp) -> Window {
         let mut inner = self.lock();
         let number = inner.next;
         inner.next += 1;

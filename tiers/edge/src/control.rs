@@ -9,6 +9,7 @@ use std::{
 
 use pumasi_balance::{Pool, Upstream};
 use pumasi_config::{Members, ProbePlan, UpstreamPlan};
+use pumasi_freshness::Witness;
 use pumasi_http1::{Asked, Limits, ResponseDecoder, ResponseEvent, write};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -155,7 +156,10 @@ async fn keep_probing(pool: Arc<Pool>, probe: ProbePlan) {
 }
 
 async fn probe_once(pool: &Arc<Pool>, upstream: &Arc<Upstream>, probe: &ProbePlan) {
+    // A probe is a request too: what it makes the application read belongs to a request that ends.
+    let window = upstream.witness.as_ref().map(Witness::open_for_nobody);
     let result = tokio::time::timeout(probe.timeout, ask(upstream.address, probe)).await;
+    drop(window);
     let verdict = match result {
         Ok(Ok(status)) if (probe.status_min..=probe.status_max).contains(&status) => Ok(()),
         Ok(Ok(status)) => Err(format!("it answered {status}")),

@@ -1,7 +1,8 @@
 //! Is the worker ready? The first question it is asked, before any request.
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use pumasi_config::ProbePlan;
+use pumasi_freshness::Witness;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -12,13 +13,16 @@ use tokio::{
 pub const EVERY: Duration = Duration::from_millis(50);
 
 /// Waits until `address` answers as `plan` wants (a status in its range), or accepts a connection where there is no plan.
-/// Never returns otherwise: the caller holds the deadline.
-pub async fn answered(address: SocketAddr, plan: Option<&ProbePlan>) {
+/// Never returns otherwise: the caller holds the deadline. `witness`: a probe is a request too, so that what it makes the application read
+/// belongs to a request that ends.
+pub async fn answered(address: SocketAddr, plan: Option<&ProbePlan>, witness: Option<&Arc<Witness>>) {
     loop {
         let patience = plan.map_or(Duration::from_secs(1), |plan| plan.timeout);
+        let window = witness.map(Witness::open_for_nobody);
         if timeout(patience, ask(address, plan)).await.is_ok_and(|good| good) {
             return;
         }
+        drop(window);
         tokio::time::sleep(EVERY).await;
     }
 }

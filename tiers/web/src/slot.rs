@@ -195,7 +195,7 @@ impl Slot {
                     tokio::select! {
                         cause = process.ended() => return cause,
                         () = asked(leave) => self.go(Event::Leave),
-                        () = self.worker_answered(upstream.address, probe_plan.as_ref(), guardian) => {
+                        () = self.worker_answered(upstream, probe_plan.as_ref(), guardian) => {
                             let after = born.elapsed();
                             self.show(|shown| shown.ready_after_ms = Some(after.as_millis() as u64));
                             self.pool.join(upstream.clone());
@@ -228,11 +228,11 @@ impl Slot {
 
     /// Waits for the probe's answer, and for it to come from this worker: somebody else may have taken the port meanwhile, and then
     /// the worker is about to die of it.
-    async fn worker_answered(&self, address: SocketAddr, probe: Option<&ProbePlan>, guardian: Option<u32>) {
+    async fn worker_answered(&self, upstream: &Upstream, probe: Option<&ProbePlan>, guardian: Option<u32>) {
         loop {
-            probe::answered(address, probe).await;
+            probe::answered(upstream.address, probe, upstream.witness.as_ref()).await;
             let family = guardian.map(|guardian| Census::now().family_of(guardian)).unwrap_or_default();
-            if port::belongs_to(address.port(), &family) != Some(false) {
+            if port::belongs_to(upstream.address.port(), &family) != Some(false) {
                 return;
             }
             sleep(probe::EVERY).await;
