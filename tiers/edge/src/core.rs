@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
+    os::fd::AsFd,
     rc::Rc,
     sync::{
         Arc,
@@ -13,7 +14,10 @@ use std::{
 
 use arc_swap::{ArcSwap, Cache};
 use pumasi_pagestore::Pages;
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
 use tracing::warn;
 
 use crate::{
@@ -191,7 +195,7 @@ async fn main(start: CoreStart) {
         counters,
         log,
     });
-    let mut listeners: Vec<(SocketAddr, tokio::task::JoinHandle<()>)> = Vec::new();
+    let mut listeners: Vec<Listener> = Vec::new();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut draining = false;
@@ -199,25 +203,25 @@ async fn main(start: CoreStart) {
         tokio::select! {
             _ = tick.tick() => {
                 core.tick();
+                if draining {
+                    // Not at the command itself: what had arrived by then has been seen by now, and is no idle connection.
+                    core.timers.fire_idle();
+                }
                 if draining && core.counters.connections() == 0 {
                     return;
                 }
             }
             command = commands.recv() => match command {
                 Some(Command::Listen(listener, address)) => match TcpListener::from_std(listener) {
-                    Ok(listener) => listeners.push((address.bound, tokio::task::spawn_local(accept(core.clone(), listener, address)))),
+                    Ok(listener) => listeners.push(Listener::start(&core, listener, address)),
                     Err(error) => tracing::error!(address = %address.bound, %error, "a listener could not be registered"),
                 },
-                Some(Command::StopListening(gone)) => listeners.retain(|(address, task)| {
-                    if *address == gone {
-                        task.abort();
-                    }
-                    *address != gone
-                }),
+                Some(Command::StopListening(gone)) => {
+                    listeners.extract_if(.., |listener| listener.address.bound == gone).for_each(|listener| listener.stop(&core));
+                }
                 Some(Command::Drain) => {
-                    listeners.drain(..).for_each(|(_, task)| task.abort());
+                    listeners.drain(..).for_each(|listener| listener.stop(&core));
                     draining = true;
-                    core.timers.fire_idle();
                 }
                 Some(Command::Stop) | None => return,
             },
@@ -235,22 +239,41 @@ impl Core {
     }
 }
 
-async fn accept(core: Rc<Core>, listener: TcpListener, address: Address) {
+/// A socket that connections are accepted from, and the task that does it.
+struct Listener {
+    address: Address,
+    socket: Rc<TcpListener>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Listener {
+    fn start(core: &Rc<Core>, socket: TcpListener, address: Address) -> Listener {
+        let socket = Rc::new(socket);
+        let task = tokio::task::spawn_local(accept(core.clone(), socket.clone(), address));
+        Listener { address, socket, task }
+    }
+
+    /// Takes who has connected already, then closes: whoever the kernel told that the connection stands gets an answer.
+    ///
+    /// Asks the kernel itself: the runtime's idea of the socket is as old as its last look.
+    fn stop(self, core: &Rc<Core>) {
+        self.task.abort();
+        let Ok(descriptor) = self.socket.as_fd().try_clone_to_owned() else { return };
+        let kernel = std::net::TcpListener::from(descriptor);
+        while let Ok((stream, peer)) = kernel.accept() {
+            if stream.set_nonblocking(true).is_ok()
+                && let Ok(stream) = TcpStream::from_std(stream)
+            {
+                admit(core, stream, peer, self.address);
+            }
+        }
+    }
+}
+
+async fn accept(core: Rc<Core>, listener: Rc<TcpListener>, address: Address) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                let limit = core.snapshot().limits.connections_max;
-                if core.shared.connections.fetch_add(1, Ordering::Relaxed) >= limit {
-                    core.shared.connections.fetch_sub(1, Ordering::Relaxed);
-                    core.counters.refused_connection();
-                    downstream::turn_away(&stream, address.protocol);
-                    continue;
-                }
-                let open = OpenConnection::new(core.clone());
-                // Without it, the last packet of an answer may wait for the acknowledgement of the one before (40 ms).
-                let _ = stream.set_nodelay(true);
-                tokio::task::spawn_local(downstream::serve_connection(open, stream, peer, address));
-            }
+            Ok((stream, peer)) => admit(&core, stream, peer, address),
             Err(error) => {
                 // Out of file descriptors, or a client that was gone already. Both pass; a busy loop would not help.
                 warn!(address = %address.bound, %error, "a connection could not be accepted");
@@ -258,6 +281,20 @@ async fn accept(core: Rc<Core>, listener: TcpListener, address: Address) {
             }
         }
     }
+}
+
+/// Begins to serve a connection, unless there are too many.
+fn admit(core: &Rc<Core>, stream: TcpStream, peer: SocketAddr, address: Address) {
+    let limit = core.snapshot().limits.connections_max;
+    if core.shared.connections.fetch_add(1, Ordering::Relaxed) >= limit {
+        core.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        core.counters.refused_connection();
+        return downstream::turn_away(&stream, address.protocol);
+    }
+    let open = OpenConnection::new(core.clone());
+    // Without it, the last packet of an answer may wait for the acknowledgement of the one before (40 ms).
+    let _ = stream.set_nodelay(true);
+    tokio::task::spawn_local(downstream::serve_connection(open, stream, peer, address));
 }
 
 /// Counts a client connection for as long as it lives, however it ends.

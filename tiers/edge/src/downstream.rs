@@ -203,5 +203,7 @@ pub(crate) fn turn_away(stream: &TcpStream, protocol: Protocol) {
         return; // no words before a handshake
     }
     const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    // Closing with something unread would reset the connection under the answer.
+    let _ = stream.try_read(&mut [0; 4096]);
     let _ = stream.try_write(ANSWER);
 }

@@ -152,9 +152,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
                     Err(refusal) => return Poll::Ready(Awaited::Refused(Trouble::Malformed(refusal))),
                 }
             }
-            if !*begun && self.core.draining() {
-                return Poll::Ready(Awaited::Nothing);
-            }
             let Poll::Ready(filled) = self.input.poll_fill(context, &mut self.socket) else { break };
             match filled {
                 Ok(0) if *begun && self.decoder.close(self.input.unread()).is_err() => {
@@ -199,16 +196,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
 
     /// Sends what is left. `true` if the connection may carry another request.
     async fn end_request(&mut self) -> bool {
-        let limits = self.core.snapshot().limits.clone();
-        self.timer.arm(limits.body_idle_timeout);
-        let mut unsent = self.output.unsent();
+        let mut unsent = usize::MAX;
         let flushed = poll_fn(|context| {
             if let Poll::Ready(result) = self.output.poll_flush(context, &mut self.socket) {
                 return Poll::Ready(result.is_ok());
             }
+            // The usual answer never gets here: it is taken whole.
             if self.output.unsent() < unsent {
                 unsent = self.output.unsent();
-                self.timer.arm(limits.body_idle_timeout);
+                self.timer.arm(self.core.snapshot().limits.body_idle_timeout);
             }
             self.timer.watch(context);
             if self.timer.fired() { Poll::Ready(false) } else { Poll::Pending }

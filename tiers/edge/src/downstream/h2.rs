@@ -55,7 +55,7 @@ const SEND_BUFFER: usize = 64 << 10;
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnection, socket: S, client: Client) {
     let core = open.core.clone();
     let snapshot = core.snapshot();
-    let timer = Rc::new(core.timers.timer());
+    let timer = core.timers.timer();
     timer.arm(snapshot.limits.header_timeout);
     let mut builder = h2::server::Builder::new();
     builder
@@ -76,10 +76,14 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
         }
     });
     let Some(mut connection) = connection.await else { return };
-    let at_work = Rc::new(Cell::new(0));
+    let state = Rc::new(ConnectionState { at_work: Cell::new(0), leaving: Cell::new(false), timer });
+    let timer = &state.timer;
     timer.arm_idle(snapshot.limits.idle_timeout);
-    let mut leaving = false;
     loop {
+        if core.draining() && !state.leaving.replace(true) {
+            connection.graceful_shutdown();
+            timer.arm(snapshot.limits.drain_timeout);
+        }
         let next = poll_fn(|context| {
             if let Poll::Ready(next) = connection.poll_accept(context) {
                 return Poll::Ready(Some(next));
@@ -89,28 +93,33 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
         });
         match next.await {
             Some(Some(Ok((request, respond)))) => {
-                if at_work.get() >= STREAMS_AT_WORK_MAX {
+                if state.at_work.get() >= STREAMS_AT_WORK_MAX {
                     connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                     continue;
                 }
-                timer.disarm();
-                let guard = StreamAtWork::new(&core, &at_work, &timer);
+                if !state.leaving.get() {
+                    timer.disarm();
+                }
+                let guard = StreamAtWork::new(&core, &state);
                 tokio::task::spawn_local(serve_stream(guard, request, respond, client.clone()));
             }
             Some(None | Some(Err(_))) => return,
-            // Idle for too long, or drained: says so, and waits for what is still under way.
-            None if !leaving => {
-                leaving = true;
+            // Idle for too long: says so, and waits for what may still be under way.
+            None if !state.leaving.replace(true) => {
                 connection.graceful_shutdown();
                 timer.arm(snapshot.limits.drain_timeout);
             }
             None => return,
         }
-        if core.draining() && !leaving {
-            leaving = true;
-            connection.graceful_shutdown();
-        }
     }
+}
+
+/// What a connection and its streams' tasks share.
+struct ConnectionState {
+    at_work: Cell<usize>,
+    /// GOAWAY was sent: the timer now bounds how long that takes.
+    leaving: Cell<bool>,
+    timer: Timer,
 }
 
 async fn serve_stream(guard: StreamAtWork, request: http::Request<RecvStream>, respond: SendResponse<Bytes>, client: Client) {
@@ -152,23 +161,23 @@ async fn serve_stream(guard: StreamAtWork, request: http::Request<RecvStream>, r
 /// Counts a stream's task against its connection, and starts the connection's idle time when the last one ends.
 struct StreamAtWork {
     core: Rc<Core>,
-    at_work: Rc<Cell<usize>>,
-    timer: Rc<Timer>,
+    state: Rc<ConnectionState>,
 }
 
 impl StreamAtWork {
-    fn new(core: &Rc<Core>, at_work: &Rc<Cell<usize>>, timer: &Rc<Timer>) -> StreamAtWork {
-        at_work.set(at_work.get() + 1);
-        StreamAtWork { core: core.clone(), at_work: at_work.clone(), timer: timer.clone() }
+    fn new(core: &Rc<Core>, state: &Rc<ConnectionState>) -> StreamAtWork {
+        state.at_work.set(state.at_work.get() + 1);
+        StreamAtWork { core: core.clone(), state: state.clone() }
     }
 }
 
 impl Drop for StreamAtWork {
     fn drop(&mut self) {
-        self.at_work.set(self.at_work.get() - 1);
-        if self.at_work.get() == 0 {
+        let left = self.state.at_work.get() - 1;
+        self.state.at_work.set(left);
+        if left == 0 && !self.state.leaving.get() {
             let idle = self.core.snapshot().limits.idle_timeout;
-            self.timer.arm_idle(if self.core.draining() { Duration::ZERO } else { idle });
+            self.state.timer.arm_idle(if self.core.draining() { Duration::ZERO } else { idle });
         }
     }
 }

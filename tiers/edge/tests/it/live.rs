@@ -214,6 +214,26 @@ fn a_drain_finishes_what_runs_and_closes_what_is_idle() {
 }
 
 #[test]
+fn a_drain_answers_who_had_connected_and_asked() {
+    let origin = Origin::saying("hi");
+    let edge = setup(&[origin.address]).start();
+    let address = edge.addresses()[0];
+    let mut clients: Vec<Peer> = (0..50)
+        .map(|_| {
+            let mut client = Peer::connect(address);
+            client.write(GET);
+            client
+        })
+        .collect();
+    let draining = std::thread::spawn(move || edge.drain(PATIENCE));
+    for client in &mut clients {
+        assert_eq!(client.read_answer().status, 200);
+    }
+    drop(clients);
+    assert_eq!(draining.join().unwrap(), 0);
+}
+
+#[test]
 fn a_drain_cuts_what_does_not_end() {
     let origin = Origin::start(|mut peer| {
         peer.read_head();
