@@ -433,3 +433,46 @@ fn top_draws_on_a_terminal_only_and_leaves_it_as_it_was() {
     assert!(drawn.starts_with("\x1b[?1049h") && drawn.trim_end().ends_with("\x1b[?1049l"), "{drawn:?}");
     assert!(drawn.contains("pool app") && drawn.contains("app.1"), "{drawn}");
 }
+
+// === The demo ===
+
+/// Posts a form and returns the status.
+fn post(address: SocketAddr, path: &str, form: &str) -> u16 {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    let length = form.len();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}");
+    write!(stream, "{head}\r\nConnection: close\r\n\r\n{form}").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("answered");
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("not HTTP: {answer}"))
+}
+
+#[test]
+fn the_demo_keeps_its_database_until_told_to_begin_anew() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let demo = |more: &[&str]| {
+        let pumasi = Pumasi::start(directory.path(), &[&["demo", "--workers", "1"], &FREE_PORTS[..], more].concat());
+        let site: SocketAddr = pumasi.greeted("Site").trim_start_matches("http://").trim_end_matches('/').parse().expect("an address");
+        (pumasi, site)
+    };
+    let end = |mut pumasi: Pumasi| {
+        pumasi.signal(Signal::INT);
+        assert_eq!(pumasi.code(), Some(0), "{}", pumasi.messages());
+    };
+    let front = |site| get(site, "/").expect("served").1;
+    let (pumasi, site) = demo(&[]);
+    assert_eq!(front(site).matches("href=\"/ask/").count(), 50);
+    assert_eq!(post(site, "/ask", "message=is+anybody+there"), 303);
+    assert!(front(site).contains("is anybody there"));
+    // Found without being named: the demo runs where the user stands.
+    assert_eq!(run(directory.path(), &["status"]).code, Some(0));
+    end(pumasi);
+    let (pumasi, site) = demo(&[]);
+    assert!(front(site).contains("is anybody there"), "the second start goes on where the first stopped");
+    end(pumasi);
+    let (pumasi, site) = demo(&["--fresh"]);
+    assert!(!front(site).contains("is anybody there"));
+    assert_eq!(front(site).matches("href=\"/ask/").count(), 50);
+    end(pumasi);
+}
