@@ -5,7 +5,10 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -30,14 +33,19 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The running databases.
 pub struct Databases {
-    running: Mutex<BTreeMap<String, Database>>,
+    running: Arc<Running>,
     surroundings: Surroundings,
 }
+
+type Running = Mutex<BTreeMap<String, Database>>;
 
 struct Database {
     server: Box<dyn Tier>,
     /// By the address as it was written; more than one only during a reload that moves it.
     listeners: Vec<(SocketAddr, Listener)>,
+    /// The workers' own, by the number of their binding. Kept here and not with the worker, so that a database that a reload removes is
+    /// gone whoever still knows its address.
+    of_workers: BTreeMap<u64, Listener>,
 }
 
 /// A server of any engine.
@@ -89,7 +97,7 @@ impl Databases {
     pub fn start(plan: &Plan, state: &Path) -> anyhow::Result<Databases> {
         let pages_automatic = reload::pages_automatic(plan);
         let surroundings = Surroundings { state: state.to_owned(), freshness: Arc::new(Freshness::new()), pages_automatic };
-        let databases = Databases { running: Mutex::default(), surroundings };
+        let databases = Databases { running: Arc::default(), surroundings };
         databases.add(&plan.sql)?;
         Ok(databases)
     }
@@ -108,7 +116,10 @@ impl Databases {
                 None => {
                     let server = open(plan, &self.surroundings).with_context(|| format!("sql.{}", plan.name))?;
                     let listener = listen(&*server)?;
-                    opened.insert(plan.name.clone(), Database { server, listeners: vec![(plan.listen, listener)] });
+                    opened.insert(
+                        plan.name.clone(),
+                        Database { server, listeners: vec![(plan.listen, listener)], of_workers: BTreeMap::new() },
+                    );
                 }
             }
         }
@@ -164,8 +175,12 @@ impl Databases {
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Database>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.running)
     }
+}
+
+fn lock(running: &Running) -> MutexGuard<'_, BTreeMap<String, Database>> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Database {
@@ -174,7 +189,7 @@ impl Database {
     }
 
     fn stop(self) {
-        drop(self.listeners);
+        drop((self.listeners, self.of_workers));
         self.server.stop(STOP_TIMEOUT);
     }
 }
@@ -218,34 +233,52 @@ fn open(plan: &SqlPlan, surroundings: &Surroundings) -> anyhow::Result<Box<dyn T
 impl Resources for Databases {
     /// One address per database: what arrives there is known to be this worker's.
     fn bind(&self, worker: &str) -> Result<Box<dyn Binding>, String> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let witness = Arc::new(Witness::default());
-        let open = |(name, database): (&String, &Database)| {
-            let listener = database.server.listen((Ipv4Addr::LOCALHOST, 0).into(), Some(witness.clone()));
-            listener.map(|listener| (name.clone(), listener)).map_err(|error| format!("no address for {worker} at sql.{name}: {error}"))
+        let mut bound = Bound {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            running: self.running.clone(),
+            addresses: BTreeMap::new(),
+            witness: witness.clone(),
         };
-        let listeners: BTreeMap<String, Listener> = self.running().iter().map(open).collect::<Result<_, _>>()?;
-        let witness = (!listeners.is_empty()).then_some(witness);
-        Ok(Box::new(Bound { listeners, witness }))
+        for (name, database) in self.running().iter_mut() {
+            let listener = database.server.listen((Ipv4Addr::LOCALHOST, 0).into(), Some(witness.clone()));
+            let listener = listener.map_err(|error| format!("no address for {worker} at sql.{name}: {error}"))?;
+            bound.addresses.insert(name.clone(), listener.address());
+            database.of_workers.insert(bound.number, listener);
+        }
+        Ok(Box::new(bound))
     }
 }
 
 /// One worker's addresses. Dropping it closes them.
 struct Bound {
-    listeners: BTreeMap<String, Listener>,
-    /// `None` where there is no database: then nothing is known of what the worker reads.
-    witness: Option<Arc<Witness>>,
+    number: u64,
+    running: Arc<Running>,
+    addresses: BTreeMap<String, SocketAddr>,
+    witness: Arc<Witness>,
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let closed: Vec<Listener> =
+            lock(&self.running).values_mut().filter_map(|database| database.of_workers.remove(&self.number)).collect();
+        // After the lock: closing waits for the thread that accepts.
+        drop(closed);
+    }
 }
 
 impl Binding for Bound {
     fn fill(&self, hole: &Hole) -> Option<String> {
         match hole {
-            Hole::SqlHost(name) => Some(self.listeners.get(name)?.address().ip().to_string()),
-            Hole::SqlPort(name) => Some(self.listeners.get(name)?.address().port().to_string()),
+            Hole::SqlHost(name) => Some(self.addresses.get(name)?.ip().to_string()),
+            Hole::SqlPort(name) => Some(self.addresses.get(name)?.port().to_string()),
             Hole::Port | Hole::WorkerNumber | Hole::Env(_) => None,
         }
     }
 
+    /// `None` where there is no database: then nothing is known of what the worker reads.
     fn witness(&self) -> Option<Arc<Witness>> {
-        self.witness.clone()
+        (!self.addresses.is_empty()).then(|| self.witness.clone())
     }
 }

@@ -107,10 +107,14 @@ impl Occasion for Demo {
         for (_, address) in &serving.databases {
             out.push_str(&format!("  Database  mysql -h {} -P {} -u root {DATABASE}\n", address.ip(), address.port()));
         }
-        out.push_str("\nTry next:\n");
-        out.push_str("  pumasi status              what every tier is doing\n");
-        out.push_str("  kill -9 a worker           no visitor notices (pumasi status shows the processes)\n");
-        out.push_str("  pumasi run -- npm start    your own application\n");
+        out.push_str("\nTry next, in another terminal:\n");
+        out.push_str("  pumasi top                           what every tier is doing\n");
+        if let Some(site) = serving.edge.first() {
+            let command = format!("pumasi load http://{site}/");
+            out.push_str(&format!("  {command:<36} a load test; kill -9 a worker meanwhile\n"));
+        }
+        out.push_str("  pumasi ladder                        the same board on every rung, compared\n");
+        out.push_str("  pumasi run -- npm start              your own application\n");
         out.push_str("\nCtrl-C stops it. The database stays for the next start; --fresh begins anew.\n\n");
         out
     }

@@ -28,13 +28,23 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What went wrong, without the program's name before it: for answers of the console and for events.
+    pub fn text(&self) -> String {
+        match self {
+            // The whole chain on one line: what we were doing, and the cause.
+            Failure::Failed(error) => format!("{error:#}"),
+            Failure::Usage(text) | Failure::Unreachable(text) => text.clone(),
+            Failure::Configuration(problems) => problems.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // The whole chain on one line: what we were doing, and the cause.
-            Failure::Failed(error) => write!(f, "pumasi: {error:#}"),
-            Failure::Usage(text) | Failure::Unreachable(text) => write!(f, "pumasi: {text}"),
             Failure::Configuration(problems) => write!(f, "{problems}"),
+            _ => write!(f, "pumasi: {}", self.text()),
         }
     }
 }

@@ -157,7 +157,7 @@ impl House {
         let outcome = self.try_reload();
         match &outcome {
             Ok(done) => self.diary.note("info", "configuration", done),
-            Err(failure) => self.diary.note("error", "configuration", &format!("reload refused: {failure}")),
+            Err(failure) => self.diary.note("error", "configuration", &format!("reload refused: {}", failure.text())),
         }
         outcome
     }

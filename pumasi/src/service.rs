@@ -20,7 +20,7 @@ impl Service for House {
     }
 
     fn reload(&self) -> Result<String, String> {
-        House::reload(self).map_err(|failure| failure.to_string())
+        House::reload(self).map_err(|failure| failure.text())
     }
 
     fn load_tests(&self) -> Option<&dyn LoadTests> {

@@ -434,6 +434,43 @@ fn top_draws_on_a_terminal_only_and_leaves_it_as_it_was() {
     assert!(drawn.contains("pool app") && drawn.contains("app.1"), "{drawn}");
 }
 
+#[test]
+fn a_reload_adds_moves_and_removes_databases() {
+    let directory = directory();
+    let free = || TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+    let (here, there, second) = (free(), free(), free());
+    let file = directory.path().join("pumasi.toml");
+    let database = |name: &str, at: SocketAddr| format!("[sql.{name}]\nlisten = \"{at}\"\nengine = \"embedded:{name}.db\"\n");
+    let write = |databases: String| fs::write(&file, configured("one", "") + &databases).expect("writable");
+    // What a MySQL server says first holds its version.
+    let greets = |at: SocketAddr| {
+        let mut greeting = [0; 64];
+        let read = TcpStream::connect(at).and_then(|mut stream| stream.read(&mut greeting));
+        read.is_ok() && String::from_utf8_lossy(&greeting).contains("Pumasi")
+    };
+    let reloaded = |told: &str| {
+        let it = run(directory.path(), &["reload"]);
+        assert_eq!((it.code, it.stderr), (Some(0), format!("reloaded: {told}\n")));
+    };
+    write(database("one", here));
+    let pumasi = Pumasi::start(directory.path(), &["run"]);
+    pumasi.site();
+    assert!(greets(here) && !greets(there));
+    write(database("one", there) + &database("two", second));
+    reloaded("sql.one changed, sql.two added");
+    assert!(greets(there) && greets(second) && !greets(here));
+    write(database("two", second));
+    reloaded("sql.one removed");
+    assert!(greets(second) && !greets(there));
+    // Its file is free again.
+    write(database("one", here) + &database("two", second));
+    reloaded("sql.one added");
+    assert!(greets(here));
+    write(database("one", here) + &database("two", second).replace("two.db", "three.db"));
+    let it = run(directory.path(), &["reload"]);
+    assert!(it.code == Some(1) && it.stderr.contains("a reload cannot change sql.two.engine"), "{}", it.stderr);
+}
+
 // === The demo ===
 
 /// Posts a form and returns the status.
