@@ -156,7 +156,7 @@ impl Decimal {
         Decimal { units: -(-self.units).div_euclid(pow10(self.scale)), scale: 0 }
     }
 
-    pub fn neg(self) -> Decimal {
+    pub fn negated(self) -> Decimal {
         Decimal { units: -self.units, scale: self.scale }
     }
 
@@ -164,16 +164,16 @@ impl Decimal {
         Decimal { units: self.units.abs(), scale: self.scale }
     }
 
-    pub fn add(self, other: Decimal) -> Option<Decimal> {
+    pub fn plus(self, other: Decimal) -> Option<Decimal> {
         let scale = self.scale.max(other.scale);
         Some(Decimal { units: self.rescale(scale)?.units.checked_add(other.rescale(scale)?.units)?, scale })
     }
 
-    pub fn sub(self, other: Decimal) -> Option<Decimal> {
-        self.add(other.neg())
+    pub fn minus(self, other: Decimal) -> Option<Decimal> {
+        self.plus(other.negated())
     }
 
-    pub fn mul(self, other: Decimal) -> Option<Decimal> {
+    pub fn times(self, other: Decimal) -> Option<Decimal> {
         let product = Decimal { units: self.units.checked_mul(other.units)?, scale: self.scale + other.scale };
         if product.scale > SCALE_MAX { product.rescale(SCALE_MAX) } else { Some(product) }
     }
@@ -192,7 +192,7 @@ impl Decimal {
     }
 
     /// The remainder has the dividend's sign. The divisor must not be zero.
-    pub fn rem(self, other: Decimal) -> Option<Decimal> {
+    pub fn remainder(self, other: Decimal) -> Option<Decimal> {
         let scale = self.scale.max(other.scale);
         Some(Decimal { units: self.rescale(scale)?.units % other.rescale(scale)?.units, scale })
     }

@@ -32,6 +32,7 @@ pub struct Name {
 
 /// One statement.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one value per statement, made once and kept behind an Arc")]
 pub enum Statement {
     Query(Box<Query>),
     Insert(Box<ast::Insert>),

@@ -288,7 +288,7 @@ impl DateTime {
                 out.push('%');
                 break;
             };
-            let hour12 = if self.hour % 12 == 0 { 12 } else { self.hour % 12 };
+            let hour12 = if self.hour.is_multiple_of(12) { 12 } else { self.hour % 12 };
             let half = if self.hour < 12 { "AM" } else { "PM" };
             let whole = || (!self.incomplete()).then_some(());
             let _ = match specifier {
@@ -605,7 +605,7 @@ impl Span {
             Unit::Microsecond => single(1),
             Unit::Second => {
                 let number = crate::decimal::Decimal::parse_prefix(text)?.0;
-                let micros = number.mul(crate::decimal::Decimal::from_int(1_000_000))?.to_i64()?;
+                let micros = number.times(crate::decimal::Decimal::from_int(1_000_000))?.to_i64()?;
                 Some(Span { months: 0, micros })
             }
             Unit::Minute => single(60_000_000),

@@ -60,7 +60,7 @@ impl Aggregate for Exact {
         self.count += 1;
         self.sum = Some(match self.sum {
             None => value,
-            Some(sum) => super::number::fit(sum.add(value))?,
+            Some(sum) => super::number::fit(sum.plus(value))?,
         });
         Ok(())
     }
@@ -72,7 +72,7 @@ impl Aggregate for Exact {
         let value = super::number::decimal(arguments[0])?;
         self.count -= 1;
         self.sum = match self.sum {
-            Some(sum) if self.count > 0 => Some(super::number::fit(sum.sub(value))?),
+            Some(sum) if self.count > 0 => Some(super::number::fit(sum.minus(value))?),
             _ => None,
         };
         Ok(())

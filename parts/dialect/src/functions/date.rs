@@ -77,7 +77,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     pure("pm_sec_to_time", 2, |a| {
         let digits = a[1].int() as u8;
         let micros =
-            super::number::decimal(a[0])?.mul(crate::decimal::Decimal::from_int(1_000_000)).and_then(crate::decimal::Decimal::to_i64);
+            super::number::decimal(a[0])?.times(crate::decimal::Decimal::from_int(1_000_000)).and_then(crate::decimal::Decimal::to_i64);
         Ok(Time(micros.unwrap_or(i64::MAX / 2)).clamp().round(digits).format(digits).into())
     }),
     pure("pm_timediff", 3, |a| {

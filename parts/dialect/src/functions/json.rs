@@ -24,10 +24,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     pure("pm_json_unquote", 1, |a| {
         let text = a[0].text();
         let trimmed = text.trim();
-        if trimmed.len() >= 2 && trimmed.starts_with('"') && trimmed.ends_with('"') {
-            if let Ok(Value::String(s)) = serde_json::from_str(trimmed) {
-                return Ok(s.into());
-            }
+        if trimmed.len() >= 2
+            && trimmed.starts_with('"')
+            && trimmed.ends_with('"')
+            && let Ok(Value::String(s)) = serde_json::from_str(trimmed)
+        {
+            return Ok(s.into());
         }
         Ok(text.into_owned().into())
     }),
@@ -412,7 +414,7 @@ fn change(a: &[Arg<'_>], function: &str, insert: bool, replace: bool) -> Answer 
     if a[0].null() {
         return Ok(Out::Null);
     }
-    if a.len() % 2 == 0 {
+    if a.len().is_multiple_of(2) {
         return Err(error::wrong_argument_count(function));
     }
     let mut doc = document(a[0], function)?;
@@ -515,26 +517,19 @@ impl Path {
         let Some(parent) = before.iter().try_fold(doc, step) else { return };
         match (last, parent) {
             (Leg::Member(name), Value::Object(map)) => {
-                if if map.contains_key(name) { replace } else { insert } {
+                let wanted = if map.contains_key(name) { replace } else { insert };
+                if wanted {
                     map.insert(name.clone(), value);
                 }
             }
-            (leg @ Leg::Cell { from_end, .. }, Value::Array(items)) => match cell(leg, items.len()) {
-                Some(i) if i < items.len() => {
-                    if replace {
-                        items[i] = value;
-                    }
-                }
-                _ if insert && !from_end => items.push(value),
+            (leg @ Leg::Cell { from_end, .. }, Value::Array(items)) => match cell(leg, items.len()).and_then(|i| items.get_mut(i)) {
+                Some(slot) if replace => *slot = value,
+                None if insert && !from_end => items.push(value),
                 _ => {}
             },
             // A scalar is an array of one.
-            (Leg::Cell { index: 0, .. }, other) => {
-                if replace {
-                    *other = value;
-                }
-            }
-            (Leg::Cell { from_end: false, .. }, other) if insert => *other = Value::Array(vec![other.take(), value]),
+            (Leg::Cell { index: 0, .. }, scalar) if replace => *scalar = value,
+            (Leg::Cell { index: 1.., from_end: false }, scalar) if insert => *scalar = Value::Array(vec![scalar.take(), value]),
             _ => {}
         }
     }

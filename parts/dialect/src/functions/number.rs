@@ -18,21 +18,24 @@ pub(super) const FUNCTIONS: &[Function] = &[
         }
         .into())
     }),
-    pure("pm_dec_add", 2, |a| binary(a, Decimal::add)),
-    pure("pm_dec_sub", 2, |a| binary(a, Decimal::sub)),
-    pure("pm_dec_mul", 2, |a| binary(a, Decimal::mul)),
+    pure("pm_dec_add", 2, |a| binary(a, Decimal::plus)),
+    pure("pm_dec_sub", 2, |a| binary(a, Decimal::minus)),
+    pure("pm_dec_mul", 2, |a| binary(a, Decimal::times)),
     pure("pm_dec_div", 3, |a| {
         let (x, y) = (decimal(a[0])?, decimal(a[1])?);
         if y.zero() {
             return Ok(Out::Null);
         }
-        Ok(fit(x.div(y, scale(a[2])))?.to_string().into())
+        // MySQL divides in groups of nine digits and shows fewer: (2/3)*3 is 2.0000, not 2.0001.
+        let shown = scale(a[2]);
+        let carried = shown.div_ceil(9) * 9;
+        Ok(fit(x.div(y, carried.min(crate::decimal::SCALE_MAX)).or_else(|| x.div(y, shown)))?.to_string().into())
     }),
     pure("pm_dec_mod", 2, |a| {
         let (x, y) = (decimal(a[0])?, decimal(a[1])?);
-        Ok(if y.zero() { Out::Null } else { fit(x.rem(y))?.to_string().into() })
+        Ok(if y.zero() { Out::Null } else { fit(x.remainder(y))?.to_string().into() })
     }),
-    pure("pm_dec_neg", 1, |a| Ok(decimal(a[0])?.neg().to_string().into())),
+    pure("pm_dec_neg", 1, |a| Ok(decimal(a[0])?.negated().to_string().into())),
     pure("pm_dec_abs", 1, |a| Ok(decimal(a[0])?.abs().to_string().into())),
     pure("pm_dec_ceil", 1, |a| whole(decimal(a[0])?.ceil())),
     pure("pm_dec_floor", 1, |a| whole(decimal(a[0])?.floor())),
@@ -89,7 +92,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
             return Ok(Out::Null);
         }
         // The quotient may round up in its last digit, so take the remainder off first.
-        let exact = fit(x.sub(fit(x.rem(y))?))?;
+        let exact = fit(x.minus(fit(x.remainder(y))?))?;
         whole(fit(exact.div(y, 0))?)
     }),
     pure("pm_unsigned_sub", 2, |a| {
@@ -190,7 +193,7 @@ pub(super) fn fit(value: Option<Decimal>) -> Result<Decimal, SqlError> {
 
 /// The largest DECIMAL of a precision, where MySQL cuts.
 pub(super) fn nines(precision: i64, scale: u8, negative: bool) -> String {
-    let whole = "9".repeat(usize::try_from(precision - i64::from(scale)).unwrap_or(0).max(0));
+    let whole = "9".repeat(usize::try_from(precision - i64::from(scale)).unwrap_or(0));
     let whole = if whole.is_empty() { "0".to_owned() } else { whole };
     let fraction = if scale == 0 { String::new() } else { format!(".{}", "9".repeat(usize::from(scale))) };
     format!("{}{whole}{fraction}", if negative { "-" } else { "" })

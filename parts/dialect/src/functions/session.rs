@@ -8,6 +8,11 @@ use super::{Arg, Function, Out, env, stable};
 use crate::error;
 use crate::temporal::DateTime;
 
+/// Kind and arguments in, a JSON array of rows out.
+pub type Information = Box<dyn FnMut(&Env, &[&str]) -> Result<String, SqlError> + Send>;
+/// Operation, name and seconds to wait in; the SQL function's answer out.
+pub type Locks = Box<dyn FnMut(&str, &str, f64) -> Option<i64> + Send>;
+
 /// The session as functions see it. One per session, changed only on its thread.
 pub struct Env {
     /// Microseconds since 1970, UTC, when the statement began: NOW() is the same all through it.
@@ -44,9 +49,9 @@ pub struct Env {
     /// The session's own settings by name.
     pub settings: HashMap<String, String>,
     /// Rows of information_schema and SHOW: kind and arguments in, a JSON array of rows out. Set by the engine.
-    pub information: Option<Box<dyn FnMut(&Env, &[&str]) -> Result<String, SqlError> + Send>>,
+    pub information: Option<Information>,
     /// GET_LOCK and its kin: function name, lock, timeout in seconds. Set by the engine.
-    pub locks: Option<Box<dyn FnMut(&str, &str, f64) -> Option<i64> + Send>>,
+    pub locks: Option<Locks>,
     /// SLEEP(): seconds in, whether it was interrupted out. Set by the engine.
     pub sleep: Option<Box<dyn FnMut(f64) -> bool + Send>>,
 }
@@ -153,7 +158,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         }
         let digits = a[1].int() as u8;
         let seconds = super::number::decimal(a[0])?;
-        let micros = seconds.mul(crate::decimal::Decimal::from_int(1_000_000)).and_then(crate::decimal::Decimal::to_i64);
+        let micros = seconds.times(crate::decimal::Decimal::from_int(1_000_000)).and_then(crate::decimal::Decimal::to_i64);
         let Some(micros) = micros.filter(|m| (0..=32_536_771_199_999_999).contains(m)) else { return Ok(Out::Null) };
         let date = DateTime::from_micros_since_epoch(micros + i64::from(e.zone_seconds) * 1_000_000);
         Ok(date.and_then(|d| d.round(digits)).map(|d| d.format(digits)).into())

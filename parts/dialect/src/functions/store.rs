@@ -9,6 +9,17 @@ use crate::temporal::{DateTime, Time};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     env("pm_store_int", 4, store_int),
+    env("pm_store_bit", 3, |e, a| {
+        let max = a[1].int();
+        match a[0] {
+            Arg::Null => Ok(Out::Null),
+            value if (0..=max).contains(&value.int()) => Ok(value.int().into()),
+            _ => {
+                e.complain(error::data_too_long(a[2].text(), e.row()))?;
+                Ok(max.into())
+            }
+        }
+    }),
     env("pm_store_year", 2, store_year),
     env("pm_store_decimal", 5, store_decimal),
     env("pm_store_float", 2, |e, a| store_double(e, a, true)),
@@ -258,7 +269,7 @@ fn store_time(e: &mut Env, a: &[Arg<'_>]) -> Answer {
     match Time::parse(&text) {
         Some(t) if t.clamp() == t => Ok(t.round(digits).format(digits).into()),
         Some(t) => {
-            e.complain(error::out_of_range(column.text(), e.row()))?;
+            e.complain(error::incorrect_column_value("time", &text, column.text(), e.row()))?;
             Ok(t.clamp().format(digits).into())
         }
         None => {

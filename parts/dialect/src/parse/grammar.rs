@@ -65,6 +65,17 @@ impl Dialect for Grammar {
             };
             return Some(Ok(Expr::BinaryOp { left: Box::new(left.clone()), op: BinaryOperator::Assignment, right: Box::new(right) }));
         }
+        if at_sounds(parser) {
+            parser.advance_token();
+            if !parser.parse_keyword(Keyword::LIKE) {
+                return Some(parser.expected_ref("LIKE", parser.peek_token_ref()));
+            }
+            return Some(parser.parse_subexpr(COMPARISON).map(|right| Expr::BinaryOp {
+                left: Box::new(call("SOUNDEX", vec![left.clone()])),
+                op: BinaryOperator::Eq,
+                right: Box::new(call("SOUNDEX", vec![right])),
+            }));
+        }
         self.0.parse_infix(parser, left, precedence)
     }
 
@@ -73,6 +84,16 @@ impl Dialect for Grammar {
             Token::ExclamationMark => {
                 parser.advance_token();
                 Some(parser.parse_subexpr(NOT_SIGN).map(|expr| Expr::UnaryOp { op: UnaryOperator::BangNot, expr: Box::new(expr) }))
+            }
+            // As an operator it binds to what follows, not to the whole comparison.
+            Token::Word(word) if word.keyword == Keyword::BINARY && word.quote_style.is_none() => {
+                parser.advance_token();
+                Some(parser.parse_subexpr(NOT_SIGN).map(|expr| Expr::Cast {
+                    kind: ast::CastKind::Cast,
+                    expr: Box::new(expr),
+                    data_type: ast::DataType::Binary(None),
+                    format: None,
+                }))
             }
             Token::Word(word) if word.keyword == Keyword::INTERVAL && word.quote_style.is_none() => Some(interval(parser)),
             _ => None,
@@ -85,6 +106,7 @@ impl Dialect for Grammar {
             Token::Assignment => ASSIGNMENT,
             Token::Word(word) if word.keyword == Keyword::XOR => 7,
             Token::Word(word) if matches!(word.keyword, Keyword::IS | Keyword::LIKE | Keyword::RLIKE | Keyword::REGEXP) => COMPARISON,
+            Token::Word(_) if at_sounds(parser) => COMPARISON,
             Token::ShiftLeft | Token::ShiftRight => 28,
             Token::Caret => 45,
             Token::Arrow | Token::LongArrow => 60,
@@ -92,6 +114,10 @@ impl Dialect for Grammar {
         };
         Some(Ok(precedence))
     }
+}
+
+fn at_sounds(parser: &Parser) -> bool {
+    matches!(&parser.peek_token_ref().token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("SOUNDS"))
 }
 
 /// `INTERVAL expr unit`, and the function `INTERVAL(n, a, b)`.

@@ -465,9 +465,8 @@ impl Reader<'_> {
         let mut locks = Vec::new();
         loop {
             let name = self.name()?;
-            if self.word("AS") {
-                self.identifier()?;
-            } else if !self.at("READ") && !self.at("WRITE") && !self.at("LOW_PRIORITY") {
+            // An alias, with or without AS.
+            if self.word("AS") || !["READ", "WRITE", "LOW_PRIORITY"].iter().any(|w| self.at(w)) {
                 self.identifier()?;
             }
             let _ = self.word("LOW_PRIORITY");

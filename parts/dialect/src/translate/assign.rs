@@ -23,7 +23,7 @@ impl Translator<'_> {
                     _ => format!("pm_store_int({}, {low}, {high}, {name})", self.number_source(ex)),
                 }
             }
-            Type::Bit(bits) => format!("pm_store_int({}, 0, {}, {name})", self.to_int(ex), (1i64 << bits) - 1),
+            Type::Bit(bits) => format!("pm_store_bit({}, {}, {name})", self.to_int(ex), (1i64 << bits) - 1),
             Type::Year => format!("pm_store_year({}, {name})", self.number_source(ex)),
             Type::Decimal { precision, scale, unsigned } => {
                 format!("pm_store_decimal({}, {precision}, {scale}, {}, {name})", self.number_source(ex), u8::from(*unsigned))

@@ -12,6 +12,9 @@ use crate::error;
 use crate::parse::Name;
 use crate::types::Ty;
 
+/// A column and what it is set to, in SQLite's SQL.
+type NewValue = (String, String);
+
 impl Translator<'_> {
     pub(super) fn insert(mut self, insert: &ast::Insert) -> Result<Translation, SqlError> {
         if insert.priority == Some(ast::MysqlInsertPriority::Delayed) || insert.partitioned.is_some() || insert.returning.is_some() {
@@ -192,9 +195,9 @@ impl Translator<'_> {
         assignments: &[ast::Assignment],
         ignore: bool,
         relation: &str,
-    ) -> Result<(Vec<(String, String)>, Vec<String>), SqlError> {
+    ) -> Result<(Vec<NewValue>, Vec<String>), SqlError> {
         let ignore = ignore || !self.cx.settings.strict;
-        let mut set: Vec<(String, String)> = Vec::new();
+        let mut set: Vec<NewValue> = Vec::new();
         self.clause = "field list";
         for assignment in assignments {
             let (_, name) = self.target_column(assignment)?;

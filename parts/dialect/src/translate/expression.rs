@@ -137,7 +137,10 @@ impl Translator<'_> {
                 let first = bytes.iter().position(|b| *b != 0).unwrap_or(7);
                 Ok(bytes_literal(bytes[first..].to_vec()))
             }
-            ast::Value::Boolean(b) => Ok(int_literal(i64::from(*b)).with_ty(Ty::BOOL)),
+            // Spelled out, so that JSON can tell TRUE from 1.
+            ast::Value::Boolean(b) => {
+                Ok(Ex { sql: if *b { "TRUE" } else { "FALSE" }.to_owned(), ..int_literal(i64::from(*b)).with_ty(Ty::BOOL) })
+            }
             ast::Value::Null => Ok(null()),
             ast::Value::Placeholder(_) => self.placeholder(value.span.start),
             other => Err(SqlError::unsupported(format!("literal {other}"))),
@@ -558,6 +561,8 @@ impl Translator<'_> {
             Ty::Float => format!("pm_float_text({})", e.sql),
             Ty::Double => format!("pm_double_text({})", e.sql),
             Ty::Bytes(_) => format!("pm_bytes_text({})", e.sql),
+            // A quotient carries more digits than it shows.
+            Ty::Decimal { scale, .. } if e.literal.is_none() && !e.bare => format!("pm_dec_scale({}, {scale})", e.sql),
             _ => e.sql.clone(),
         }
     }
@@ -578,15 +583,10 @@ impl Translator<'_> {
     pub(super) fn to_json(&self, e: &Ex) -> String {
         match &e.ty {
             Ty::Json | Ty::Null => e.sql.clone(),
-            Ty::Int { .. } | Ty::Year | Ty::Bit(_) if e.ty == Ty::BOOL && e.literal.is_some() => {
-                if e.literal == Some(Literal::Int(0)) {
-                    "'false'".to_owned()
-                } else {
-                    "'true'".to_owned()
-                }
-            }
+            Ty::Int { .. } if e.sql == "TRUE" => "'true'".to_owned(),
+            Ty::Int { .. } if e.sql == "FALSE" => "'false'".to_owned(),
             ty if ty.integral() => format!("CAST({} AS TEXT)", e.sql),
-            Ty::Decimal { .. } => e.sql.clone(),
+            Ty::Decimal { .. } => self.to_text(e),
             Ty::Float | Ty::Double => format!("pm_json_double({})", e.sql),
             _ => format!("pm_json_quote({})", self.to_text(e)),
         }

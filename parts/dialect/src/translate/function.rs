@@ -245,7 +245,7 @@ impl Translator<'_> {
     /// A scalar function on translated arguments.
     pub(super) fn call(&mut self, name: &str, values: Vec<Ex>) -> Result<Ex, SqlError> {
         if let Some(entry) = SCALARS.iter().find(|e| e.0 == name) {
-            return self.from_table(entry, &values);
+            return self.tabled(entry, &values);
         }
         match name {
             "IF" | "IFNULL" | "NVL" | "COALESCE" | "NULLIF" | "GREATEST" | "LEAST" | "ISNULL" | "INTERVAL" | "FIELD" => {
@@ -259,7 +259,7 @@ impl Translator<'_> {
         }
     }
 
-    fn from_table(&mut self, entry: &Entry, values: &[Ex]) -> Result<Ex, SqlError> {
+    fn tabled(&mut self, entry: &Entry, values: &[Ex]) -> Result<Ex, SqlError> {
         let (name, least, most, shape, sqlite, out) = *entry;
         if values.len() < least || values.len() > most {
             return Err(error::wrong_argument_count(name));
@@ -608,15 +608,7 @@ impl Translator<'_> {
                 Ok(Ex::new("pm_unix_timestamp()", Ty::BIGINT).not_null())
             }
             "UNIX_TIMESTAMP" if count == 1 => {
-                let fraction = match &values[0].ty {
-                    Ty::DateTime { digits, .. } => *digits,
-                    Ty::Date => 0,
-                    Ty::Text(_) => match &values[0].literal {
-                        Some(Literal::Text(text)) => text.split_once('.').map_or(0, |(_, f)| f.len().min(6) as u8),
-                        _ => 6,
-                    },
-                    _ => 0,
-                };
+                let fraction = fraction_of(&values[0]);
                 let ty = if fraction == 0 { Ty::BIGINT } else { Ty::Decimal { precision: 17, scale: fraction, unsigned: false } };
                 let sql = format!("pm_unix_timestamp({}, {fraction})", self.to_text(&values[0]));
                 self.session_bound = true;
@@ -637,23 +629,11 @@ impl Translator<'_> {
             }
             "YEAR" if count == 1 => Ok(Ex::new(format!("pm_year_of({})", self.to_text(&values[0])), Ty::Year)),
             "TIME" if count == 1 => {
-                let digits = match &values[0].ty {
-                    Ty::Time(d) | Ty::DateTime { digits: d, .. } => *d,
-                    ty if ty.integral() || *ty == Ty::Date => 0,
-                    _ => 6,
-                };
+                let digits = fraction_of(&values[0]);
                 Ok(Ex::new(format!("pm_time({}, {digits})", self.to_text(&values[0])), Ty::Time(digits)))
             }
             "TIMESTAMP" if count == 1 => {
-                let digits = match &values[0].ty {
-                    Ty::DateTime { digits, .. } => *digits,
-                    Ty::Date => 0,
-                    ty if ty.integral() => 0,
-                    _ => match &values[0].literal {
-                        Some(Literal::Text(text)) => text.split_once('.').map_or(0, |(_, f)| f.len().min(6) as u8),
-                        _ => 6,
-                    },
-                };
+                let digits = fraction_of(&values[0]);
                 Ok(Ex::new(format!("pm_datetime({}, {digits})", self.to_text(&values[0])), Ty::DateTime { digits, timestamp: false }))
             }
             "STR_TO_DATE" if count == 2 => {
@@ -676,12 +656,7 @@ impl Translator<'_> {
                 Ok(Ex::new(format!("pm_str_to_date({}, {}, '{form}')", self.to_text(&values[0]), values[1].sql), ty))
             }
             "TIMEDIFF" if count == 2 => {
-                let digits = values.iter().map(|v| match &v.ty {
-                    Ty::Time(d) | Ty::DateTime { digits: d, .. } => *d,
-                    ty if ty.textual() => 6,
-                    _ => 0,
-                });
-                let digits = digits.max().unwrap_or(0);
+                let digits = values.iter().map(fraction_of).max().unwrap_or(0);
                 Ok(Ex::new(format!("pm_timediff({}, {}, {digits})", self.to_text(&values[0]), self.to_text(&values[1])), Ty::Time(digits)))
             }
             "SEC_TO_TIME" if count == 1 => {
@@ -1044,6 +1019,17 @@ impl Translator<'_> {
 }
 
 // === helpers ===
+
+/// Digits of a fraction of a second in a temporal value: of text, those of the literal, or all six when it is computed.
+fn fraction_of(value: &Ex) -> u8 {
+    match (&value.ty, &value.literal) {
+        (Ty::Time(digits) | Ty::DateTime { digits, .. }, _) => *digits,
+        (Ty::Text(_), Some(Literal::Text(text))) => text.split_once('.').map_or(0, |(_, f)| f.len().min(6) as u8),
+        (Ty::Text(_), None) => 6,
+        (Ty::Decimal { scale, .. }, _) => (*scale).min(6),
+        _ => 0,
+    }
+}
 
 fn frame_rows(expr: &ast::Expr) -> Result<String, SqlError> {
     match expr {

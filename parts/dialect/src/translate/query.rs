@@ -131,8 +131,12 @@ impl Translator<'_> {
             }
             ast::SetExpr::SetOperation { left, op, set_quantifier, right } => {
                 let block = self.set_operation(left, *op, *set_quantifier, right, texts)?;
+                if tail.order_by.is_none() {
+                    return Ok(block);
+                }
                 let order = self.order_by_columns(tail.order_by, &block.columns)?;
-                Ok(Block { sql: format!("{}{order}", block.sql), ..block })
+                let inner = super::expression::renamed(&block.sql, block.columns.len());
+                Ok(Block { sql: format!("SELECT * FROM ({inner}){order}"), ..block })
             }
             ast::SetExpr::Values(values) => self.values(values, tail),
             _ => Err(SqlError::unsupported("this kind of query")),
@@ -181,35 +185,62 @@ impl Translator<'_> {
         texts: Option<&[String]>,
     ) -> Result<Block, SqlError> {
         let none = Tail { order_by: None };
-        let a = self.body(left, &none, texts)?;
-        let b = self.body(right, &none, None)?;
-        if a.columns.len() != b.columns.len() {
+        let all = quantifier == ast::SetQuantifier::All;
+        // A chain of one operator has one type per column, worked out from all its parts.
+        let mut parts = Vec::new();
+        flatten(left, op, quantifier, &mut parts);
+        parts.push(right);
+        if !matches!(op, ast::SetOperator::Union) {
+            parts = vec![left, right];
+        }
+        let mut blocks = Vec::new();
+        for (i, part) in parts.iter().enumerate() {
+            let block = self.body(part, &none, texts.filter(|_| i == 0))?;
+            blocks.push((block, matches!(part, ast::SetExpr::Select(_))));
+        }
+        let width = blocks[0].0.columns.len();
+        if blocks.iter().any(|(b, _)| b.columns.len() != width) {
             return Err(error::union_columns());
         }
-        let all = quantifier == ast::SetQuantifier::All;
-        let word = match (op, all) {
-            (ast::SetOperator::Union, true) => "UNION ALL",
-            (ast::SetOperator::Union, false) => "UNION",
-            (ast::SetOperator::Intersect, false) => "INTERSECT",
-            (ast::SetOperator::Except | ast::SetOperator::Minus, false) => "EXCEPT",
+        let mut columns = Vec::new();
+        let mut lists: Vec<Vec<String>> = vec![vec![]; blocks.len()];
+        let mut keys = Vec::new();
+        for i in 0..width {
+            let ex = |c: &OutColumn| Ex { nullable: c.nullable, ..Ex::new(format!("c{}", i + 1), c.ty.clone()) }.collated(c.collation, 2);
+            let values = blocks.iter().map(|(b, _)| ex(&b.columns[i])).collect();
+            let (like, converted) = self.unify(values)?;
+            for (list, sql) in lists.iter_mut().zip(converted) {
+                list.push(sql);
+            }
+            keys.push(self.grouping(&Ex { sql: format!("c{}", i + 1), ..like.clone() }));
+            let name = blocks[0].0.columns[i].name.clone();
+            columns.push(OutColumn { name, ty: like.ty, collation: like.collation, nullable: like.nullable, origin: None });
+        }
+        let names: Vec<String> = (1..=width).map(|i| format!("c{i}")).collect();
+        let wrap = |block: &(Block, bool), list: &[String]| {
+            // Left as it is where nothing is converted: a recursive reference must stand in the compound itself.
+            if block.1 && list == names {
+                return block.0.sql.clone();
+            }
+            format!("SELECT {} FROM ({})", list.join(", "), super::expression::renamed(&block.0.sql, width))
+        };
+        let sides: Vec<String> = blocks.iter().zip(&lists).map(|(b, list)| wrap(b, list)).collect();
+        let plain_keys = keys == names;
+        let sql = match (op, all) {
+            (ast::SetOperator::Union, true) => sides.join(" UNION ALL "),
+            (ast::SetOperator::Union, false) if plain_keys => sides.join(" UNION "),
+            // Which of two equal texts stays is the first one's right, and SQLite's UNION keeps the last.
+            (ast::SetOperator::Union, false) => {
+                format!("SELECT DISTINCT {} FROM ({})", keys.join(", "), super::expression::renamed(&sides.join(" UNION ALL "), width))
+            }
+            (ast::SetOperator::Intersect | ast::SetOperator::Except | ast::SetOperator::Minus, false) => {
+                let word = if op == ast::SetOperator::Intersect { "INTERSECT" } else { "EXCEPT" };
+                let first = format!("SELECT {} FROM ({})", keys.join(", "), super::expression::renamed(&sides[0], width));
+                format!("{first} {word} {}", sides[1])
+            }
             _ => return Err(SqlError::unsupported("INTERSECT ALL and EXCEPT ALL")),
         };
-        let mut columns = Vec::new();
-        let (mut lefts, mut rights) = (Vec::new(), Vec::new());
-        for (i, (x, y)) in a.columns.iter().zip(&b.columns).enumerate() {
-            let ex = |c: &OutColumn| Ex { nullable: c.nullable, ..Ex::new(format!("c{}", i + 1), c.ty.clone()) }.collated(c.collation, 2);
-            let (like, converted) = self.unify(vec![ex(x), ex(y)])?;
-            // The left side's collation decides which rows are equal.
-            let grouped = self.grouping(&Ex { sql: converted[0].clone(), ..like.clone() });
-            lefts.push(grouped);
-            rights.push(converted[1].clone());
-            columns.push(OutColumn { name: x.name.clone(), ty: like.ty, collation: like.collation, nullable: like.nullable, origin: None });
-        }
-        let wrap = |sql: &str, exprs: &[String]| {
-            let inner = super::expression::renamed(sql, exprs.len());
-            format!("SELECT {} FROM ({inner})", exprs.join(", "))
-        };
-        Ok(Block { sql: format!("{} {word} {}", wrap(&a.sql, &lefts), wrap(&b.sql, &rights)), columns })
+        Ok(Block { sql, columns })
     }
 
     // --- one SELECT ---
@@ -696,6 +727,17 @@ const NAME_BYTES_MAX: usize = 255;
 fn is_dual(from: &[ast::TableWithJoins]) -> bool {
     matches!(from, [ast::TableWithJoins { relation: ast::TableFactor::Table { name, alias: None, .. }, joins }]
         if joins.is_empty() && name.to_string().eq_ignore_ascii_case("dual"))
+}
+
+/// The parts of `a op b op c`.
+fn flatten<'q>(body: &'q ast::SetExpr, op: ast::SetOperator, quantifier: ast::SetQuantifier, parts: &mut Vec<&'q ast::SetExpr>) {
+    match body {
+        ast::SetExpr::SetOperation { left, op: inner, set_quantifier, right } if *inner == op && *set_quantifier == quantifier => {
+            flatten(left, op, quantifier, parts);
+            parts.push(right);
+        }
+        other => parts.push(other),
+    }
 }
 
 fn bare_query(query: &ast::Query) -> ast::Query {

@@ -93,7 +93,7 @@ impl SessionConnection {
             let adapter = Adapter { make, env: Arc::clone(&self.env) };
             self.sqlite
                 .create_aggregate_function(name.as_str(), 1, FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC, adapter)
-                .map_err(|e| pumasi_dialect::error::internal(e))?;
+                .map_err(pumasi_dialect::error::internal)?;
             self.separators.push(separator.clone());
         }
         Ok(())

@@ -36,10 +36,13 @@ pub struct PlanKey {
     pub types: Vec<ParameterType>,
 }
 
+/// A statement and its translations.
+type Known = (Arc<Parsed>, Vec<Arc<Plan>>);
+
 /// Text statements, parsed and translated, shared by all sessions. First in, first out.
 #[derive(Default)]
 pub struct Translations {
-    by_text: HashMap<Arc<str>, (Arc<Parsed>, Vec<Arc<Plan>>)>,
+    by_text: HashMap<Arc<str>, Known>,
     order: VecDeque<Arc<str>>,
 }
 

@@ -99,11 +99,15 @@ impl Variables for SessionVariables<'_> {
     }
 
     fn user(&self, name: &str) -> Ty {
-        match self.0.get(&name.to_lowercase()).map(|v| v.kind.as_str()) {
-            Some("int") => Ty::BIGINT,
-            Some("decimal") => Ty::Decimal { precision: 65, scale: 30, unsigned: false },
-            Some("double") => Ty::Double,
-            Some("bytes") => Ty::Bytes(65_535),
+        let Some(variable) = self.0.get(&name.to_lowercase()) else { return Ty::Text(16_383) };
+        match (variable.kind.as_str(), &variable.value) {
+            ("int", _) => Ty::BIGINT,
+            ("decimal", pumasi_dialect::functions::Out::Text(text)) => {
+                let scale = text.split_once('.').map_or(0, |(_, f)| f.len().min(30) as u8);
+                Ty::Decimal { precision: 65, scale, unsigned: false }
+            }
+            ("double", _) => Ty::Double,
+            ("bytes", _) => Ty::Bytes(65_535),
             _ => Ty::Text(16_383),
         }
     }
@@ -261,12 +265,17 @@ impl Session {
             Statement::Show(show) => self.show(show, out),
             Statement::Explain(statement) => self.explain(statement, parsed, out),
             other => {
+                let tables = match other {
+                    Statement::CreateDatabase { .. } => 1,
+                    Statement::DropDatabase { name, .. } => self.shared.catalogue().objects_in(name).count() as u64,
+                    _ => 0,
+                };
                 self.control(other, parsed)?;
                 let mut env = lock(&self.connection().env);
                 env.row_count = 0;
                 let warnings = u16::try_from(env.warning_count).unwrap_or(u16::MAX);
                 drop(env);
-                out.finish(Summary { warnings, ..Summary::default() })
+                out.finish(Summary { affected_rows: tables, warnings, ..Summary::default() })
             }
         }
     }
@@ -1072,6 +1081,14 @@ fn emit(rows: &mut Rows<'_>, plan: &Plan, out: &mut dyn ResultSink, still_good: 
 fn spelled(value: Stored<'_>, column: &OutColumn) -> Result<Option<String>, Fail> {
     Ok(match (&column.ty, value) {
         (Ty::Int { .. } | Ty::Year | Ty::Bit(_) | Ty::Float | Ty::Double | Ty::Null, _) => None,
+        (Ty::Decimal { scale, .. }, Stored::Text(t)) => {
+            let fraction = t.iter().rposition(|c| *c == b'.').map_or(0, |point| t.len() - point - 1);
+            if fraction == usize::from(*scale) {
+                return Ok(None);
+            }
+            let exact = std::str::from_utf8(t).ok().and_then(pumasi_dialect::decimal::Decimal::parse).and_then(|d| d.rescale(*scale));
+            Some(exact.ok_or_else(|| Fail::Sql(error::parameter_out_of_range("DECIMAL", "result")))?.to_string())
+        }
         (_, Stored::Null | Stored::Text(_) | Stored::Blob(_)) => None,
         (Ty::Decimal { scale, .. }, Stored::Integer(n)) => {
             let exact = pumasi_dialect::decimal::Decimal::from_int(n).rescale(*scale);
