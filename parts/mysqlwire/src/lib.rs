@@ -14,6 +14,7 @@ pub mod number;
 mod packet;
 mod response;
 mod row;
+pub mod rsa;
 mod statement;
 pub mod temporal;
 mod value;

@@ -60,6 +60,8 @@ pub struct Proxy(Arc<Shared>);
 struct Shared {
     settings: Settings,
     target: Target,
+    /// Nobody needs a password: then nobody from elsewhere may come in.
+    loopback_only: bool,
     registry: Arc<Registry>,
     stopping: AtomicBool,
     addresses: Mutex<Vec<SocketAddr>>,
@@ -84,10 +86,11 @@ struct Arrival {
 
 impl Proxy {
     /// Starts `threads` loops. Connects to nobody: the first client does. `settings.users` empty: who may log in is whom `target` names,
-    /// with the same password. Clients are at the server who they are here.
+    /// with the same password; without one, only from loopback. Clients are at the server who they are here.
     /// Errors: a thread or its loop cannot be made.
     pub fn start(target: Target, settings: Settings, threads: usize) -> io::Result<Proxy> {
         let mut settings = settings;
+        let loopback_only = settings.users.is_empty() && target.password.is_empty();
         if settings.users.is_empty() {
             settings.users = vec![target.login()];
         }
@@ -95,6 +98,7 @@ impl Proxy {
             registry: Arc::new(Registry::new(settings.connections_max)),
             settings,
             target,
+            loopback_only,
             stopping: AtomicBool::new(false),
             addresses: Mutex::default(),
             lanes: OnceLock::new(),
@@ -191,7 +195,7 @@ impl Shared {
         if self.stopping() {
             return turn_away(&stream, &shutting_down());
         }
-        if !self.settings.welcomes(peer.ip()) {
+        if self.loopback_only && !peer.ip().to_canonical().is_loopback() {
             return turn_away(&stream, &not_from_there(peer));
         }
         let signals = Arc::new(Signals::default());

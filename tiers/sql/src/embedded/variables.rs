@@ -6,8 +6,8 @@ use pumasi_dialect::functions::{Env, Out, zone_seconds};
 use pumasi_dialect::types::Ty;
 use pumasi_mysqlwire::SqlError;
 
-/// What `VERSION()` answers and the handshake says.
-pub const SERVER_VERSION: &str = "8.0.36-pumasi";
+/// What `VERSION()` answers: what the greeting says.
+pub use crate::front::SERVER_VERSION;
 
 /// How a variable may be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +181,7 @@ variables! {
     "tx_read_only" "OFF" true Live;
     "unique_checks" "ON" true Kept;
     "updatable_views_with_limit" "YES" false Kept;
-    "version" "8.0.36-pumasi" false ReadOnly;
+    "version" "" false ReadOnly;
     "version_comment" "Pumasi embedded engine" false ReadOnly;
     "version_compile_machine" "x86_64" false ReadOnly;
     "version_compile_os" "Linux" false ReadOnly;

@@ -209,14 +209,19 @@ pub fn prove<E: Engine>(
     Ok(())
 }
 
-/// From the operating system's dice. Errors: it has none (a system call filter).
+/// Errors: the operating system has no dice (a system call filter).
 pub(crate) fn new_salt() -> io::Result<Salt> {
+    random().map(Salt::from_random)
+}
+
+/// From the operating system's dice.
+pub(crate) fn random() -> io::Result<[u8; 20]> {
     let mut random = [0; 20];
     let mut filled = 0;
     while filled < random.len() {
         filled += rustix::rand::getrandom(&mut random[filled..], rustix::rand::GetRandomFlags::empty())?;
     }
-    Ok(Salt::from_random(random))
+    Ok(random)
 }
 
 impl From<WireError> for NoLogin {

@@ -13,6 +13,7 @@ use pumasi_config::SqlUser;
 use pumasi_mysqlwire::{
     AuthStep, Capabilities, Command, ErrPacket, Expect, Follower, Greeting, Login, Passed, Prepared, ServerStatus, SqlError,
     auth::{self, CACHING_SHA2, NATIVE, Salt},
+    rsa::PublicKey,
 };
 use tokio::net::TcpStream;
 
@@ -21,7 +22,7 @@ use super::{
     state::SessionState,
     target::Target,
 };
-use crate::front::{PACKET_MAX, wire::Lost};
+use crate::front::{PACKET_MAX, login::random, wire::Lost};
 
 /// From the first packet of a connection to its login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -145,20 +146,32 @@ impl Backend {
         };
         self.link.packet(|out| login.encode(out));
         self.link.flush().await?;
+        let mut salt = greeting.salt;
         loop {
             let payload = self.link.receive().await?;
             match AuthStep::decode(&payload)? {
                 AuthStep::Accepted => return Ok(Ok(())),
                 AuthStep::Refused => return Ok(Err(owned(&ErrPacket::decode(&payload)?))),
                 AuthStep::Switch { plugin: plugin @ (NATIVE | CACHING_SHA2), data } => {
-                    let Ok(salt) = data.try_into() else { return Ok(Err(unsupported_login(plugin, "a salt of another length"))) };
-                    let proof = proof(plugin, user, &Salt(salt));
+                    let Ok(fresh) = data.try_into() else { return Ok(Err(unsupported_login(plugin, "a salt of another length"))) };
+                    salt = Salt(fresh);
+                    let proof = proof(plugin, user, &salt);
                     self.link.packet(|out| out.extend_from_slice(&proof));
                     self.link.flush().await?;
                 }
                 AuthStep::Switch { plugin, .. } => return Ok(Err(unsupported_login(plugin, "this plugin"))),
                 AuthStep::More([auth::SHA2_FAST_OK]) => {}
-                AuthStep::More(_) => return Ok(Err(unsupported_login(CACHING_SHA2, "its full form, which needs TLS or RSA"))),
+                // The server does not know the hash: it gets the password, encrypted with the key it is asked for.
+                AuthStep::More([auth::SHA2_FULL_AUTHENTICATION]) => {
+                    self.link.packet(|out| out.push(auth::SHA2_REQUEST_KEY));
+                    self.link.flush().await?;
+                }
+                AuthStep::More(pem) => {
+                    let encrypted =
+                        PublicKey::from_pem(pem)?.encrypt_password(user.password.as_bytes(), &salt, random().map_err(Lost::Io)?)?;
+                    self.link.packet(|out| out.extend_from_slice(&encrypted));
+                    self.link.flush().await?;
+                }
             }
         }
     }

@@ -51,6 +51,9 @@ use crate::front::{
 /// Prepared statements of one client; the next is refused with error 1461.
 const STATEMENTS_MAX: usize = 16_382;
 
+/// Bytes of the texts of one client's prepared statements: they are kept to be prepared again on another connection.
+const STATEMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// MariaDB's number for the statement prepared last: lets a client send its execution without waiting for its number.
 const LATEST: u32 = u32::MAX;
 
@@ -234,11 +237,15 @@ struct Client {
     key: Arc<Key>,
     /// What the session was at its login, and is again after COM_RESET_CONNECTION.
     state: SessionState,
+    /// `state` as it last was when somebody asked to share it.
+    state_shared: Arc<SessionState>,
     lease: Option<Lease>,
     /// The leased connection has been sent something whose answer has not ended.
     answering: bool,
     hold: Hold,
     statements: HashMap<u32, Statement>,
+    /// Of the texts in `statements`.
+    statement_bytes: usize,
     last_statement: u32,
     /// The latest prepared statement, which clients of MariaDB may execute by [`LATEST`]; none if it could not be prepared.
     latest: Option<u32>,
@@ -344,10 +351,12 @@ impl Client {
             user: opened.user,
             key,
             state,
+            state_shared: Arc::default(),
             lease: None,
             answering: false,
             hold: Hold::default(),
             statements: HashMap::new(),
+            statement_bytes: 0,
             last_statement: 0,
             latest: None,
             last: Last::default(),
@@ -668,17 +677,23 @@ impl Client {
             let message = format!("Can't create more than max_prepared_stmt_count statements (current value: {STATEMENTS_MAX})");
             return Err(SqlError::new(1461, "42000", message).into());
         }
+        let kept: usize = self.statement_bytes + sql.len();
+        if kept > STATEMENT_BYTES_MAX {
+            let message = format!("Can't keep more than {STATEMENT_BYTES_MAX} bytes of prepared statements for one client");
+            return Err(SqlError::new(1461, "42000", message).into());
+        }
         self.acquire().await?;
         let id = self.next_statement();
         let relayed = self.relay_prepare(sql, id).await?;
         if let Some(prepared) = relayed.prepared.filter(|_| !relayed.failed) {
             let sql: Arc<[u8]> = sql.into();
-            let key = StatementKey { sql: sql.clone(), state: Arc::new(self.state.clone()) };
+            let key = StatementKey { sql: sql.clone(), state: self.state_key() };
             let lease = self.lease.as_mut().expect("acquired above");
             lease.backend.remember(key, prepared.statement).await.map_err(Trouble::Backend)?;
             let count = self.digests.count(&self.shared.digests, &sql);
             let nature = Nature::of(&sql);
             self.latest = Some(id);
+            self.statement_bytes = kept;
             self.statements.insert(id, Statement { sql, parameters: prepared.parameters.into(), types: Vec::new(), nature, count });
         }
         self.settle(&relayed);
@@ -745,10 +760,18 @@ impl Client {
 
     /// The number by which the leased connection knows the client's statement.
     async fn server_statement(&mut self, id: u32) -> Result<u32, Trouble> {
-        let statement = self.statements.get(&id).ok_or_else(|| unknown_statement(id, "mysqld_stmt_execute"))?;
-        let key = StatementKey { sql: statement.sql.clone(), state: Arc::new(self.state.clone()) };
+        let sql = self.statements.get(&id).ok_or_else(|| unknown_statement(id, "mysqld_stmt_execute"))?.sql.clone();
+        let key = StatementKey { sql, state: self.state_key() };
         let prepared = self.lease_mut().backend.statement(&key).await.map_err(Trouble::Backend)?;
         Ok(prepared?)
+    }
+
+    /// The session's state for [`StatementKey`]: the same allocation as long as nothing changes.
+    fn state_key(&mut self) -> Arc<SessionState> {
+        if *self.state_shared != self.state {
+            self.state_shared = Arc::new(self.state.clone());
+        }
+        self.state_shared.clone()
     }
 
     async fn long_data(&mut self, id: u32, parameter: u16, data: &[u8]) -> Result<(), Trouble> {
@@ -772,7 +795,9 @@ impl Client {
 
     async fn close_statement(&mut self, id: u32) -> Result<(), Trouble> {
         self.release_statement(id).await?;
-        self.statements.remove(&id);
+        if let Some(statement) = self.statements.remove(&id) {
+            self.statement_bytes -= statement.sql.len();
+        }
         self.settle(&Relayed::default());
         Ok(())
     }
@@ -811,6 +836,12 @@ impl Client {
         Ok(())
     }
 
+    fn forget_statements(&mut self) {
+        self.statements.clear();
+        self.statement_bytes = 0;
+        self.latest = None;
+    }
+
     fn next_statement(&mut self) -> u32 {
         loop {
             self.last_statement = if self.last_statement >= u32::MAX - 1 { 1 } else { self.last_statement + 1 };
@@ -838,7 +869,7 @@ impl Client {
     }
 
     async fn reset_connection(&mut self) -> Result<(), Trouble> {
-        self.statements.clear();
+        self.forget_statements();
         self.hold = Hold::default();
         self.last = Last::default();
         self.state.variables.clear();
@@ -872,7 +903,7 @@ impl Client {
         }
         self.key = key_of(&user, self.capabilities, self.collation);
         self.user = user;
-        self.statements.clear();
+        self.forget_statements();
         self.hold = Hold::default();
         self.last = Last::default();
         self.state = SessionState { database: login.database.clone().map(String::into_bytes), ..SessionState::default() };

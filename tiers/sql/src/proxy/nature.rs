@@ -69,6 +69,8 @@ impl Nature {
             Word::Collate if first == Word::Set => self.pin(COLLATE),
             Word::Character if first == Word::Set => self.pin("SET CHARACTER SET"),
             Word::CollationVariable if first == Word::Set => self.pin("SET collation"),
+            // Roles are not among the variables that are reported.
+            Word::Identity if first == Word::Set => self.pin("SET ROLE"),
             Word::Transaction if first == Word::Set => self.until_transaction = true,
             Word::InsertId => self.looks_back = Some(LooksBack::InsertId),
             Word::FoundRows => self.looks_back = Some(LooksBack::FoundRows),
@@ -132,6 +134,8 @@ enum Word {
     Collate,
     Character,
     CollationVariable,
+    /// Who the session is, beyond its user.
+    Identity,
     Transaction,
     InsertId,
     FoundRows,
@@ -149,7 +153,7 @@ impl Word {
         if text.first() == Some(&b'@') {
             return Word::UserVariable;
         }
-        const WORDS: [(&str, Word); 33] = [
+        const WORDS: [(&str, Word); 39] = [
             ("select", Word::Select),
             ("with", Word::With),
             ("table", Word::Table),
@@ -183,6 +187,12 @@ impl Word {
             ("errors", Word::Warnings),
             ("diagnostics", Word::WarningCount),
             ("sql_log_bin", Word::SessionTrack),
+            ("role", Word::Identity),
+            ("authorization", Word::Identity),
+            ("resource", Word::Identity),
+            ("previous", Word::GetLock),
+            ("backup", Word::Lock),
+            ("execute", Word::Prepare),
         ];
         // No word of the list is longer, so most of a statement's names are passed over by their length.
         const LONGEST: usize = 20;
@@ -235,6 +245,9 @@ mod tests {
             ("SET CHARSET utf8mb4", "SET ... COLLATE"),
             ("SET @@session.collation_connection = utf8mb4_bin", "SET collation"),
             ("SET sql_log_bin = 0", "session tracking"),
+            ("SET ROLE admin", "SET ROLE"),
+            ("EXECUTE IMMEDIATE 'SET @a = 1'", "PREPARE"),
+            ("BACKUP STAGE START", "LOCK"),
             ("SET session_track_gtids = OFF", "session tracking"),
             ("/*!50000 SET */ @a = 1", "user variable"),
         ] {

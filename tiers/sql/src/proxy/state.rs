@@ -61,7 +61,8 @@ impl SessionState {
                 }
                 SessionChange::Schema(name) => {
                     explained = true;
-                    self.database = Some(name.to_vec());
+                    // The database in use may have been dropped.
+                    self.database = (!name.is_empty()).then(|| name.to_vec());
                 }
                 SessionChange::State(flag) => changed = flag == b"1",
                 SessionChange::TransactionState(state) => learned.transaction_holds = Some(state.iter().any(|&mark| mark != b'_')),
