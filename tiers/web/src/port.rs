@@ -1,6 +1,7 @@
 //! A free port for a worker to listen on.
 use std::{
-    net::{Ipv4Addr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
     sync::atomic::{AtomicU16, Ordering},
 };
 
@@ -30,38 +31,64 @@ pub fn free() -> Option<u16> {
 
 /// Does one of `family` hold the socket that listens on `port`? `None` where that cannot be seen (another user's processes).
 pub fn belongs_to(port: u16, family: &[u32]) -> Option<bool> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| listeners(&table, port))
-        .map(|inode| format!("socket:[{inode}]"))
-        .collect();
-    let mut unseen = family.is_empty() || inodes.is_empty();
+    let listeners: Vec<Listener> = listeners().into_iter().filter(|listener| listener.address.port() == port).collect();
+    let mut unseen = family.is_empty() || listeners.is_empty();
     for pid in family {
-        match std::fs::read_dir(format!("/proc/{pid}/fd")) {
-            Ok(files) => {
-                let mut targets = files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
-                if targets.any(|target| inodes.iter().any(|inode| target.as_os_str() == inode.as_str())) {
-                    return Some(true);
-                }
-            }
-            Err(_) => unseen = true,
+        match sockets_of(*pid) {
+            Some(sockets) if sockets.iter().any(|inode| listeners.iter().any(|listener| listener.inode == *inode)) => return Some(true),
+            Some(_) => {}
+            None => unseen = true,
         }
     }
     if unseen { None } else { Some(false) }
 }
 
-/// Inodes of the sockets in state LISTEN on `port` (proc(5) "/proc/net/tcp": local address, remote address, state 0A, ..., inode).
-fn listeners(table: &str, port: u16) -> Vec<String> {
-    let ending = format!(":{port:04X}");
-    table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-            (fields.get(1)?.ends_with(&ending) && *fields.get(3)? == "0A").then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
-        })
-        .collect()
+/// Where `family` listens, as far as that can be seen.
+pub fn listened_on_by(family: &[u32]) -> Vec<SocketAddr> {
+    let sockets: Vec<u64> = family.iter().filter_map(|pid| sockets_of(*pid)).flatten().collect();
+    let mut addresses: Vec<SocketAddr> =
+        listeners().into_iter().filter(|listener| sockets.contains(&listener.inode)).map(|listener| listener.address).collect();
+    addresses.sort();
+    addresses.dedup();
+    addresses
+}
+
+/// A socket in state LISTEN.
+struct Listener {
+    address: SocketAddr,
+    inode: u64,
+}
+
+/// Every one of the machine: proc(5) "/proc/net/tcp": number, local address, remote address, state, ..., inode.
+fn listeners() -> Vec<Listener> {
+    const LISTEN: &str = "0A";
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|table| std::fs::read_to_string(table).ok());
+    let listener = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let listens = *fields.get(3)? == LISTEN;
+        let listener = Listener { address: address(fields.get(1)?)?, inode: fields.get(9)?.parse().ok()? };
+        listens.then_some(listener)
+    };
+    tables.flat_map(|table| table.lines().skip(1).filter_map(listener).collect::<Vec<_>>()).collect()
+}
+
+/// `0100007F:1F90`: 32-bit words in the machine's byte order, then the port.
+fn address(field: &str) -> Option<SocketAddr> {
+    let (ip, port) = field.split_once(':')?;
+    let word = |i: usize| u32::from_str_radix(ip.get(i * 8..i * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let ip = match ip.len() {
+        8 => IpAddr::from(word(0)?),
+        32 => IpAddr::from(<[u8; 16]>::try_from([word(0)?, word(1)?, word(2)?, word(3)?].concat()).ok()?),
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
+}
+
+/// Inodes of the sockets that a process has open; `None` if it is not ours to look at.
+fn sockets_of(pid: u32) -> Option<Vec<u64>> {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let inode = |target: PathBuf| target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    Some(files.flatten().filter_map(|file| inode(std::fs::read_link(file.path()).ok()?)).collect())
 }
 
 /// Good enough to spread first tries: the keys of the standard library's own hasher.
@@ -87,6 +114,7 @@ mod tests {
         let ours = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let port = ours.local_addr().expect("bound").port();
         assert_eq!(belongs_to(port, &[std::process::id()]), Some(true));
+        assert!(listened_on_by(&[std::process::id()]).contains(&ours.local_addr().expect("bound")));
         let mut stranger = std::process::Command::new("sleep").arg("60").spawn().expect("sleep(1)");
         assert_eq!(belongs_to(port, &[stranger.id()]), Some(false));
         stranger.kill().expect("it runs");

@@ -188,6 +188,7 @@ impl Slot {
         born: Instant,
         plan: &WorkersPlan,
     ) -> String {
+        let mut looked = false;
         loop {
             match self.state() {
                 State::Starting => {
@@ -202,11 +203,19 @@ impl Slot {
                             self.go(Event::ProbeAnswered);
                             self.event("info", &format!("ready at {} after {:.1} s", upstream.address, after.as_secs_f64()));
                         }
+                        () = sleep_until(born + LOOK_WHERE_IT_LISTENS_AFTER), if !looked => {
+                            looked = true;
+                            if let Some(elsewhere) = listens_elsewhere(guardian, upstream.address) {
+                                self.event("warn", &elsewhere);
+                            }
+                        }
                         () = sleep_until(born + plan.ready_timeout) => {
                             self.go(Event::TooSlow);
+                            let elsewhere = listens_elsewhere(guardian, upstream.address).map_or(String::new(), |text| format!("; it {text}"));
                             self.end(process).await;
                             let asked = probe_plan.map_or("accept a connection".into(), |probe| format!("answer GET {}", probe.path));
-                            return format!("did not {asked} on its $PORT within {} s and was stopped", plan.ready_timeout.as_secs_f64());
+                            let within = plan.ready_timeout.as_secs_f64();
+                            return format!("did not {asked} on its $PORT within {within} s and was stopped{elsewhere}");
                         }
                     }
                 }
@@ -286,6 +295,22 @@ struct Started {
     upstream: Arc<Upstream>,
     address: SocketAddr,
     binding: Box<dyn crate::Binding>,
+}
+
+/// By then most applications listen, and somebody who tries Pumasi for the first time still looks at the terminal.
+const LOOK_WHERE_IT_LISTENS_AFTER: Duration = Duration::from_secs(3);
+
+/// Says so if the worker listens, but not where it was told to: the most common mistake with an application that is new here.
+fn listens_elsewhere(guardian: Option<u32>, wanted: SocketAddr) -> Option<String> {
+    let there = port::listened_on_by(&Census::now().family_of(guardian?));
+    if there.is_empty()
+        || there.iter().any(|address| address.port() == wanted.port() && !address.ip().is_loopback())
+        || there.contains(&wanted)
+    {
+        return None;
+    }
+    let there = there.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(" and ");
+    Some(format!("listens on {there}, not on {wanted}: make it listen on 127.0.0.1 and the port in $PORT, which is {}", wanted.port()))
 }
 
 /// Waits until `leave` is true; a lost sender means the same.

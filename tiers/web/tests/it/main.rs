@@ -266,6 +266,22 @@ fn a_command_that_does_not_exist_says_so() {
 }
 
 #[test]
+fn one_that_listens_elsewhere_is_told_where() {
+    let elsewhere = SERVER.replace("int(os.environ[\"PORT\"])", "0").replace("\"listening\"", "server.server_port");
+    let command = CommandPlan::Program(["python3", "-c", &elsewhere].map(Template::literal).to_vec());
+    let house = House::start(command, |_, workers| {
+        workers.ready_timeout = Duration::from_secs(5);
+        workers.early_deaths_max = 1;
+    });
+    let failed = house.web().wait_ready(Duration::from_millis(10), || false).expect_err("it listens on a port of its own");
+    let lines = house.notes.lines.lock().expect("no panic");
+    let port = lines.first().and_then(|line| line.rsplit(' ').next()).expect("it says where");
+    assert!(failed.cause.contains(&format!("it listens on 127.0.0.1:{port}, not on 127.0.0.1:")), "{failed}");
+    let hint = |event: &String| event.starts_with(&format!("warn worker app.1 listens on 127.0.0.1:{port}, "));
+    assert!(house.notes.events.lock().expect("no panic").iter().any(hint), "{:?}", house.notes.events);
+}
+
+#[test]
 fn one_that_never_answers_is_stopped_at_its_deadline() {
     let house = House::shell("sleep 600", |_, workers| {
         workers.ready_timeout = Duration::from_millis(300);
