@@ -70,6 +70,103 @@ fn every_page_is_readable_by_everybody_and_moves_with_the_service() {
     }
 }
 
+/// What the console makes of the service, as a program reads it.
+fn findings(service: &Service) -> Value {
+    let address = format!("{}/api/findings", service.console);
+    ureq::get(&address).call().expect("the console answers").body_mut().read_json().expect("JSON")
+}
+
+/// Waits for a finding of that rule and returns its sentence and quote.
+fn finding(service: &mut Service, rule: &str) -> (String, String) {
+    let found = |findings: &Value| {
+        let verdicts = findings["verdicts"].as_array().cloned().unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        verdicts.iter().find(|verdict| verdict["rule"] == rule).map(|verdict| (text(&verdict["sentence"]), text(&verdict["quote"])))
+    };
+    service.wait_until(&format!("the console finds {rule}"), |service| found(&findings(service)).is_some());
+    found(&findings(service)).expect("it was there a moment ago")
+}
+
+#[test]
+fn a_worker_that_keeps_dying_is_found_with_its_last_words() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broken = folder.path().join("broken");
+    let mut service = Service::run(
+        &format!(
+            r#"
+[edge]
+listen = "{{site}}"
+[[edge.route]]
+path = "/*"
+pool = "app"
+[pool.app]
+command = "if [ $NUMBER = 2 -a -e '{broken}' ]; then echo cannot open the wardrobe; exit 3; fi; exec python3 -m http.server --bind 127.0.0.1 $PORT"
+workers = 2
+env = {{ NUMBER = "${{worker.number}}" }}
+[console]
+listen = "{{console}}"
+"#,
+            broken = broken.display()
+        ),
+        &[],
+    );
+    service.wait_until("both workers are told with their process", |service| service.worker_pids().len() == 2);
+    std::fs::write(&broken, "").expect("from now on its start fails");
+    crate::service::signal(service.worker_pids()[1], "KILL");
+    let (sentence, quote) = finding(&mut service, "worker_dies");
+    assert!(sentence.starts_with("Worker app.2 "), "{sentence}");
+    assert!(quote.contains("exit code 3") && quote.contains("cannot open the wardrobe"), "{quote}");
+    assert_eq!(findings(&service)["bottleneck"]["pool"], "app");
+}
+
+#[test]
+fn too_few_workers_are_found_by_the_queue_before_them_and_enough_are_not() {
+    let mut service = Service::run(
+        &format!(
+            r#"
+[edge]
+listen = "{{site}}"
+[[edge.route]]
+path = "/*"
+pool = "app"
+[pool.app]
+command = "exec python3 one_at_a_time.py"
+directory = "{apps}"
+workers = 1
+concurrency_max = 1
+probe = {{ path = "/health", every = "30s" }}
+[console]
+listen = "{{console}}"
+"#,
+            apps = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("it/apps").display()
+        ),
+        &[],
+    );
+    // One visitor waits for nobody.
+    let quiet = std::time::Instant::now();
+    service.wait_until("ten quiet seconds", |service| {
+        assert_eq!(service.get("/").status, 200);
+        quiet.elapsed().as_secs() >= 10
+    });
+    assert_eq!(findings(&service)["verdicts"], Value::Array(Vec::new()), "healthy, and quiet");
+    // Six visitors who come again as soon as they have their answer, for a worker that takes one at a time.
+    let enough = std::sync::atomic::AtomicBool::new(false);
+    let site = service.site.clone();
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                while !enough.load(std::sync::atomic::Ordering::Relaxed) {
+                    ureq::get(&site).call().expect("an answer");
+                }
+            });
+        }
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| finding(&mut service, "too_few_workers")));
+        enough.store(true, std::sync::atomic::Ordering::Relaxed);
+        let (sentence, _) = found.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        assert!(sentence.starts_with("Requests wait ") && sentence.contains("for a free worker"), "{sentence}");
+    });
+}
+
 #[test]
 fn the_board_is_readable_by_everybody() {
     let service = Service::demo(&["--workers", "1"]);

@@ -11,10 +11,10 @@ pub type Found = Vec<(Verdict, Option<Place>)>;
 pub const ALL: [fn(&Comparison) -> Found; 8] = [
     nobody_can_take_requests,
     a_worker_keeps_dying,
-    answers_fail,
-    connections_run_out,
     one_slow_digest,
     too_few_workers,
+    answers_fail,
+    connections_run_out,
     a_page_is_made_anew_each_time,
     a_store_is_too_small,
 ];
@@ -311,8 +311,11 @@ fn a_page_is_made_anew_each_time(c: &Comparison) -> Found {
             },
             _ if !mostly_reads => continue,
             mode => {
-                let written = Unit::Share.show(writes as f64 / (reads + writes).max(1) as f64);
-                let why = format!("only {written} of the statements write anything, and its pages are `{mode}`");
+                let written = match writes {
+                    0 => "no statement writes".to_owned(),
+                    _ => format!("only {} of the statements write", Unit::Share.show(writes as f64 / (reads + writes) as f64)),
+                };
+                let why = format!("{written} anything, and its pages are `{mode}`");
                 (why, "`pages = \"automatic\"` on this route keeps each page until a write changes a row it was made of.".to_owned())
             }
         };
