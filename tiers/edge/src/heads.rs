@@ -61,6 +61,7 @@ pub(crate) fn write_request(
     copy_fields(out, &head.fields, head.nominates, |known, name| match known {
         Known::Host | Known::XForwardedProto | Known::XForwardedHost | Known::XRequestId => false,
         Known::XForwardedFor | Known::Forwarded => false,
+        Known::XRealIp => client.trusted, // we send none, but many applications believe one
         Known::Expect => head.expects_continue,
         Known::Other => !name.contains(&b'_') || !imitates(name),
         known => edit.is_none_or(|edit| !edit.leave_out.contains(&known)),

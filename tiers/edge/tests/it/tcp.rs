@@ -77,6 +77,7 @@ fn a_proxy_protocol_header_names_the_client() {
     let origin = Origin::start(|mut peer| {
         while let Some(head) = peer.read_head() {
             let seen = field(&head, "x-forwarded-for").unwrap();
+            assert_eq!(field(&head, "x-real-ip"), None);
             peer.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{seen}", seen.len()));
         }
     });
@@ -86,7 +87,7 @@ fn a_proxy_protocol_header_names_the_client() {
     let mut client = Peer::connect(edge.addresses()[0]);
     client.write(format!("PROXY TCP4 203.0.113.9 127.0.0.1 5000 80\r\n{GET}"));
     assert_eq!(client.read_answer().content, "203.0.113.9");
-    client.write("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n");
+    client.write("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n\r\n");
     assert_eq!(client.read_answer().content, "203.0.113.9", "a stranger's own claim is dropped");
     let mut without = Peer::connect(edge.addresses()[0]);
     without.write(GET);
