@@ -6,6 +6,7 @@ mod board;
 mod browser;
 mod clients;
 mod console;
+mod freshness;
 mod kills;
 mod manual;
 mod operating;

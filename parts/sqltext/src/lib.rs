@@ -10,6 +10,7 @@ mod functions;
 mod key;
 mod lexer;
 mod reason;
+mod settings;
 
 pub use analysis::{Analysis, Catalogue, Column, Relation, TableInfo, TableName, Template, Uses, analyse};
 pub use class::Class;
@@ -17,6 +18,7 @@ pub use digest::{Digest, Operand};
 pub use key::{Comparison, Key, Scalar};
 pub use lexer::{Token, Tokens};
 pub use reason::Reason;
+pub use settings::asks_settings;
 
 /// Bytes of a statement that are analysed. A longer one is refused: `INSERT`s with data in them, not reads.
 pub const STATEMENT_MAX: usize = 64 * 1024;

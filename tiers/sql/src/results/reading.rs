@@ -7,7 +7,7 @@ use std::{
 
 use pumasi_freshness::{Deps, Observed, Stamp, Table};
 use pumasi_mysqlwire::Value;
-use pumasi_sqltext::{Catalogue, Digest, Scalar, Template, Uses, analyse};
+use pumasi_sqltext::{Catalogue, Digest, Scalar, Template, Uses, analyse, asks_settings};
 
 use crate::engine::{SnapshotAge, StatementKind, StatementReport};
 
@@ -23,7 +23,7 @@ pub enum Reading {
     },
     Wrote,
     Refused(&'static str),
-    /// SET, SHOW, COMMIT, SELECT 1: neither read rows nor wrote any.
+    /// SET, SHOW, COMMIT, SELECT 1, SELECT @@version: neither read rows nor wrote any.
     Nothing,
 }
 
@@ -69,6 +69,9 @@ impl Templates {
             StatementKind::Read => {}
         }
         if let Err(reason) = report.pure {
+            if report.tables.is_empty() && asks_settings(sql) {
+                return Reading::Nothing;
+            }
             return Reading::Refused(reason);
         }
         if !succeeded {
