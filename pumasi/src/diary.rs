@@ -48,12 +48,14 @@ impl Diary {
 
     /// Remembers an event and logs it. `level` is `info`, `warn` or `error`.
     pub fn note(&self, level: &str, subject: &str, message: &str) {
+        let first_line = message.lines().next().unwrap_or_default().trim_end_matches("; its last lines:");
         match (level, self.style) {
             ("error", Style::Json) => error!(subject, "{message}"),
             ("warn", Style::Json) => warn!(subject, "{message}"),
             (_, Style::Json) => info!(subject, "{message}"),
             ("error", _) => error!("{subject}: {message}"),
-            ("warn", _) => warn!("{subject}: {message}"),
+            // The lines that a dying worker printed stand right above; only its last death repeats them.
+            ("warn", _) => warn!("{subject}: {first_line}"),
             _ => info!("{subject}: {message}"),
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
