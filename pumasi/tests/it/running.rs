@@ -354,10 +354,17 @@ fn status_shows_workers_and_edge() {
         (it.stdout.matches(" ready ").count() == 2 && it.stdout.contains("/s, 100.00 % ok")).then_some(it)
     });
     assert!(it.stdout.contains(&site.to_string()) && it.stdout.contains("app.1"), "{}", it.stdout);
-    let status: pumasi_status::Status = serde_json::from_str(&run(directory.path(), &["status", "--json"]).stdout).expect("JSON");
-    let workers: Vec<_> = status.pools[0].upstreams.iter().filter_map(|upstream| upstream.worker.as_ref()).collect();
-    assert_eq!(workers.len(), 2);
-    assert!(workers.iter().all(|worker| worker.state == "ready" && worker.memory_bytes > 1_000_000 && worker.pid.is_some()), "{workers:?}");
+    // Memory is looked at once a second too, so the first figures may be of a Python that was still being loaded.
+    let status = wait_for("the memory of grown workers", || {
+        let json = run(directory.path(), &["status", "--json"]).stdout;
+        let status: pumasi_status::Status = serde_json::from_str(&json).expect("JSON");
+        let workers: Vec<_> = status.pools[0].upstreams.iter().filter_map(|upstream| upstream.worker.as_ref()).collect();
+        assert_eq!(workers.len(), 2);
+        workers
+            .iter()
+            .all(|worker| worker.state == "ready" && worker.memory_bytes > 1_000_000 && worker.pid.is_some())
+            .then_some(status.clone())
+    });
     assert!(status.edge.traffic.requests_total >= 1, "{:?}", status.edge);
 }
 
