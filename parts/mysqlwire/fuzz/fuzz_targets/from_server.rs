@@ -2,8 +2,8 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use pumasi_mysqlwire::{
-    AuthStep, Capabilities, Column, ColumnFlags, ColumnType, EofPacket, ErrPacket, Greeting, OkPacket, Prepared, decode_binary_row,
-    decode_text_row,
+    AuthStep, Capabilities, Column, ColumnFlags, ColumnType, EofPacket, ErrPacket, Expect, Follower, Greeting, OkPacket, Prepared,
+    decode_binary_row, decode_text_row,
 };
 
 fuzz_target!(|input: (Vec<u8>, &[u8])| {
@@ -40,5 +40,20 @@ fuzz_target!(|input: (Vec<u8>, &[u8])| {
             decimals: 0,
         })
         .collect();
+    let _ = pumasi_mysqlwire::rsa::PublicKey::from_pem(bytes);
+    for expect in [Expect::Results, Expect::Prepared, Expect::Rows, Expect::One] {
+        for capabilities in [Capabilities(0), Capabilities(u64::MAX)] {
+            let mut follower = Follower::new(expect, capabilities);
+            // The first bytes say where the packets are cut.
+            let mut rest = bytes;
+            for length in &kinds {
+                let (packet, behind) = rest.split_at(rest.len().min(usize::from(*length)));
+                if follower.done() || follower.packet(packet, packet.len()).is_err() {
+                    break;
+                }
+                rest = behind;
+            }
+        }
+    }
     let _ = (decode_text_row(bytes, columns.len()), decode_binary_row(bytes, &columns));
 });

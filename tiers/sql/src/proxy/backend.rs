@@ -346,3 +346,6 @@ pub fn owned(error: &ErrPacket<'_>) -> SqlError {
     let state = STATES.into_iter().find(|state| state.as_bytes() == error.state).unwrap_or("HY000");
     SqlError::new(error.code, state, String::from_utf8_lossy(error.message))
 }
+
+#[cfg(test)]
+mod tests;
