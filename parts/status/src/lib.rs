@@ -68,6 +68,21 @@ pub struct Edge {
     pub bytes_out: u64,
     pub routes: Vec<Route>,
     pub pages: Option<Store>,
+    /// Why kinds of pages are not kept any more, newest last; bounded by the edge.
+    #[serde(default)]
+    pub differences: Vec<PageDifference>,
+}
+
+/// Two answers to the same question that differed although nothing they were made of had changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PageDifference {
+    /// Route and path, numbers replaced by `*`.
+    pub kind: String,
+    pub at_unix_ms: u64,
+    /// The first byte of the body that differs, and a little of both answers around it.
+    pub offset: u64,
+    pub before: String,
+    pub after: String,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -193,13 +193,11 @@ impl Edge {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let everything: Vec<&TrafficCounters> = all_traffic(&snapshot);
         let class = |class| everything.iter().map(|t| t.class(class)).sum();
-        let mut queue = Latencies::default();
-        snapshot.routes().iter().for_each(|route| queue.merge(&route.traffic.queue_us.snapshot()));
         pumasi_status::Edge {
             listeners: self.addresses().iter().map(SocketAddr::to_string).collect(),
             connections: self.connections() as u64,
             traffic: samples.traffic(&everything, "*"),
-            queue_us_p95: queue.quantile(0.95),
+            queue_us_p95: samples.queue_us(&everything).quantile(0.95),
             status_1xx: class(1),
             status_2xx: class(2),
             status_3xx: class(3),
@@ -222,6 +220,7 @@ impl Edge {
                 })
                 .collect(),
             pages: snapshot.routes().iter().any(|route| route.pages != PagesMode::Off).then(|| self.shared.pages.status()),
+            differences: self.differences().into_iter().map(told).collect(),
         }
     }
 
@@ -394,7 +393,35 @@ struct Samples {
 struct Sample {
     at: Instant,
     /// By route as written; `*` is all of them.
-    by_name: HashMap<String, (u64, Latencies)>,
+    by_name: HashMap<String, Counted>,
+    /// Of all routes together.
+    queue_us: Latencies,
+}
+
+/// What one place had counted at that moment.
+struct Counted {
+    total: u64,
+    errors: u64,
+    latencies: Latencies,
+}
+
+impl Counted {
+    fn now(counters: &[&TrafficCounters]) -> Counted {
+        let mut latencies = Latencies::default();
+        counters.iter().for_each(|t| latencies.merge(&t.latency_us.snapshot()));
+        Counted { total: counters.iter().map(|t| t.total()).sum(), errors: counters.iter().map(|t| t.class(5)).sum(), latencies }
+    }
+}
+
+fn queue_us_now(counters: &[&TrafficCounters]) -> Latencies {
+    let mut queue = Latencies::default();
+    counters.iter().for_each(|t| queue.merge(&t.queue_us.snapshot()));
+    queue
+}
+
+fn told(difference: pages::Difference) -> pumasi_status::PageDifference {
+    let pages::Difference { kind, at_unix_ms, offset, before, after } = difference;
+    pumasi_status::PageDifference { kind, at_unix_ms, offset: offset as u64, before, after }
 }
 
 /// Seconds that rates and latencies are taken over.
@@ -402,28 +429,28 @@ const WINDOW: usize = 10;
 
 impl Samples {
     fn take(&mut self, snapshot: &Snapshot) {
-        let one = |counters: &[&TrafficCounters]| {
-            let mut latencies = Latencies::default();
-            counters.iter().for_each(|t| latencies.merge(&t.latency_us.snapshot()));
-            (counters.iter().map(|t| t.total()).sum(), latencies)
-        };
-        let mut by_name: HashMap<_, _> = snapshot.routes().iter().map(|r| (r.name.clone(), one(&[&*r.traffic]))).collect();
-        by_name.insert("*".to_owned(), one(&all_traffic(snapshot)));
-        self.taken.push_back(Sample { at: Instant::now(), by_name });
+        let all = all_traffic(snapshot);
+        let mut by_name: HashMap<_, _> = snapshot.routes().iter().map(|r| (r.name.clone(), Counted::now(&[&*r.traffic]))).collect();
+        by_name.insert("*".to_owned(), Counted::now(&all));
+        self.taken.push_back(Sample { at: Instant::now(), by_name, queue_us: queue_us_now(&all) });
         if self.taken.len() > WINDOW {
             self.taken.pop_front();
         }
     }
 
+    /// How long requests waited for a place, within the window.
+    fn queue_us(&self, counters: &[&TrafficCounters]) -> Latencies {
+        let now = queue_us_now(counters);
+        self.taken.front().map_or_else(Latencies::default, |sample| now.subtract(&sample.queue_us))
+    }
+
     fn traffic(&self, counters: &[&TrafficCounters], name: &str) -> pumasi_status::Traffic {
-        let mut latencies = Latencies::default();
-        counters.iter().for_each(|t| latencies.merge(&t.latency_us.snapshot()));
-        let total: u64 = counters.iter().map(|t| t.total()).sum();
-        let errors: u64 = counters.iter().map(|t| t.class(5)).sum();
-        let mut rate = 0.0;
-        if let Some((at, (before, earlier))) = self.taken.front().and_then(|s| Some((s.at, s.by_name.get(name)?))) {
-            rate = total.saturating_sub(*before) as f64 / at.elapsed().as_secs_f64().max(0.001);
-            let recent = latencies.subtract(earlier);
+        let Counted { total, errors, mut latencies } = Counted::now(counters);
+        let (mut rate, mut recent_total, mut recent_errors) = (0.0, total, errors);
+        if let Some((at, before)) = self.taken.front().and_then(|s| Some((s.at, s.by_name.get(name)?))) {
+            (recent_total, recent_errors) = (total.saturating_sub(before.total), errors.saturating_sub(before.errors));
+            rate = recent_total as f64 / at.elapsed().as_secs_f64().max(0.001);
+            let recent = latencies.subtract(&before.latencies);
             if recent.count() > 0 {
                 latencies = recent;
             }
@@ -433,7 +460,7 @@ impl Samples {
             errors_total: errors,
             in_flight: counters.iter().map(|t| t.in_flight()).sum(),
             rate,
-            success: if total == 0 { 1.0 } else { 1.0 - errors as f64 / total as f64 },
+            success: if recent_total == 0 { 1.0 } else { 1.0 - recent_errors as f64 / recent_total as f64 },
             latency_us_p50: latencies.quantile(0.5),
             latency_us_p95: latencies.quantile(0.95),
             latency_us_p99: latencies.quantile(0.99),

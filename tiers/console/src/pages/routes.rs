@@ -1,8 +1,8 @@
 //! Traffic by route, and why pages are not kept.
-use maud::html;
+use maud::{Markup, html};
 use pumasi_status::Status;
 
-use super::{Part, count, share_of, table, traffic_cells, traffic_heads};
+use super::{Part, count, events::utc, share_of, table, traffic_cells, traffic_heads};
 
 pub fn parts(status: &Status) -> Vec<Part> {
     let head = html! {
@@ -33,5 +33,28 @@ pub fn parts(status: &Status) -> Vec<Part> {
         }
     };
     let quiet = html! { @if status.edge.routes.is_empty() { p.quiet { "No route is configured." } } };
-    vec![Part { id: "routes", content: html! { (table("Routes", head, body)) (quiet) } }, Part { id: "bypasses", content: bypasses }]
+    vec![
+        Part { id: "routes", content: html! { (table("Routes", head, body)) (quiet) } },
+        Part { id: "bypasses", content: bypasses },
+        Part { id: "differences", content: differences(status) },
+    ]
+}
+
+/// Why kinds of pages are not trusted any more: two answers side by side, newest first.
+fn differences(status: &Status) -> Markup {
+    html! {
+        @if !status.edge.differences.is_empty() {
+            h2 { "Pages that differed" }
+            p { "Nothing they were made of had changed in the database, so they are made of something else as well, and are not kept." }
+            ul.differences {
+                @for difference in status.edge.differences.iter().rev() {
+                    li {
+                        strong { (difference.kind) }
+                        span.aside { (utc(difference.at_unix_ms)) " UTC, from byte " (difference.offset) }
+                        pre { del { (difference.before) } "\n" ins { (difference.after) } }
+                    }
+                }
+            }
+        }
+    }
 }

@@ -63,6 +63,7 @@ fn every_page_is_whole_without_a_script() {
         ("/?range=1h", "1 hour"),
         ("/?range=nonsense", "5 minutes"),
         ("/routes", "the method is POST"),
+        ("/routes", "&lt;p&gt;You are visitor 8"),
         ("/workers", "backing off"),
         ("/stores", "134 MB"),
         ("/sql", "COUNT ( DISTINCT cheer"),

@@ -11,7 +11,7 @@ use pumasi_console::{
     Drain, Purge, Service, Setting,
     load::{Comparison, Difference, LoadTests, Progress, Run, Second, Wanted},
 };
-use pumasi_status::{Digest, Edge, Event, Pool, Route, Sql, Status, Store, Traffic, Upstream, Worker};
+use pumasi_status::{Digest, Edge, Event, PageDifference, Pool, Route, Sql, Status, Store, Traffic, Upstream, Worker};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Situation {
@@ -134,6 +134,16 @@ impl Service for Prepared {
                     invalidated: requests / 90,
                     evicted: 0,
                 }),
+                differences: match is(Situation::WorkerDies) {
+                    true => vec![PageDifference {
+                        kind: "*/* /ask/*".into(),
+                        at_unix_ms: 1_790_000_000_000,
+                        offset: 1_201,
+                        before: "<p>You are visitor 7</p>".into(),
+                        after: "<p>You are visitor 8</p>".into(),
+                    }],
+                    false => Vec::new(),
+                },
                 ..Edge::default()
             },
             pools: vec![Pool { name: "app".into(), policy: "least in flight".into(), upstreams: upstreams.collect() }],
