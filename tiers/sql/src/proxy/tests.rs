@@ -44,7 +44,7 @@ impl House {
 
 type Story = (&'static str, fn(&MariaDb));
 
-const STORIES: [Story; 17] = [
+const STORIES: [Story; 18] = [
     ("logins_are_checked_here_and_at_the_server", logins_are_checked_here_and_at_the_server),
     ("everyday_statements_come_back_as_the_server_sent_them", everyday_statements_come_back_as_the_server_sent_them),
     ("clients_share_connections_between_transactions", clients_share_connections_between_transactions),
@@ -59,6 +59,7 @@ const STORIES: [Story; 17] = [
     ("load_data_local_sends_the_clients_file", load_data_local_sends_the_clients_file),
     ("kill_reaches_the_right_statement", kill_reaches_the_right_statement),
     ("many_clients_share_few_connections", many_clients_share_few_connections),
+    ("a_connection_that_the_server_has_closed_is_not_used", a_connection_that_the_server_has_closed_is_not_used),
     ("reset_and_change_of_user_begin_anew", reset_and_change_of_user_begin_anew),
     ("locks_and_isolation_stay_with_their_session", locks_and_isolation_stay_with_their_session),
     ("stop_lets_statements_finish", stop_lets_statements_finish),
@@ -407,6 +408,25 @@ fn many_clients_share_few_connections(database: &MariaDb) {
     }
     let used = database.status("Connections") - before;
     assert!(used < 10, "200 clients took {used} connections of the server");
+}
+
+fn a_connection_that_the_server_has_closed_is_not_used(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let mut client = house.client();
+    for _ in 0..5 {
+        let connection = connection_of(&mut client);
+        database.run(&format!("KILL {connection}"));
+        let gone = || database.run(&format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {connection}")).trim() == "0";
+        wait_for("the server to close it", gone);
+        assert_ne!(connection_of(&mut client), connection);
+    }
+    client.query("BEGIN").ok();
+    let connection = connection_of(&mut client);
+    database.run(&format!("KILL {connection}"));
+    // The server's goodbye may still be read as the answer; the loss is told at the latest by the next statement.
+    let reply = client.query("SELECT 1");
+    assert!(reply.is_error(2013) || (reply.is_error(1927) && client.query("SELECT 1").is_error(2013)), "{reply:?}");
+    assert!(client.closed(), "its transaction is lost, so its session ends");
 }
 
 fn reset_and_change_of_user_begin_anew(database: &MariaDb) {
