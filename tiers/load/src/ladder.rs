@@ -267,22 +267,14 @@ fn measure(args: &LadderArgs, standing: &mut [Standing], progress: &Progress, in
     Ok(())
 }
 
-/// The rungs that promise freshness (and with `--verify` all of them) are checked under load, apart from the measured rounds.
+/// The rungs that write (and with `--verify` all of them) are checked by concurrent writers and readers, apart from the measured rounds.
 fn check_freshness(args: &LadderArgs, standing: &mut [Standing], progress: &Progress, interrupt: &AtomicBool) -> Result<(), LadderError> {
     for standing in standing.iter_mut().filter(|standing| standing.rung.writes > 0.0 || args.verify) {
         if args.command.is_some() {
             return Ok(());
         }
         progress.say(&format!("verifying rung {}: every read against the last acknowledged write", standing.rung.number));
-        let done = AtomicBool::new(false);
-        let plan = &standing.plan;
-        let verified = std::thread::scope(|scope| {
-            // The check runs beside the rung's own load, its figures not counted: races need company.
-            scope.spawn(|| run::run(plan, &done, &mut Unwatched).map(drop));
-            let verified = verify::verify(&plan.target, args.lasts, interrupt);
-            done.store(true, Ordering::Relaxed);
-            verified
-        });
+        let verified = verify::verify(&standing.plan.target, args.lasts, interrupt);
         if interrupt.load(Ordering::Relaxed) {
             return Err(LadderError::Interrupted);
         }

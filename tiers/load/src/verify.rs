@@ -23,6 +23,9 @@ use std::{
 const ASKS: usize = 4;
 const WRITERS: usize = 2;
 const READERS: usize = 4;
+/// Reads that a check should at least have; a slow target is given [`PATIENCE`] times the asked duration for them.
+const READS_WANTED: u64 = 500;
+const PATIENCE: u32 = 4;
 /// Of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -39,14 +42,13 @@ pub struct Verified {
     pub violation: Option<String>,
 }
 
-/// Reads and writes for `lasts`, or until the first violation or until `stop`.
+/// Reads and writes for `lasts`, longer on a target so slow that little would be proven; until the first violation or until `stop`.
 ///
 /// Errors: the board cannot be prepared: an ask cannot be posted, or its answer is not the reference application's.
 pub fn verify(target: &Target, lasts: Duration, stop: &AtomicBool) -> io::Result<Verified> {
     let start = Instant::now();
     let registers: Vec<Register> = (0..ASKS).map(|_| make_ask(target, start)).collect::<io::Result<_>>()?;
-    let board =
-        Board { target, registers: &registers, counted: Counted::default(), until: start + lasts, stop, violation: Mutex::new(None) };
+    let board = Board { target, registers: &registers, counted: Counted::default(), start, lasts, stop, violation: Mutex::new(None) };
     std::thread::scope(|scope| {
         for number in 0..WRITERS {
             let board = &board;
@@ -70,7 +72,8 @@ struct Board<'b> {
     target: &'b Target,
     registers: &'b [Register],
     counted: Counted,
-    until: Instant,
+    start: Instant,
+    lasts: Duration,
     stop: &'b AtomicBool,
     violation: Mutex<Option<String>>,
 }
@@ -84,7 +87,9 @@ struct Counted {
 
 impl Board<'_> {
     fn over(&self) -> bool {
-        Instant::now() >= self.until || self.stop.load(Ordering::Relaxed) || self.violation.lock().is_ok_and(|found| found.is_some())
+        let elapsed = self.start.elapsed();
+        let enough = self.counted.reads.load(Ordering::Relaxed) >= READS_WANTED || elapsed >= self.lasts * PATIENCE;
+        elapsed >= self.lasts && enough || self.stop.load(Ordering::Relaxed) || self.violation.lock().is_ok_and(|found| found.is_some())
     }
 
     fn write(&self, number: usize) {

@@ -99,11 +99,11 @@ impl House {
     /// So far, by tier.
     pub fn cpu(&self) -> Cpu {
         let pid = self.child.id();
-        let (sql_us, others_us) = threads_us(pid);
-        // Threads that have ended are in the process's total only; most of those served a database connection or a start-up.
-        let total_us = process_us(pid).max(sql_us + others_us);
+        let edge_us = edge_threads_us(pid);
         let web_us = descendants(pid).into_iter().map(process_us).sum();
-        Cpu { edge_us: total_us - sql_us, sql_us, web_us, cache_us: 0 }
+        // What Pumasi spends elsewhere than in the edge's loops it spends on SQL, but for a little supervision. The process's total
+        // knows of threads that have ended, as those of database connections do; the edge's live as long as the process.
+        Cpu { edge_us, sql_us: process_us(pid).saturating_sub(edge_us), web_us, cache_us: 0 }
     }
 }
 
@@ -209,16 +209,15 @@ fn process_us(pid: u32) -> u64 {
     (ticks(11) + ticks(12)) * 1_000_000 / rustix::param::clock_ticks_per_second()
 }
 
-/// The living threads' time on a CPU: those of the SQL tier, and the others.
-fn threads_us(pid: u32) -> (u64, u64) {
-    let (mut sql, mut others) = (0, 0);
-    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return (0, 0) };
-    for task in tasks.flatten() {
+/// The time on a CPU of the edge's threads.
+fn edge_threads_us(pid: u32) -> u64 {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    let of = |task: fs::DirEntry| {
         let read = |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default();
-        let ns: u64 = read("schedstat").split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
-        *if read("comm").starts_with("sql-") { &mut sql } else { &mut others } += ns / 1000;
-    }
-    (sql, others)
+        let ns = read("schedstat").split_whitespace().next().and_then(|ns| ns.parse::<u64>().ok());
+        if read("comm").starts_with("edge-") { ns.unwrap_or(0) / 1000 } else { 0 }
+    };
+    tasks.flatten().map(of).sum()
 }
 
 fn descendants(pid: u32) -> Vec<u32> {

@@ -197,6 +197,7 @@ impl RungReport {
     fn freshness(&self) -> Option<String> {
         let reads = self.verified_reads?;
         Some(match &self.stale {
+            None if reads == 0 => "nothing was verified: no read was answered in time".to_string(),
             None => {
                 let failed =
                     self.unanswered.filter(|failed| *failed > 0).map_or(String::new(), |failed| format!(" ({failed} requests failed)"));
@@ -255,7 +256,8 @@ pub fn text(ladder: &Ladder, style: Style) -> String {
     let _ = writeln!(out);
     for rung in &ladder.rungs {
         if let Some(freshness) = rung.freshness() {
-            let painted = if rung.stale.is_some() { style.bad(&freshness) } else { style.good(&freshness) };
+            let painted =
+                if rung.stale.is_some() || rung.verified_reads == Some(0) { style.bad(&freshness) } else { style.good(&freshness) };
             let _ = writeln!(out, "{:<3} {painted}", rung.number);
         }
         for note in &rung.notes {
