@@ -38,7 +38,10 @@ pub fn describe() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|l| l.strip_prefix("model name")).map_or("unknown", |l| l.trim_start_matches(['\t', ':', ' ']));
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    format!("{} cores, {model}, Linux {}", cores(), kernel.trim())
+    // What else the machine did belongs to the figures: beyond the number of cores, trust the ratios and not the microseconds.
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or("unknown").to_owned();
+    format!("{} cores, {model}, Linux {}, load average {load}", cores(), kernel.trim())
 }
 
 /// `bench/runs/<run name>`, made if it is not there.
