@@ -2,7 +2,8 @@
 //!
 //! `cache-tests` installs the npm package `http-cache-tests`; `cache-tests --suite DIR` runs a checkout of its repository, whose current
 //! state has more tests (targeted Cache-Control, interim responses) under the same version number. Nothing of it is kept in our tree but
-//! the results. Every cache runs near its defaults: switched on for everything, one origin, nothing tuned to the suite.
+//! the results. Every cache runs near its defaults: switched on for everything, one origin, no lifetime for answers without one, nothing
+//! tuned to the suite.
 
 use std::{
     collections::BTreeMap,
@@ -314,6 +315,8 @@ impl Cache {
                     &format!("127.0.0.1:{origin}"),
                     "-s",
                     "malloc,64m",
+                    "-p",
+                    "default_ttl=0", // otherwise it keeps what has no lifetime, and most tests say nothing
                 ],
             ),
             Cache::Squid => {
