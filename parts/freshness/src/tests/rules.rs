@@ -265,3 +265,14 @@ fn a_request_has_ended_when_all_that_were_in_flight_have() {
     drop(third);
     assert!(witness.requests_ended_since(moment) && !witness.requests_ended_since(outside));
 }
+
+/// A probe's read must not leave the worker in a transaction that no request ends.
+#[test]
+fn a_probes_window_ends_like_a_requests() {
+    let witness = Witness::new();
+    let probe = witness.open_for_nobody();
+    let moment = witness.moment();
+    assert!(!witness.requests_ended_since(moment));
+    drop(probe);
+    assert!(witness.requests_ended_since(moment));
+}
