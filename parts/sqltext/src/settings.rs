@@ -10,7 +10,7 @@ pub fn asks_settings(sql: &[u8]) -> bool {
         return false;
     }
     let mut asked = false;
-    while let Some(token) = tokens.next() {
+    for token in tokens {
         match token {
             Token::Variable(name) if setting(name) => asked = true,
             // Names of columns, commas, LIMIT 1.
