@@ -20,6 +20,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
             }
         }
     }),
+    env("pm_valid_text", 2, |e, a| match a[0] {
+        Arg::Blob(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(text.into()),
+            Err(bad) => {
+                let shown: String = bytes[bad.valid_up_to()..].iter().take(6).map(|b| format!("\\x{b:02X}")).collect();
+                let row = e.row();
+                e.complain(error::incorrect_string("string", shown, a[1].text(), row))?;
+                Ok(String::from_utf8_lossy(&bytes[..bad.valid_up_to()]).into_owned().into())
+            }
+        },
+        other => Ok(Out::of(other)),
+    }),
     env("pm_store_year", 2, store_year),
     env("pm_store_decimal", 5, store_decimal),
     env("pm_store_float", 2, |e, a| store_double(e, a, true)),

@@ -30,6 +30,12 @@ impl Translator<'_> {
             }
             Type::Float => format!("pm_store_float({}, {name})", self.number_source(ex)),
             Type::Double => format!("pm_store_double({}, {name})", self.number_source(ex)),
+            Type::Char(_) | Type::VarChar(_) | Type::Text(_) if matches!(ex.ty, Ty::Bytes(_)) => {
+                let text = format!("pm_valid_text({}, {name})", ex.sql);
+                let chars = ex.ty.chars();
+                let valid = Ex { sql: text, ty: Ty::Text(chars), literal: None, bare: false, ..ex.clone() };
+                return self.store(column, &valid, ignore);
+            }
             Type::Char(n) => format!("pm_store_char({}, {n}, {name})", self.to_text(ex)),
             Type::VarChar(n) => match &ex.literal {
                 Some(Literal::Text(text)) if text.chars().count() <= *n as usize => ex.sql.clone(),

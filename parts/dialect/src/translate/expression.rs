@@ -149,7 +149,8 @@ impl Translator<'_> {
 
     fn text_literal(&self, text: &str) -> Result<Ex, SqlError> {
         match crate::text::literal_bytes(text) {
-            Some(bytes) => Err(error::invalid_text("utf8mb4", crate::text::hex(&bytes))),
+            // Some drivers send blobs as ordinary literals. Bytes that are no text may go where bytes go; a text column refuses them (1366).
+            Some(bytes) => Ok(bytes_literal(bytes)),
             None => Ok(text_literal(text).collated(self.literal_collation(), 4)),
         }
     }

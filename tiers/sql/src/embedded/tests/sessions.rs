@@ -335,7 +335,13 @@ fn binary_literals_keep_bytes_that_are_no_text() {
     let used = s.query(&sql, &mut Taken::default()).unwrap();
     assert_eq!(used, sql.len());
     assert_eq!(rows(&mut s, "SELECT HEX(x) FROM b"), ["61FFFE"]);
-    assert_eq!(s.query(b"SELECT '\xff'", &mut Taken::default()).err().unwrap().code, 1300);
+    // Two drivers send blobs as ordinary literals, escaped but otherwise raw.
+    s.query(b"INSERT INTO b VALUES ('\\0\xff\\'\"\\\\\\n')", &mut Taken::default()).unwrap();
+    assert_eq!(rows(&mut s, "SELECT HEX(x) FROM b"), ["61FFFE", "00FF27225C0A"]);
+    run(&mut s, "CREATE TABLE words (x VARCHAR(20))");
+    assert_eq!(s.query(b"INSERT INTO words VALUES ('\xff')", &mut Taken::default()).err().unwrap().code, 1366);
+    run(&mut s, "INSERT INTO words VALUES (_binary'fine')");
+    assert_eq!(rows(&mut s, "SELECT x FROM words"), ["fine"]);
     assert_eq!(s.query(b"SELECT 1; SELECT 2", &mut Taken::default()).unwrap(), 9);
 }
 
@@ -383,4 +389,54 @@ fn many_sessions_write_and_nothing_is_lost() {
         }
     });
     assert_eq!(rows(&mut house.session(), "SELECT message, (SELECT COUNT(*) FROM cheer) FROM ask"), ["100\t100"]);
+}
+
+/// Not a test of time: it prints, for whoever measures (`cargo test --release -p pumasi-sql -- --ignored --nocapture measured`).
+#[test]
+#[ignore = "a measurement"]
+fn measured_beside_sqlite_itself() {
+    let house = House::new();
+    let mut s = askhy(&house);
+    run(
+        &mut s,
+        "INSERT INTO ask (message, ip_address) WITH RECURSIVE c AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM c WHERE n < 50) SELECT n, 'x' FROM c",
+    );
+    run(
+        &mut s,
+        "INSERT INTO cheer (ask_id, message, ip_address) WITH RECURSIVE c AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM c WHERE n < 50000)
+         SELECT n % 50 + 1, 'm', CONCAT('10.0.', n % 7, '.', n % 251) FROM c",
+    );
+    let direct = rusqlite::Connection::open(house.directory.path().join("askhy.db")).unwrap();
+    direct.create_collation("PM_CI", |a: &str, b: &str| pumasi_dialect::collation::Collating::FoldPad.compare(a, b)).unwrap();
+    let time = |name: &str, times: u32, run: &mut dyn FnMut()| {
+        run();
+        let start = std::time::Instant::now();
+        for _ in 0..times {
+            run();
+        }
+        println!("{name:40} {:>10.1} us", start.elapsed().as_secs_f64() * 1e6 / f64::from(times));
+    };
+    let point = "SELECT id, message FROM ask WHERE id = ?";
+    let mut prepared = s.prepare(point.as_bytes()).unwrap();
+    time("point SELECT, engine, prepared", 20_000, &mut || s.execute(&mut prepared, &[Value::Int(7)], &mut Taken::default()).unwrap());
+    time("point SELECT, engine, text", 20_000, &mut || {
+        s.query(b"SELECT id, message FROM ask WHERE id = 7", &mut Taken::default()).unwrap();
+    });
+    time("point SELECT, SQLite", 20_000, &mut || {
+        let mut statement = direct.prepare_cached("SELECT id, message FROM ask WHERE id = ?").unwrap();
+        let _: (i64, String) = statement.query_row([7], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    });
+    let front = "SELECT ask.id, (SELECT COUNT(*) FROM cheer WHERE cheer.ask_id = ask.id), (SELECT COUNT(DISTINCT cheer.ip_address) FROM cheer WHERE cheer.ask_id = ask.id) FROM ask ORDER BY ask.id DESC";
+    time("front page, engine", 10, &mut || {
+        s.query(front.as_bytes(), &mut Taken::default()).unwrap();
+    });
+    time("front page, SQLite, same collation", 10, &mut || {
+        let mut statement = direct.prepare_cached(front).unwrap();
+        statement.query_map([], |row| row.get::<_, i64>(2)).unwrap().for_each(|r| assert!(r.unwrap() > 0));
+    });
+    let binary = front.replace("DISTINCT cheer.ip_address", "DISTINCT cheer.ip_address COLLATE BINARY");
+    time("front page, SQLite, COLLATE BINARY", 10, &mut || {
+        let mut statement = direct.prepare_cached(&binary).unwrap();
+        statement.query_map([], |row| row.get::<_, i64>(2)).unwrap().for_each(|r| assert!(r.unwrap() > 0));
+    });
 }
