@@ -1,6 +1,7 @@
 //! The front over an engine that hands the text to SQLite as it is, and a client made of the codec alone: what is tested is the
 //! protocol, not a dialect.
 pub mod client;
+mod stored;
 mod toy;
 
 use std::{net::Ipv4Addr, sync::mpsc, thread};

@@ -64,8 +64,10 @@ impl Templates {
         catalogue: impl FnOnce() -> Option<Arc<dyn Catalogue + Send + Sync>>,
     ) -> Reading {
         match report.kind {
-            StatementKind::Control => return Reading::Nothing,
             StatementKind::Write => return Reading::Wrote,
+            // A deadlock, a lost lock, a name that does not exist: whatever is made of an error is not a function of rows.
+            _ if !succeeded => return Reading::Refused("error"),
+            StatementKind::Control => return Reading::Nothing,
             StatementKind::Read => {}
         }
         if let Err(reason) = report.pure {
@@ -73,9 +75,6 @@ impl Templates {
                 return Reading::Nothing;
             }
             return Reading::Refused(reason);
-        }
-        if !succeeded {
-            return Reading::Refused("error");
         }
         let Some(snapshot) = report.snapshot else {
             // A SELECT without tables takes no snapshot.
