@@ -12,7 +12,7 @@ pub const HEADER: usize = 4;
 /// The longest payload one packet can carry. One of exactly this length is continued in the next packet, even if by nothing.
 pub const FRAME_MAX: usize = 0xff_ffff;
 
-/// What the inbox starts with and returns to after a large payload: a command of everyday size with room to spare.
+/// What an inbox starts with and returns to after a large payload, unless said otherwise: a command of everyday size with room to spare.
 const INBOX_BYTES: usize = 16 * 1024;
 
 /// The four bytes in front of a payload.
@@ -72,12 +72,21 @@ pub struct Inbox {
     /// Not yet taken; within the buffer.
     held: Range<usize>,
     payload_max: usize,
+    /// What the buffer starts with and returns to.
+    room: usize,
 }
 
 impl Inbox {
     /// Refuses payloads longer than `payload_max` bytes (max_allowed_packet).
     pub fn new(payload_max: usize) -> Inbox {
-        Inbox { buffer: vec![0; INBOX_BYTES], held: 0..0, payload_max }
+        Inbox::with_room(payload_max, INBOX_BYTES)
+    }
+
+    /// As [`Inbox::new`], reading up to `room` bytes at a time (at least 1): little for connections that are many and idle, much for those
+    /// that bring large answers.
+    pub fn with_room(payload_max: usize, room: usize) -> Inbox {
+        let room = room.max(1);
+        Inbox { buffer: vec![0; room], held: 0..0, payload_max, room }
     }
 
     /// Another limit from the next payload on: what a stranger may send before it has logged in is less than what it may after.
@@ -89,8 +98,8 @@ impl Inbox {
     pub fn space(&mut self) -> &mut [u8] {
         if self.held.is_empty() {
             self.held = 0..0;
-            if self.buffer.len() > 4 * INBOX_BYTES {
-                self.buffer = vec![0; INBOX_BYTES];
+            if self.buffer.len() > 4 * self.room {
+                self.buffer = vec![0; self.room];
             }
         }
         if self.held.end == self.buffer.len() {

@@ -27,6 +27,9 @@ use crate::front::{PACKET_MAX, login::random, wire::Lost};
 /// From the first packet of a connection to its login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Server connections are few and bring the large answers: fewer system calls for more memory.
+const SERVER_ROOM: usize = 64 * 1024;
+
 /// Prepared statements kept on one server connection; the one used longest ago makes room.
 const STATEMENTS_PER_BACKEND: usize = 256;
 
@@ -103,7 +106,7 @@ impl Backend {
         let connecting = async {
             let stream = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(Lost::Io)?;
             stream.set_nodelay(true).map_err(Lost::Io)?;
-            let mut link = Link::new(stream, PACKET_MAX);
+            let mut link = Link::new(stream, PACKET_MAX, SERVER_ROOM);
             let greeting = link.receive().await?;
             Ok((link, greeting))
         };

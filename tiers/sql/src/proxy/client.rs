@@ -51,6 +51,9 @@ use crate::front::{
 /// Prepared statements of one client; the next is refused with error 1461.
 const STATEMENTS_MAX: usize = 16_382;
 
+/// What an idle client's inbox costs. Most statements fit; longer ones grow it for as long as they are there.
+const CLIENT_ROOM: usize = 2 * 1024;
+
 /// Bytes of the texts of one client's prepared statements: they are kept to be prepared again on another connection.
 const STATEMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -127,7 +130,7 @@ pub async fn serve(
     signals: Arc<Signals>,
     witness: Option<Arc<Witness>>,
 ) {
-    let mut link = Link::new(stream, LOGIN_BYTES_MAX);
+    let mut link = Link::new(stream, LOGIN_BYTES_MAX, CLIENT_ROOM);
     let opened = match in_time(LOGIN_TIMEOUT, welcome(&shared, &pool, &mut link, &place.entry)).await {
         Ok(Ok(opened)) => opened,
         Ok(Err((error, phase))) => {

@@ -27,8 +27,9 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn new(stream: TcpStream, payload_max: usize) -> Link {
-        Link { stream, inbox: Inbox::new(payload_max), outbox: Outbox::default(), sequence: Sequence::default() }
+    /// Reads up to `room` bytes at a time.
+    pub fn new(stream: TcpStream, payload_max: usize, room: usize) -> Link {
+        Link { stream, inbox: Inbox::with_room(payload_max, room), outbox: Outbox::default(), sequence: Sequence::default() }
     }
 
     /// Reads what there is, at least one byte. Cancel safe.
