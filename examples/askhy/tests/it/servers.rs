@@ -19,19 +19,23 @@ impl Mariadb {
     pub fn start() -> Mariadb {
         let directory = TempDir::new().unwrap();
         let data = directory.path().join("data");
+        // Its own, because a server that starts removes the temporary tables it finds, those of others that run beside it as well.
+        let tmpdir = format!("--tmpdir={}", directory.path().display());
         let installed = Command::new("mariadb-install-db")
             .arg("--no-defaults")
             .arg(format!("--datadir={}", data.display()))
+            .arg(&tmpdir)
             .args(["--auth-root-authentication-method=normal", "--skip-test-db", "--user=root"])
             .output()
             .expect("mariadb-install-db runs (Debian package mariadb-server)");
-        assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stdout));
+        assert!(installed.status.success(), "{}{}", String::from_utf8_lossy(&installed.stdout), String::from_utf8_lossy(&installed.stderr));
         let port = free_port();
         let process = Command::new("mariadbd")
             .arg("--no-defaults")
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--socket={}", socket(directory.path()).display()))
             .arg(format!("--port={port}"))
+            .arg(&tmpdir)
             .args(["--user=root", "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0"])
             .args(["--innodb-buffer-pool-size=32M", "--skip-log-bin"])
             .stdout(Stdio::null())

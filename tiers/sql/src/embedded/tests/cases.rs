@@ -192,11 +192,13 @@ impl MariaDb {
         let quiet = |command: &mut Command| {
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         };
+        // Its own, because a server that starts removes the temporary tables it finds, those of others that run beside it as well.
+        let tmpdir = format!("--tmpdir={}", directory.path().display());
         let mut make = Command::new(install);
         make.arg("--no-defaults")
             .arg("--auth-root-authentication-method=normal")
             .arg("--skip-test-db")
-            .arg(format!("--datadir={}", data.display()));
+            .args([format!("--datadir={}", data.display()), tmpdir.clone()]);
         quiet(&mut make);
         assert!(make.status().unwrap().success(), "mariadb-install-db failed");
         // Free a moment ago; the loopback's other users are our own tests.
@@ -206,7 +208,7 @@ impl MariaDb {
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--socket={}", directory.path().join("s").display()))
             .arg(format!("--pid-file={}", directory.path().join("pid").display()))
-            .arg(format!("--port={port}"))
+            .args([format!("--port={port}"), tmpdir])
             .args(["--bind-address=127.0.0.1", "--user=root", "--skip-grant-tables=0", "--innodb-buffer-pool-size=16M"])
             .args(["--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci", "--lower-case-table-names=1"])
             .arg("--sql-mode=STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION");

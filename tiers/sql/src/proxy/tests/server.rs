@@ -23,10 +23,12 @@ impl MariaDb {
     pub fn start() -> MariaDb {
         let directory = TempDir::new().expect("a directory");
         let data = directory.path().join("data");
+        // Its own, because a server that starts removes the temporary tables it finds, those of others that run beside it as well.
+        let tmpdir = format!("--tmpdir={}", directory.path().display());
         let installed = Command::new("mariadb-install-db")
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--user=root"])
             .args(["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=16M"])
-            .arg(format!("--datadir={}", data.display()))
+            .args([format!("--datadir={}", data.display()), tmpdir.clone()])
             .output()
             .expect("mariadb-install-db is installed");
         assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stderr));
@@ -42,7 +44,7 @@ impl MariaDb {
                 "--max-connections=100",
             ])
             .args(["--max-allowed-packet=64M", "--local-infile=1"])
-            .arg(format!("--port={port}"))
+            .args([format!("--port={port}"), tmpdir])
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--socket={}", socket(directory.path())))
             .arg(format!("--pid-file={}", directory.path().join("pid").display()))
