@@ -26,7 +26,7 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         what: Vec<String>,
     },
-    /// Hours of mixed traffic with reloads and kills; not part of `test`.
+    /// Search for a stale answer for longer than the tests do, while workers are killed.
     Soak {
         /// Minutes to run.
         #[arg(long, default_value_t = 30)]

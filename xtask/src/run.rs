@@ -46,14 +46,15 @@ pub fn bench(what: &[String]) -> Result<()> {
     run(cargo().args(["run", "--quiet", "--release", "--manifest-path"]).arg(root().join("bench/peers/Cargo.toml")).arg("--").args(what))
 }
 
+/// The freshness oracle of the tests, for longer: writers and readers through the whole binary while workers are killed.
 pub fn soak(minutes: u32) -> Result<()> {
     install::for_tests()?;
     step("the binary", cargo().args(["build", "--quiet", "--release", "--package", "pumasi"]))?;
     step(
         "soak",
         cargo()
-            .args(["test", "--release", "--package", "pumasi-tests", "--", "--ignored", "--nocapture", "soak"])
-            .env("PUMASI_SOAK_MINUTES", minutes.to_string()),
+            .args(["test", "--release", "--package", "pumasi-tests", "--test", "it", "--", "--nocapture", "freshness"])
+            .env("FRESHNESS_SECONDS", (minutes * 60).to_string()),
     )
 }
 
