@@ -34,6 +34,8 @@ pub struct Shown {
     pub state: State,
     pub address: Option<SocketAddr>,
     pub guardian: Option<u32>,
+    /// The worker's own process, known once it has answered.
+    pub pid: Option<u32>,
     pub restarts: u64,
     pub ready_after_ms: Option<u64>,
     pub last_exit: Option<String>,
@@ -49,7 +51,7 @@ impl Shown {
             address: self.address.map(|address| address.to_string()).unwrap_or_default(),
             worker: Some(status::Worker {
                 state: self.state.name().to_owned(),
-                pid: self.guardian.and_then(|guardian| census.child_of(guardian)),
+                pid: self.pid.or_else(|| census.child_of(self.guardian?)),
                 memory_bytes: cost.memory_bytes,
                 cpu_ms: cost.cpu_ms,
                 restarts: self.restarts,
@@ -143,7 +145,7 @@ impl Slot {
         // One that has answered works: what killed it (an operator, a poisonous request) is no reason to give it up.
         let early = born.elapsed() < plan.stable_after && !answered;
         let deaths = if early { self.shown.borrow().deaths + 1 } else { 0 };
-        self.show(|shown| (shown.guardian, shown.deaths, shown.last_exit) = (None, deaths, Some(cause.clone())));
+        self.show(|shown| (shown.guardian, shown.pid, shown.deaths, shown.last_exit) = (None, None, deaths, Some(cause.clone())));
         self.go_exit(deaths, &plan);
         let lived = format!("{:.1} s", born.elapsed().as_secs_f64());
         match self.state() {
@@ -198,7 +200,8 @@ impl Slot {
                         () = asked(leave) => self.go(Event::Leave),
                         () = self.worker_answered(upstream, probe_plan.as_ref(), guardian) => {
                             let after = born.elapsed();
-                            self.show(|shown| shown.ready_after_ms = Some(after.as_millis() as u64));
+                            let pid = guardian.and_then(|guardian| Census::now().child_of(guardian));
+                            self.show(|shown| (shown.ready_after_ms, shown.pid) = (Some(after.as_millis() as u64), pid));
                             self.pool.join(upstream.clone());
                             self.go(Event::ProbeAnswered);
                             self.event("info", &format!("ready at {} after {:.1} s", upstream.address, after.as_secs_f64()));
