@@ -1,11 +1,12 @@
 //! The board on a real MariaDB, asked over real HTTP; the hand-written caches on a real Redis and memcached.
-mod servers;
+mod app;
 
-use servers::{Answer, App, Mariadb, Memcached, Redis};
+use app::{Answer, App, Database};
+use pumasi_test_servers::{Memcached, Redis};
 
 #[test]
 fn a_visitor_asks_cheers_and_reads() {
-    let database = Mariadb::start();
+    let database = Database::start();
     let app = App::start(&database, &[]);
     assert_eq!(app.get("/health").body, "ok\n");
 
@@ -36,7 +37,7 @@ fn a_visitor_asks_cheers_and_reads() {
 
 #[test]
 fn what_cannot_be_taken_is_said_kindly() {
-    let database = Mariadb::start();
+    let database = Database::start();
     let app = App::start(&database, &[]);
     app.post("/ask", "message=hello", &[]);
     let long = format!("message={}", "%EA%B0%80".repeat(askhy::MESSAGE_CHARS_MAX + 1));
@@ -68,7 +69,7 @@ fn what_cannot_be_taken_is_said_kindly() {
 
 #[test]
 fn a_seeded_board_is_filled_once_and_alike() {
-    let database = Mariadb::start();
+    let database = Database::start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut reports = Vec::new();
     assert!(runtime.block_on(askhy::seed(&database.settings(), 50, 3_000, |done, total| reports.push((done, total)))).unwrap());
@@ -98,7 +99,7 @@ fn the_list_is_kept_in_memcached_until_a_write_of_the_application() {
 }
 
 fn cached(cache: &str) {
-    let database = Mariadb::start();
+    let database = Database::start();
     let app = App::start(&database, &[("ASKHY_CACHE", cache)]);
     app.post("/ask", "message=first", &[]);
     let front = app.get("/").body;
@@ -112,7 +113,7 @@ fn cached(cache: &str) {
 
 #[test]
 fn a_cache_that_is_away_costs_no_page() {
-    let database = Mariadb::start();
+    let database = Database::start();
     let redis = Redis::start();
     let app = App::start(&database, &[("ASKHY_CACHE", &redis.address())]);
     app.post("/ask", "message=first", &[]);

@@ -1,18 +1,17 @@
 //! The proxy in front of the machine's own mariadbd, with the client made of the codec. One server for all stories: starting one takes
 //! longer than telling them.
-mod server;
 
 use std::{net::Ipv4Addr, sync::mpsc, thread, time::Duration};
 
 use pumasi_mysqlwire::{Capabilities, Command, ServerStatus, Value};
 
-use self::server::MariaDb;
 use super::*;
 use crate::front::tests::{
     PATIENCE,
     client::{self, Client, Reply},
     wait_for,
 };
+use pumasi_test_servers::MariaDb;
 
 struct House {
     proxy: Proxy,
@@ -67,7 +66,7 @@ const STORIES: [Story; 18] = [
 
 #[test]
 fn stories_in_front_of_a_real_server() {
-    let database = MariaDb::start();
+    let database = MariaDb::with(&["--max-connections=100"]);
     database.run("CREATE DATABASE shop CHARACTER SET utf8mb4; CREATE DATABASE other");
     for user in ["app", "bob"] {
         database.run(&format!("CREATE USER {user}@'%' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO {user}@'%'"));

@@ -1,4 +1,4 @@
-//! Statements with what they answer, read from `cases/*.case`, run on this engine and, where it is installed, on MariaDB.
+//! Statements with what they answer, read from `cases/*.case`, run on this engine and on MariaDB.
 //!
 //! ```text
 //! > SELECT 1, 'a'
@@ -15,8 +15,8 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+
+use pumasi_test_servers::MariaDb;
 
 use super::*;
 
@@ -137,16 +137,17 @@ fn prepared_statements_answer_as_text_does() {
 /// The oracle. With `PUMASI_BLESS=mariadb` its answers replace the expected ones of cases that do not say they differ.
 #[test]
 fn mariadb_answers_as_listed_too() {
-    let Some(server) = MariaDb::start() else {
-        eprintln!("skipped: no mariadbd on this machine");
-        return;
-    };
+    let server = MariaDb::with(&[
+        "--collation-server=utf8mb4_general_ci",
+        "--lower-case-table-names=1",
+        "--sql-mode=STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION",
+    ]);
     let bless = std::env::var("PUMASI_BLESS").is_ok_and(|v| v == "mariadb");
     let mut failures = Vec::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for path in files() {
         let mut cases = read(&path);
-        let answers = runtime.block_on(server.answers(&cases));
+        let answers = runtime.block_on(answers(&server, &cases));
         for (case, got) in cases.iter_mut().zip(answers) {
             if case.differs.is_some() || got == case.expected {
                 continue;
@@ -175,103 +176,46 @@ fn written(cases: &[Case]) -> String {
     out
 }
 
-/// A MariaDB of our own on a free port of the loopback, gone with the value.
-struct MariaDb {
-    child: Child,
-    port: u16,
-    _directory: TempDir,
-}
-
-impl MariaDb {
-    /// `None` if it is not installed. Panics if it is and does not start.
-    fn start() -> Option<MariaDb> {
-        let found = |name: &str| ["/usr/sbin", "/usr/bin", "/usr/local/bin"].iter().map(|d| Path::new(d).join(name)).find(|p| p.exists());
-        let (daemon, install) = (found("mariadbd")?, found("mariadb-install-db")?);
-        let directory = tempfile::tempdir().unwrap();
-        let data = directory.path().join("data");
-        let quiet = |command: &mut Command| {
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        };
-        // Its own, because a server that starts removes the temporary tables it finds, those of others that run beside it as well.
-        let tmpdir = format!("--tmpdir={}", directory.path().display());
-        let mut make = Command::new(install);
-        make.arg("--no-defaults")
-            .arg("--auth-root-authentication-method=normal")
-            .arg("--skip-test-db")
-            .args([format!("--datadir={}", data.display()), tmpdir.clone()]);
-        quiet(&mut make);
-        assert!(make.status().unwrap().success(), "mariadb-install-db failed");
-        // Free a moment ago; the loopback's other users are our own tests.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut run = Command::new(daemon);
-        run.arg("--no-defaults")
-            .arg(format!("--datadir={}", data.display()))
-            .arg(format!("--socket={}", directory.path().join("s").display()))
-            .arg(format!("--pid-file={}", directory.path().join("pid").display()))
-            .args([format!("--port={port}"), tmpdir])
-            .args(["--bind-address=127.0.0.1", "--user=root", "--skip-grant-tables=0", "--innodb-buffer-pool-size=16M"])
-            .args(["--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci", "--lower-case-table-names=1"])
-            .arg("--sql-mode=STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION");
-        quiet(&mut run);
-        let child = run.spawn().unwrap();
-        let server = MariaDb { child, port, _directory: directory };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "mariadbd did not start");
-            std::thread::yield_now();
-        }
-        Some(server)
+/// What a MariaDB says to them, as lines.
+async fn answers(server: &MariaDb, cases: &[Case]) -> Vec<Vec<String>> {
+    use mysql_async::prelude::Queryable;
+    let url = format!("mysql://root@127.0.0.1:{}/mysql", server.port);
+    let mut connection = mysql_async::Conn::from_url(url).await.unwrap();
+    for sql in [
+        "DROP DATABASE IF EXISTS askhy",
+        "CREATE DATABASE askhy",
+        "USE askhy",
+        "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci",
+        "SET time_zone = '+00:00'",
+    ] {
+        connection.query_drop(sql).await.unwrap();
     }
-
-    async fn answers(&self, cases: &[Case]) -> Vec<Vec<String>> {
-        use mysql_async::prelude::Queryable;
-        let url = format!("mysql://root@127.0.0.1:{}/mysql", self.port);
-        let mut connection = mysql_async::Conn::from_url(url).await.unwrap();
-        for sql in [
-            "DROP DATABASE IF EXISTS askhy",
-            "CREATE DATABASE askhy",
-            "USE askhy",
-            "SET NAMES utf8mb4 COLLATE utf8mb4_general_ci",
-            "SET time_zone = '+00:00'",
-        ] {
-            connection.query_drop(sql).await.unwrap();
+    let mut answers = Vec::new();
+    for case in cases {
+        if case.differs.is_some() && case.sql.starts_with("SELECT") {
+            answers.push(vec![]);
+            continue;
         }
-        let mut answers = Vec::new();
-        for case in cases {
-            if case.differs.is_some() && case.sql.starts_with("SELECT") {
-                answers.push(vec![]);
-                continue;
-            }
-            answers.push(match connection.query_iter(case.sql.as_str()).await {
-                Err(mysql_async::Error::Server(error)) => vec![format!("error {}", error.code)],
-                Err(other) => vec![format!("failed {other}")],
-                Ok(mut result) => {
-                    if result.columns().is_some_and(|c| !c.is_empty()) {
-                        let rows: Result<Vec<mysql_async::Row>, _> = result.collect().await;
-                        match rows {
-                            Err(mysql_async::Error::Server(error)) => vec![format!("error {}", error.code)],
-                            Err(other) => vec![format!("failed {other}")],
-                            Ok(rows) if rows.is_empty() => vec!["(none)".to_owned()],
-                            Ok(rows) => {
-                                rows.into_iter().map(|row| line(&row.unwrap().iter().map(from_mariadb).collect::<Vec<_>>())).collect()
-                            }
-                        }
-                    } else {
-                        vec![format!("ok {}", result.affected_rows())]
+        answers.push(match connection.query_iter(case.sql.as_str()).await {
+            Err(mysql_async::Error::Server(error)) => vec![format!("error {}", error.code)],
+            Err(other) => vec![format!("failed {other}")],
+            Ok(mut result) => {
+                if result.columns().is_some_and(|c| !c.is_empty()) {
+                    let rows: Result<Vec<mysql_async::Row>, _> = result.collect().await;
+                    match rows {
+                        Err(mysql_async::Error::Server(error)) => vec![format!("error {}", error.code)],
+                        Err(other) => vec![format!("failed {other}")],
+                        Ok(rows) if rows.is_empty() => vec!["(none)".to_owned()],
+                        Ok(rows) => rows.into_iter().map(|row| line(&row.unwrap().iter().map(from_mariadb).collect::<Vec<_>>())).collect(),
                     }
+                } else {
+                    vec![format!("ok {}", result.affected_rows())]
                 }
-            });
-        }
-        connection.disconnect().await.unwrap();
-        answers
+            }
+        });
     }
-}
-
-impl Drop for MariaDb {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    connection.disconnect().await.unwrap();
+    answers
 }
 
 fn from_mariadb(value: &mysql_async::Value) -> String {
