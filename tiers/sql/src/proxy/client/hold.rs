@@ -1,0 +1,100 @@
+//! The server connection that a client holds: how it gets one, and why it keeps it.
+
+use std::collections::HashSet;
+
+use pumasi_mysqlwire::{Command, Expect, ServerStatus};
+use tracing::debug;
+
+use super::{
+    super::{backend::Backend, pool::Lease},
+    Client, Relayed, Trouble,
+};
+
+/// Why a client keeps its server connection between commands, besides an open transaction.
+#[derive(Debug, Default)]
+pub(super) struct Hold {
+    /// Until the session ends.
+    pub(super) pinned: Option<&'static str>,
+    /// SET TRANSACTION: until the next transaction has ended.
+    pub(super) until_transaction: bool,
+    /// Warnings that the next statement may ask for.
+    pub(super) warnings: bool,
+    /// The client's statement with pieces of parameters at the server.
+    pub(super) long_data: HashSet<u32>,
+    /// The client's statements with an open cursor.
+    pub(super) cursors: HashSet<u32>,
+}
+
+impl Client {
+    /// Leases a connection, if none is held, and brings it to this session's state.
+    pub(super) async fn acquire(&mut self) -> Result<(), Trouble> {
+        if self.lease.is_some() {
+            return Ok(());
+        }
+        let mut lease = self.pool.acquire(&self.key, &self.user, &self.state).await?;
+        match lease.backend.align(&self.state).await {
+            Ok(Ok(())) => {
+                self.lease = Some(lease);
+                Ok(())
+            }
+            // Somewhere between two states: not to be used again.
+            Ok(Err(error)) => Err(error.into()),
+            Err(lost) => Err(Trouble::Backend(lost)),
+        }
+    }
+
+    pub(super) fn lease_mut(&mut self) -> &mut Lease {
+        self.lease.as_mut().expect("acquired by the caller")
+    }
+
+    /// Gives the connection back, unless something of this session's is there.
+    pub(super) fn settle(&mut self, relayed: &Relayed) {
+        let Some(lease) = &self.lease else { return };
+        if let Some(reason) = relayed.pins {
+            self.hold.pinned.get_or_insert(reason);
+        }
+        let held = self.hold.pinned.is_some()
+            || self.hold.until_transaction
+            || self.hold.warnings
+            || !self.hold.long_data.is_empty()
+            || !self.hold.cursors.is_empty()
+            || relayed.cursor
+            || in_transaction(&lease.backend)
+            || lease.backend.transaction_holds;
+        if !held && let Some(lease) = self.lease.take() {
+            lease.release();
+        }
+    }
+
+    pub(super) fn pin(&mut self, reason: &'static str) {
+        if self.hold.pinned.is_none() {
+            debug!(database = %self.shared.settings.name, connection = self.place.entry.id, reason, "session pinned");
+            self.shared.pinned(reason);
+        }
+        self.hold.pinned.get_or_insert(reason);
+    }
+
+    /// A statement of ours on the leased connection; an error of the server is the client's.
+    pub(super) async fn run_own(&mut self, sql: &str) -> Result<(), Trouble> {
+        let lease = self.lease_mut();
+        let ran = lease.backend.run(Command::Query(sql.as_bytes()), Expect::Results).await;
+        Ok(ran.map_err(Trouble::Backend)??)
+    }
+
+    pub(super) async fn forward(&mut self, command: Command<'_>, expect: Expect) -> Result<(), Trouble> {
+        self.acquire().await?;
+        let relayed = self.run_leased(command, expect).await?;
+        if let (Command::InitDb(database), false) = (command, relayed.failed) {
+            self.state.database = Some(database.to_vec());
+            self.lease_mut().backend.state.database = Some(database.to_vec());
+        }
+        self.settle(&relayed);
+        Ok(())
+    }
+}
+
+// === helpers ===
+
+pub(super) fn in_transaction(backend: &Backend) -> bool {
+    backend.status.contains(ServerStatus::IN_TRANSACTION)
+}

@@ -1,0 +1,156 @@
+//! From the greeting to the first OK, and COM_CHANGE_USER: who the client is.
+
+use std::rc::Rc;
+
+use pumasi_config::SqlUser;
+use pumasi_mysqlwire::{
+    AuthStep, Capabilities, ErrorPhase, FirstPacket, Greeting, Login, ServerStatus, SqlError,
+    auth::{self, CACHING_SHA2, NATIVE, Salt},
+    decode_change_user,
+};
+
+use super::{
+    super::{
+        Shared,
+        link::{Link, in_time},
+        pool::Pool,
+        state::SessionState,
+    },
+    Client, Flow, Hold, Last, Relayed, Trouble, key_of, lost_connection,
+};
+use crate::front::{
+    LOGIN_TIMEOUT,
+    login::{OFFERED, new_salt},
+    registry::Entry,
+    wire::Lost,
+};
+
+/// What the client may use of the protocol: what a server behind the proxy answers with the same bytes.
+pub(super) const PASSED_ON: Capabilities = Capabilities(OFFERED.0 | Capabilities::LOCAL_FILES.0);
+
+/// A client that has proven itself.
+pub(super) struct Opened {
+    pub(super) login: Login,
+    pub(super) capabilities: Capabilities,
+    pub(super) user: SqlUser,
+}
+
+/// What a client is refused with, and when.
+pub(super) type Refusal = (SqlError, ErrorPhase);
+
+pub(super) async fn welcome(shared: &Shared, pool: &Rc<Pool>, link: &mut Link, entry: &Entry) -> Result<Result<Opened, Refusal>, Lost> {
+    let facts = match shared.facts(pool).await {
+        Ok(facts) => facts,
+        Err(error) => return Ok(Err((error, ErrorPhase::BeforeGreeting))),
+    };
+    let salt = new_salt().map_err(Lost::Io)?;
+    let offered = PASSED_ON & (facts.capabilities | Capabilities::LONG_PASSWORD | Capabilities::PLUGIN_AUTH_LENENC);
+    let greeting = Greeting {
+        version: facts.version,
+        connection_id: entry.id,
+        capabilities: offered,
+        collation: facts.collation,
+        status: ServerStatus::AUTOCOMMIT,
+        salt,
+        plugin: NATIVE.to_owned(),
+    };
+    link.packet(|out| greeting.encode(out));
+    link.flush().await?;
+    let login = match FirstPacket::decode(&link.receive().await?)? {
+        FirstPacket::Login(login) => login,
+        FirstPacket::TlsRequest(_) => {
+            let error = SqlError::new(2026, "HY000", "SSL connection error: this server has no TLS");
+            return Ok(Err((error, ErrorPhase::AfterGreeting)));
+        }
+    };
+    let user = match prove(shared, link, &login, Some(salt), entry).await? {
+        Ok(user) => user,
+        Err(error) => return Ok(Err((error, ErrorPhase::AfterGreeting))),
+    };
+    let capabilities = login.capabilities & offered;
+    Ok(Ok(Opened { login, capabilities, user }))
+}
+
+/// As the front's login: native, or `caching_sha2_password` for a client that names it. `first`: the salt that the login's proof was made
+/// with; none if it has been used before. Returns whom to be at the server.
+async fn prove(
+    shared: &Shared,
+    link: &mut Link,
+    login: &Login,
+    first: Option<Salt>,
+    entry: &Entry,
+) -> Result<Result<SqlUser, SqlError>, Lost> {
+    let plugins = login.capabilities.contains(Capabilities::PLUGIN_AUTH);
+    let native = login.plugin.is_empty() || login.plugin == NATIVE || !plugins;
+    let (plugin, salt, proof) = match first {
+        Some(salt) if native => (NATIVE, salt, login.auth_response.clone()),
+        None if !plugins => return Ok(Err(SqlError::new(1251, "08004", "Client does not support authentication plugins"))),
+        _ => {
+            let plugin = if login.plugin == CACHING_SHA2 { CACHING_SHA2 } else { NATIVE };
+            let salt = new_salt().map_err(Lost::Io)?;
+            link.packet(|out| AuthStep::Switch { plugin, data: &salt.0 }.encode(out));
+            link.flush().await?;
+            (plugin, salt, link.receive().await?)
+        }
+    };
+    let user = shared.user(&login.user);
+    let Some(user) = user.filter(|user| auth::proves(plugin, &proof, user.password.as_bytes(), &salt)) else {
+        let with = if proof.is_empty() || proof == [0] { "NO" } else { "YES" };
+        let host = entry.peer.ip().to_canonical();
+        let message = format!("Access denied for user '{}'@'{host}' (using password: {with})", login.user);
+        return Ok(Err(SqlError::new(1045, "28000", message)));
+    };
+    if plugin == CACHING_SHA2 && !user.password.is_empty() {
+        link.packet(|out| AuthStep::More(&[auth::SHA2_FAST_OK]).encode(out));
+    }
+    Ok(Ok(user))
+}
+
+impl Client {
+    /// The login is only good if its database is: asks the server, as a server would itself.
+    pub(super) async fn enter(&mut self) -> Result<(), SqlError> {
+        if self.state.database.is_some() {
+            match self.acquire().await {
+                Ok(()) => self.settle(&Relayed::default()),
+                Err(Trouble::Refused(error)) => return Err(error),
+                Err(Trouble::Client(lost) | Trouble::Backend(lost)) => return Err(lost_connection(&lost)),
+            }
+        }
+        self.put_ok();
+        Ok(())
+    }
+
+    pub(super) async fn change_user(&mut self, payload: &[u8]) -> Result<Flow, Trouble> {
+        let login = decode_change_user(payload, self.capabilities).map_err(SqlError::from)?;
+        let proven = in_time(LOGIN_TIMEOUT, prove(&self.shared, &mut self.link, &login, None, &self.place.entry)).await;
+        let user = match proven.map_err(Trouble::Client)? {
+            Ok(user) => user,
+            Err(error) => {
+                self.put_error(&error);
+                return Ok(Flow::End);
+            }
+        };
+        if let Some(mut lease) = self.lease.take()
+            && lease.backend.reset().await.is_ok_and(|reset| reset.is_ok())
+        {
+            lease.release();
+        }
+        if login.collation != 0 {
+            self.collation = login.collation;
+        }
+        self.key = key_of(&user, self.capabilities, self.collation);
+        self.user = user;
+        self.forget_statements();
+        self.hold = Hold::default();
+        self.last = Last::default();
+        self.state = SessionState { database: login.database.clone().map(String::into_bytes), ..SessionState::default() };
+        self.place.entry.opened(&self.user.name, login.database.as_deref(), self.signals.interrupter());
+        match self.enter().await {
+            Ok(()) => Ok(Flow::Next),
+            Err(error) => {
+                self.put_error(&error);
+                Ok(Flow::End)
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Prepared statements: the client's numbers for them, on whichever connection they run.
+
+use std::sync::Arc;
+
+use pumasi_mysqlwire::{Command, Execution, Expect, SqlError, WireError};
+
+use super::{
+    super::{
+        backend::StatementKey,
+        nature::{LooksBack, Nature},
+        state::SessionState,
+    },
+    Client, Relayed, Trouble,
+};
+use crate::front::digests::Count;
+
+/// Prepared statements of one client; the next is refused with error 1461.
+const STATEMENTS_MAX: usize = 16_382;
+
+/// Bytes of the texts of one client's prepared statements: they are kept to be prepared again on another connection.
+const STATEMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// MariaDB's number for the statement prepared last: lets a client send its execution without waiting for its number.
+const LATEST: u32 = u32::MAX;
+
+/// A prepared statement of the client.
+pub(super) struct Statement {
+    pub(super) sql: Arc<[u8]>,
+    pub(super) parameters: usize,
+    /// Two bytes per parameter, as last sent: another client may have run the server's statement with other types meanwhile.
+    pub(super) types: Vec<u8>,
+    pub(super) nature: Nature,
+    pub(super) count: Arc<Count>,
+}
+
+impl Client {
+    pub(super) async fn prepare(&mut self, sql: &[u8]) -> Result<(), Trouble> {
+        self.latest = None;
+        if self.statements.len() >= STATEMENTS_MAX {
+            let message = format!("Can't create more than max_prepared_stmt_count statements (current value: {STATEMENTS_MAX})");
+            return Err(SqlError::new(1461, "42000", message).into());
+        }
+        let kept: usize = self.statement_bytes + sql.len();
+        if kept > STATEMENT_BYTES_MAX {
+            let message = format!("Can't keep more than {STATEMENT_BYTES_MAX} bytes of prepared statements for one client");
+            return Err(SqlError::new(1461, "42000", message).into());
+        }
+        self.acquire().await?;
+        let id = self.next_statement();
+        let relayed = self.relay_prepare(sql, id).await?;
+        if let Some(prepared) = relayed.prepared.filter(|_| !relayed.failed) {
+            let sql: Arc<[u8]> = sql.into();
+            let key = StatementKey { sql: sql.clone(), state: self.state_key() };
+            let lease = self.lease.as_mut().expect("acquired above");
+            lease.backend.remember(key, prepared.statement).await.map_err(Trouble::Backend)?;
+            let count = self.digests.count(&self.shared.digests, &sql);
+            let nature = Nature::of(&sql);
+            self.latest = Some(id);
+            self.statement_bytes = kept;
+            self.statements.insert(id, Statement { sql, parameters: prepared.parameters.into(), types: Vec::new(), nature, count });
+        }
+        self.settle(&relayed);
+        Ok(())
+    }
+
+    pub(super) async fn relay_prepare(&mut self, sql: &[u8], id: u32) -> Result<Relayed, Trouble> {
+        self.lease_mut().backend.send(Command::Prepare(sql)).await.map_err(Trouble::Backend)?;
+        self.relay(Expect::Prepared, Some(id)).await
+    }
+
+    pub(super) async fn execute(&mut self, payload: &[u8]) -> Result<(), Trouble> {
+        let execution = Execution::decode(payload).map_err(SqlError::from)?;
+        let id = self.latest.filter(|_| execution.statement == LATEST).unwrap_or(execution.statement);
+        let statement = self.statements.get(&id).ok_or_else(|| unknown_statement(id, "mysqld_stmt_execute"))?;
+        let (nature, count) = (statement.nature, statement.count.clone());
+        if let Some(back) = nature.looks_back {
+            if matches!(back, LooksBack::FoundRows | LooksBack::RowCount) && self.lease.is_none() {
+                self.require_same_connection(back)?;
+            } else {
+                self.look_back(back, b"").await?;
+            }
+        } else if self.hold.warnings {
+            self.hold.warnings = false;
+            self.settle(&Relayed::default());
+        }
+        self.acquire().await?;
+        let server_id = self.server_statement(id).await?;
+        let statement = self.statements.get_mut(&id).expect("found above");
+        let payload = with_types(payload, server_id, statement)?;
+        let relayed = self.measured_execute(id, nature, count, &payload).await?;
+        if relayed.cursor {
+            self.hold.cursors.insert(id);
+        }
+        Ok(())
+    }
+
+    /// As `measured`, with what belongs to the statement settled before the connection may be given back.
+    pub(super) async fn measured_execute(
+        &mut self,
+        id: u32,
+        nature: Nature,
+        count: Arc<Count>,
+        payload: &[u8],
+    ) -> Result<Relayed, Trouble> {
+        self.hold.long_data.remove(&id);
+        self.hold.cursors.remove(&id);
+        self.measured(nature, count, Command::Execute(payload)).await
+    }
+
+    /// The number by which the leased connection knows the client's statement.
+    pub(super) async fn server_statement(&mut self, id: u32) -> Result<u32, Trouble> {
+        let sql = self.statements.get(&id).ok_or_else(|| unknown_statement(id, "mysqld_stmt_execute"))?.sql.clone();
+        let key = StatementKey { sql, state: self.state_key() };
+        let prepared = self.lease_mut().backend.statement(&key).await.map_err(Trouble::Backend)?;
+        Ok(prepared?)
+    }
+
+    /// The session's state for [`StatementKey`]: the same allocation as long as nothing changes.
+    pub(super) fn state_key(&mut self) -> Arc<SessionState> {
+        if *self.state_shared != self.state {
+            self.state_shared = Arc::new(self.state.clone());
+        }
+        self.state_shared.clone()
+    }
+
+    pub(super) async fn long_data(&mut self, id: u32, parameter: u16, data: &[u8]) -> Result<(), Trouble> {
+        if !self.statements.contains_key(&id) {
+            return Ok(());
+        }
+        // Nothing may be answered to this command; what goes wrong is found by the execution, which needs the same connection.
+        match self.acquire().await {
+            Ok(()) => {}
+            Err(Trouble::Refused(_)) => return Ok(()),
+            Err(other) => return Err(other),
+        }
+        let statement = match self.server_statement(id).await {
+            Ok(statement) => statement,
+            Err(Trouble::Refused(_)) => return Ok(()),
+            Err(other) => return Err(other),
+        };
+        self.hold.long_data.insert(id);
+        self.lease_mut().backend.send(Command::LongData { statement, parameter, data }).await.map_err(Trouble::Backend)
+    }
+
+    pub(super) async fn close_statement(&mut self, id: u32) -> Result<(), Trouble> {
+        self.release_statement(id).await?;
+        if let Some(statement) = self.statements.remove(&id) {
+            self.statement_bytes -= statement.sql.len();
+        }
+        self.settle(&Relayed::default());
+        Ok(())
+    }
+
+    pub(super) async fn reset_statement(&mut self, id: u32) -> Result<(), Trouble> {
+        if !self.statements.contains_key(&id) {
+            return Err(unknown_statement(id, "mysqld_stmt_reset").into());
+        }
+        self.release_statement(id).await?;
+        self.settle(&Relayed::default());
+        self.put_ok();
+        Ok(())
+    }
+
+    /// Takes back what a statement has at the server: pieces of parameters, a cursor. The statement itself stays, for others.
+    pub(super) async fn release_statement(&mut self, id: u32) -> Result<(), Trouble> {
+        let had = self.hold.long_data.remove(&id) | self.hold.cursors.remove(&id);
+        if had && self.lease.is_some() {
+            let statement = self.server_statement(id).await?;
+            let reset = self.lease_mut().backend.run(Command::ResetStatement(statement), Expect::One).await;
+            reset.map_err(Trouble::Backend)??;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn fetch(&mut self, id: u32, rows: u32) -> Result<(), Trouble> {
+        if !self.hold.cursors.contains(&id) || self.lease.is_none() {
+            return Err(SqlError::new(1421, "HY000", format!("The statement ({id}) has no open cursor.")).into());
+        }
+        let statement = self.server_statement(id).await?;
+        let relayed = self.run_leased(Command::Fetch { statement, rows }, Expect::Rows).await?;
+        if relayed.last_row || relayed.failed {
+            self.hold.cursors.remove(&id);
+        }
+        self.settle(&relayed);
+        Ok(())
+    }
+
+    pub(super) fn forget_statements(&mut self) {
+        self.statements.clear();
+        self.statement_bytes = 0;
+        self.latest = None;
+    }
+
+    pub(super) fn next_statement(&mut self) -> u32 {
+        loop {
+            self.last_statement = if self.last_statement >= u32::MAX - 1 { 1 } else { self.last_statement + 1 };
+            if !self.statements.contains_key(&self.last_statement) {
+                return self.last_statement;
+            }
+        }
+    }
+}
+
+// === helpers ===
+
+/// COM_STMT_EXECUTE's payload with the server's number, and always with the parameters' types.
+fn with_types(payload: &[u8], server_id: u32, statement: &mut Statement) -> Result<Vec<u8>, SqlError> {
+    let malformed = || SqlError::from(WireError::Truncated("execution"));
+    let mut out = Vec::with_capacity(payload.len() + 2 * statement.parameters);
+    out.extend_from_slice(&server_id.to_le_bytes());
+    let (head, rest) = payload.get(4..).and_then(|rest| rest.split_at_checked(5)).ok_or_else(malformed)?;
+    out.extend_from_slice(head);
+    if statement.parameters == 0 {
+        return Ok(out);
+    }
+    let (nulls, rest) = rest.split_at_checked(statement.parameters.div_ceil(8)).ok_or_else(malformed)?;
+    let (new_types, mut rest) = rest.split_first().ok_or_else(malformed)?;
+    if *new_types == 1 {
+        let (types, values) = rest.split_at_checked(2 * statement.parameters).ok_or_else(malformed)?;
+        statement.types = types.to_vec();
+        rest = values;
+    }
+    if statement.types.len() != 2 * statement.parameters {
+        return Err(SqlError::from(WireError::Malformed("parameters' types, which no execution has sent yet,")));
+    }
+    out.extend_from_slice(nulls);
+    out.push(1);
+    out.extend_from_slice(&statement.types);
+    out.extend_from_slice(rest);
+    Ok(out)
+}
+
+fn unknown_statement(id: u32, what: &str) -> SqlError {
+    SqlError::new(1243, "HY000", format!("Unknown prepared statement handler ({id}) given to {what}"))
+}

@@ -1,0 +1,247 @@
+//! Forwards answers packet by packet as they come. Only OK packets are looked into, and rewritten where they report session changes.
+
+use std::sync::atomic::Ordering;
+
+use pumasi_mysqlwire::{Capabilities, Command, Expect, Follower, HEADER, Header, OkPacket, Passed, ServerStatus, SessionChange, WireError};
+
+use super::{
+    super::{backend::Backend, link::Link},
+    Client, Trouble,
+};
+use crate::front::wire::Lost;
+
+/// A packet of rows longer than this is passed on as it comes instead of being read whole first.
+const STREAM_BYTES: usize = 64 * 1024;
+
+/// What went by while an answer was forwarded.
+#[derive(Debug, Default)]
+pub(super) struct Relayed {
+    pub(super) failed: bool,
+    pub(super) rows: u64,
+    pub(super) warnings: u16,
+    pub(super) prepared: Option<pumasi_mysqlwire::Prepared>,
+    pub(super) cursor: bool,
+    pub(super) last_row: bool,
+    pub(super) pins: Option<&'static str>,
+    pub(super) affected_rows: Option<u64>,
+    pub(super) insert_id: u64,
+}
+
+/// What [`Client::pass`] leaves to do.
+enum Step {
+    Passed,
+    /// The packet is longer than what is here.
+    Stream {
+        left: usize,
+    },
+    SendFile,
+}
+
+impl Client {
+    /// Sends a command on the leased connection and forwards its answer.
+    pub(super) async fn run_leased(&mut self, command: Command<'_>, expect: Expect) -> Result<Relayed, Trouble> {
+        self.lease_mut().backend.send(command).await.map_err(Trouble::Backend)?;
+        self.relay(expect, None).await
+    }
+
+    /// Forwards an answer, packet by packet. `statement`: the client's number for the statement that is being prepared.
+    pub(super) async fn relay(&mut self, expect: Expect, statement: Option<u32>) -> Result<Relayed, Trouble> {
+        self.answering = true;
+        // A KILL QUERY that came when nothing ran is not for this statement.
+        self.signals.interrupt.store(false, Ordering::SeqCst);
+        let mut follower = Follower::new(expect, self.key.capabilities);
+        let mut relayed = Relayed::default();
+        loop {
+            while let Some(step) = self.pass(&mut follower, &mut relayed, statement).map_err(|error| Trouble::Backend(Lost::Wire(error)))? {
+                match step {
+                    Step::Passed => {}
+                    Step::Stream { left } => self.stream(left).await?,
+                    Step::SendFile => self.send_file().await?,
+                }
+                if follower.done() {
+                    self.answering = false;
+                    return Ok(relayed);
+                }
+                self.link.flush_if_large().await.map_err(Trouble::Client)?;
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Takes one packet of the answer, if there is a whole one, and puts it into the client's outbox.
+    fn pass(&mut self, follower: &mut Follower, relayed: &mut Relayed, statement: Option<u32>) -> Result<Option<Step>, WireError> {
+        let Client { link, lease, state, key, capabilities, .. } = self;
+        let backend = &mut lease.as_mut().expect("acquired by the caller").backend;
+        let Some((header, payload)) = backend.link.inbox.peek() else { return Ok(None) };
+        let whole = payload.len() == header.length;
+        let streams = header.length > STREAM_BYTES && payload.first().is_some_and(|first| follower.may_stream(*first));
+        if !whole && !streams {
+            return Ok(None);
+        }
+        backend.link.sequence.accept(header.sequence)?;
+        link.sequence.accept(header.sequence)?;
+        let raw = &backend.link.inbox.raw()[..HEADER + payload.len()];
+        let mut step = Step::Passed;
+        let row = follower.in_rows();
+        match follower.packet(payload, header.length)? {
+            Passed::Data => {
+                relayed.rows += u64::from(row);
+                link.outbox.payload().extend_from_slice(raw);
+            }
+            Passed::Ok(ok) => {
+                backend.status = ok.status;
+                let learned = backend.state.learn(&ok);
+                backend.state.copy_to(state);
+                backend.transaction_holds = learned.transaction_holds.unwrap_or(backend.transaction_holds);
+                relayed.saw(ok.status, ok.warnings);
+                relayed.pins = relayed.pins.or(learned.pins);
+                if payload[0] == 0 {
+                    relayed.affected_rows = Some(ok.affected_rows);
+                    relayed.insert_id = if ok.last_insert_id != 0 { ok.last_insert_id } else { relayed.insert_id };
+                } else {
+                    relayed.affected_rows = None;
+                }
+                put_ok_packet(link, header, raw, &ok, payload[0], *capabilities, key.capabilities);
+            }
+            Passed::Eof(eof) => {
+                backend.status = eof.status;
+                relayed.saw(eof.status, eof.warnings);
+                relayed.affected_rows = None;
+                link.outbox.payload().extend_from_slice(raw);
+            }
+            Passed::Err => {
+                relayed.failed = true;
+                link.outbox.payload().extend_from_slice(raw);
+            }
+            Passed::Prepared(prepared) => {
+                relayed.prepared = Some(prepared);
+                let at = link.outbox.bytes().len();
+                link.outbox.payload().extend_from_slice(raw);
+                if let Some(id) = statement {
+                    link.outbox.payload()[at + HEADER + 1..at + HEADER + 5].copy_from_slice(&id.to_le_bytes());
+                }
+            }
+            Passed::WantsFile => {
+                link.outbox.payload().extend_from_slice(raw);
+                step = Step::SendFile;
+            }
+        }
+        let (taken, left) = (raw.len(), header.length - payload.len());
+        backend.link.inbox.skip(taken);
+        if left > 0 {
+            step = Step::Stream { left };
+        }
+        Ok(Some(step))
+    }
+
+    /// Passes the rest of a long packet on as it comes.
+    async fn stream(&mut self, mut left: usize) -> Result<(), Trouble> {
+        while left > 0 {
+            let Client { link, lease, .. } = self;
+            let inbox = &mut lease.as_mut().expect("acquired by the caller").backend.link.inbox;
+            let here = inbox.raw().len().min(left);
+            link.outbox.payload().extend_from_slice(&inbox.raw()[..here]);
+            inbox.skip(here);
+            left -= here;
+            self.link.flush_if_large().await.map_err(Trouble::Client)?;
+            if left > 0 {
+                self.fill().await.map_err(|trouble| match trouble {
+                    // Half a packet has been sent: no error packet can follow it.
+                    Trouble::Backend(lost) => Trouble::Client(lost),
+                    other => other,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// LOAD DATA LOCAL: passes the client's packets on until the empty one.
+    async fn send_file(&mut self) -> Result<(), Trouble> {
+        self.link.flush().await.map_err(Trouble::Client)?;
+        loop {
+            let piece = self.link.receive().await.map_err(Trouble::Client)?;
+            let link = &mut self.lease_mut().backend.link;
+            link.packet(|out| out.extend_from_slice(&piece));
+            if piece.is_empty() {
+                return link.flush().await.map_err(Trouble::Backend);
+            }
+            link.flush_if_large().await.map_err(Trouble::Backend)?;
+        }
+    }
+
+    /// Reads more of the answer; meanwhile listens for KILL QUERY and for the end of patience.
+    async fn fill(&mut self) -> Result<(), Trouble> {
+        let lease = self.lease.as_mut().expect("acquired by the caller");
+        tokio::select! {
+            biased;
+            filled = lease.backend.link.fill() => return filled.map_err(Trouble::Backend),
+            () = std::future::ready(()) => {}
+        }
+        // Nothing more is here: what is may be all for a while, and the client need not wait for it.
+        self.link.flush().await.map_err(Trouble::Client)?;
+        loop {
+            let lease = self.lease.as_mut().expect("acquired by the caller");
+            tokio::select! {
+                filled = lease.backend.link.fill() => return filled.map_err(Trouble::Backend),
+                () = self.signals.wake.notified() => {}
+            }
+            if self.signals.cut.load(Ordering::SeqCst) {
+                return Err(Trouble::Client(Lost::HungUp));
+            }
+            if self.signals.interrupt.swap(false, Ordering::SeqCst) {
+                self.interrupt().await;
+            }
+        }
+    }
+
+    /// Interrupts the statement on the leased connection from a connection beside it. The lease is held meanwhile, so that the KILL cannot
+    /// hit another client's statement.
+    async fn interrupt(&self) {
+        let Some(lease) = &self.lease else { return };
+        let Ok(mut beside) = Backend::connect(&self.shared.target, &self.key, &self.user).await else { return };
+        let sql = format!("KILL QUERY {}", lease.backend.server_id);
+        let _ = beside.run(Command::Query(sql.as_bytes()), Expect::Results).await;
+    }
+}
+
+impl Relayed {
+    fn saw(&mut self, status: ServerStatus, warnings: u16) {
+        self.warnings = warnings;
+        self.cursor = status.contains(ServerStatus::CURSOR_EXISTS) && !status.contains(ServerStatus::LAST_ROW_SENT);
+        self.last_row = status.contains(ServerStatus::LAST_ROW_SENT);
+    }
+}
+
+// === helpers ===
+
+/// An OK packet as the client understands it: without the reports that only the proxy asked for.
+fn put_ok_packet(link: &mut Link, header: Header, raw: &[u8], ok: &OkPacket<'_>, first: u8, client: Capabilities, server: Capabilities) {
+    let tracked = client.contains(Capabilities::SESSION_TRACK);
+    if ok.changes.is_empty() && (tracked || ok.info.is_empty()) {
+        link.outbox.payload().extend_from_slice(raw);
+        return;
+    }
+    debug_assert!(server.contains(Capabilities::SESSION_TRACK), "every connection to a server tracks");
+    let mut changes = Vec::new();
+    for change in ok.changes().map_while(Result::ok) {
+        let wanted = match change {
+            SessionChange::Variable { name, .. } => !name.starts_with(b"session_track"),
+            SessionChange::Schema(_) => true,
+            _ => false,
+        };
+        if wanted {
+            change.encode(&mut changes);
+        }
+    }
+    let ok = OkPacket { changes: &changes, ..*ok };
+    let at = link.outbox.bytes().len();
+    let out = link.outbox.payload();
+    out.extend_from_slice(&[0; HEADER]);
+    if first == 0 {
+        ok.encode(out, client)
+    } else {
+        ok.encode_as_eof(out, client)
+    }
+    let length = out.len() - at - HEADER;
+    out[at..at + HEADER].copy_from_slice(&Header { length, sequence: header.sequence }.encode());
+}

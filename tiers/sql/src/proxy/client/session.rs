@@ -1,0 +1,54 @@
+//! What a client does with its session as a whole: reset, options, KILL.
+
+use pumasi_mysqlwire::{Capabilities, Command, Expect, SqlError};
+
+use super::{Client, Flow, Hold, Last, Trouble, key_of};
+use crate::front::registry::Kill;
+
+impl Client {
+    pub(super) async fn set_multi_statements(&mut self, on: bool) -> Result<(), Trouble> {
+        let both = Capabilities::MULTI_STATEMENTS | Capabilities::MULTI_RESULTS;
+        self.capabilities = if on { self.capabilities | both } else { self.capabilities - Capabilities::MULTI_STATEMENTS };
+        self.key = key_of(&self.user, self.capabilities, self.collation);
+        if self.lease.is_some() {
+            // The connection it keeps changes with it, and is of another kind from now on.
+            let key = self.key.clone();
+            let backend = &mut self.lease_mut().backend;
+            backend.run(Command::SetMultiStatements(on), Expect::One).await.map_err(Trouble::Backend)??;
+            backend.key = key;
+        }
+        self.put_eof();
+        Ok(())
+    }
+
+    pub(super) async fn reset_connection(&mut self) -> Result<(), Trouble> {
+        self.forget_statements();
+        self.hold = Hold::default();
+        self.last = Last::default();
+        self.state.variables.clear();
+        if let Some(mut lease) = self.lease.take() {
+            // Closed with what it holds if it cannot be reset.
+            if lease.backend.reset().await.is_ok_and(|reset| reset.is_ok()) {
+                lease.release();
+            }
+        }
+        self.put_ok();
+        Ok(())
+    }
+
+    pub(super) fn kill(&mut self, id: u32, what: Kill) -> Result<Flow, Trouble> {
+        if id == self.place.entry.id {
+            let error = SqlError::new(1317, "70100", "Query execution was interrupted");
+            if what == Kill::Query {
+                return Err(error.into());
+            }
+            self.put_error(&error);
+            return Ok(Flow::End);
+        }
+        if !self.shared.registry.kill(id, what) {
+            return Err(SqlError::new(1094, "HY000", format!("Unknown thread id: {id}")).into());
+        }
+        self.put_ok();
+        Ok(Flow::Next)
+    }
+}

@@ -1,0 +1,94 @@
+//! Statements sent as text (COM_QUERY), and what every statement has around it: counting, pinning, the witness.
+
+use std::{sync::Arc, time::Instant};
+
+use pumasi_freshness::Observed;
+use pumasi_mysqlwire::{Command, Expect};
+
+use super::{
+    super::nature::{self, Nature},
+    Client, Flow, Relayed, Trouble,
+    hold::in_transaction,
+};
+use crate::front::{
+    digests::Count,
+    session::{Own, What},
+    text,
+};
+
+impl Client {
+    pub(super) async fn query(&mut self, sql: &[u8]) -> Result<Flow, Trouble> {
+        if let Some(Own { what: What::Kill(id, what), behind: [] }) = Own::of(sql) {
+            return self.kill(id, what);
+        }
+        let mut nature = Nature::of(sql);
+        self.collation_to_set = nature::names_collation(sql).filter(|_| nature.pins == Some(nature::COLLATE));
+        if self.collation_to_set.is_some() {
+            nature.pins = None;
+        }
+        let count = self.digests.count(&self.shared.digests, sql);
+        if let Some(back) = nature.looks_back {
+            if self.look_back(back, sql).await? {
+                return Ok(Flow::Next);
+            }
+        } else if self.hold.warnings {
+            self.hold.warnings = false;
+            self.settle(&Relayed::default());
+        }
+        self.acquire().await?;
+        self.measured(nature, count, Command::Query(sql)).await?;
+        Ok(Flow::Next)
+    }
+
+    /// Runs a statement at the server and counts it.
+    pub(super) async fn measured(&mut self, nature: Nature, count: Arc<Count>, command: Command<'_>) -> Result<Relayed, Trouble> {
+        self.shared.meter.started();
+        let started = Instant::now();
+        let _witnessed = self.witness_of(nature);
+        let relayed = self.run_leased(command, Expect::Results).await;
+        let us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let ok = relayed.as_ref().is_ok_and(|relayed| !relayed.failed);
+        self.shared.meter.finished(us, ok);
+        count.ran(us, relayed.as_ref().map_or(0, |relayed| relayed.rows), ok);
+        if nature.reads {
+            self.shared.reads.add(1);
+        } else if !nature.controls {
+            self.shared.writes.add(1);
+        }
+        let relayed = relayed?;
+        if let Some(reason) = nature.pins.or(relayed.pins).filter(|_| !relayed.failed || nature.pins.is_some()) {
+            self.pin(reason);
+        }
+        if let (Some(collation), false, Some(lease)) = (self.collation_to_set.take(), relayed.failed, &mut self.lease) {
+            lease.backend.state.set_collation(collation);
+            lease.backend.state.copy_to(&mut self.state);
+        }
+        self.remember(&relayed);
+        self.hold.until_transaction |= nature.until_transaction && !relayed.failed;
+        if !nature.until_transaction && self.hold.until_transaction {
+            // The transaction it was about has begun and, if the server says so, ended.
+            self.hold.until_transaction =
+                self.lease.as_ref().is_some_and(|lease| in_transaction(&lease.backend)) || nature.controls && !ends_transaction(command);
+        }
+        self.hold.warnings = relayed.warnings > 0;
+        self.settle(&relayed);
+        self.link.flush().await.map_err(Trouble::Client)?;
+        Ok(relayed)
+    }
+
+    /// What a worker's open requests are told, from before the statement is sent until its answer is.
+    pub(super) fn witness_of(&self, nature: Nature) -> Option<pumasi_freshness::Statement> {
+        let witness = self.witness.as_ref()?;
+        match (nature.reads, nature.controls) {
+            (true, _) => Some(witness.statement(Observed::Refused("server-not-followed"))),
+            (false, true) => None,
+            (false, false) => Some(witness.statement(Observed::Wrote)),
+        }
+    }
+}
+
+fn ends_transaction(command: Command<'_>) -> bool {
+    let Command::Query(sql) = command else { return false };
+    let first = text::Tokens::new(sql).next();
+    first.is_some_and(|first| text::is_word(first, "commit") || text::is_word(first, "rollback"))
+}
