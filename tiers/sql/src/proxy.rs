@@ -3,12 +3,13 @@
 //! One thread per core, each with its own loop, its clients and its server connections; a client stays on its core. Answers are forwarded
 //! as raw packets. What a session changes is learned from the server's own session tracking ([`state`]) and brought to whichever connection
 //! runs its next statement; what cannot be carried keeps the session on its connection ([`nature`], [`client`]).
-mod backend;
+pub(crate) mod backend;
 mod client;
-mod link;
-mod nature;
+pub(crate) mod link;
+pub mod nature;
 mod pool;
-mod state;
+pub mod route;
+pub mod state;
 mod target;
 
 use std::{
@@ -33,7 +34,8 @@ use tokio::sync::mpsc;
 use self::{
     backend::{Facts, Key},
     client::Signals,
-    pool::Pool,
+    pool::{Lease, NoLease, Pools},
+    route::{Choice, Errand, OnlyOne, Route, Server},
 };
 use crate::front::{
     Listener, Settings,
@@ -59,7 +61,7 @@ pub struct Proxy(Arc<Shared>);
 /// What all cores share.
 struct Shared {
     settings: Settings,
-    target: Target,
+    route: Arc<dyn Route>,
     /// Nobody needs a password: then nobody from elsewhere may come in.
     loopback_only: bool,
     registry: Arc<Registry>,
@@ -89,6 +91,12 @@ impl Proxy {
     /// with the same password; without one, only from loopback. Clients are at the server who they are here.
     /// Errors: a thread or its loop cannot be made.
     pub fn start(target: Target, settings: Settings, threads: usize) -> io::Result<Proxy> {
+        let route = Arc::new(OnlyOne(Server::new(target.clone())));
+        Proxy::start_with(route, target, settings, threads)
+    }
+
+    /// As [`Proxy::start`], with servers that `route` chooses. `target` only says who may log in where the settings do not.
+    pub fn start_with(route: Arc<dyn Route>, target: Target, settings: Settings, threads: usize) -> io::Result<Proxy> {
         let mut settings = settings;
         let loopback_only = settings.users.is_empty() && target.password.is_empty();
         if settings.users.is_empty() {
@@ -97,7 +105,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             registry: Arc::new(Registry::new(settings.connections_max)),
             settings,
-            target,
+            route,
             loopback_only,
             stopping: AtomicBool::new(false),
             addresses: Mutex::default(),
@@ -171,15 +179,15 @@ fn lane(shared: &Arc<Shared>, number: usize, server_connections_max: usize) -> i
     let serve = move || {
         let local = tokio::task::LocalSet::new();
         let accepting = async {
-            let mut pool: Option<Rc<Pool>> = None;
+            let mut pools: Option<Rc<Pools>> = None;
             // Ends when the proxy and with it the senders are gone.
             while let Some(arrival) = arrivals.recv().await {
                 let Some(shared) = shared.upgrade() else { return };
-                let pool = pool.get_or_insert_with(|| Pool::new(shared.clone(), server_connections_max)).clone();
+                let pools = pools.get_or_insert_with(|| Pools::new(shared.clone(), server_connections_max)).clone();
                 tokio::task::spawn_local(async move {
                     let Arrival { stream, place, signals, witness } = arrival;
                     if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
-                        client::serve(shared, pool, stream, place, signals, witness).await;
+                        client::serve(shared, pools, stream, place, signals, witness).await;
                     }
                 });
             }
@@ -220,11 +228,11 @@ impl Shared {
     }
 
     /// What the server says of itself; asked once, by whoever comes first.
-    async fn facts(&self, pool: &Rc<Pool>) -> Result<Facts, SqlError> {
+    async fn facts(&self, pools: &Pools) -> Result<Facts, SqlError> {
         if let Some(facts) = self.known_facts().clone() {
             return Ok(facts);
         }
-        let user = self.settings.users.first().cloned().unwrap_or_else(|| self.target.login());
+        let user = self.settings.users.first().expect("at least the address's own").clone();
         let capabilities = Capabilities::LONG_PASSWORD
             | Capabilities::PROTOCOL_41
             | Capabilities::SECURE_CONNECTION
@@ -233,10 +241,40 @@ impl Shared {
             | Capabilities::TRANSACTIONS
             | Capabilities::SESSION_TRACK;
         let key = Arc::new(Key { user: user.name.clone(), capabilities, collation: FACTS_COLLATION });
-        let lease = pool.acquire(&key, &user, &state::SessionState::default()).await?;
+        let state = state::SessionState::default();
+        let errand = Errand { sql: b"", nature: nature::Nature::default(), user: &user.name, state: &state };
+        let lease = self.lease(pools, &key, &user, &errand).await?;
         let facts = lease.backend.facts.clone();
         lease.release();
         Ok(facts)
+    }
+
+    /// A connection for `errand` from whichever server is chosen, waiting as long as whoever chooses says.
+    async fn lease(&self, pools: &Pools, key: &Arc<Key>, user: &SqlUser, errand: &Errand<'_>) -> Result<Lease, SqlError> {
+        let mut failed: Option<(u64, SqlError)> = None;
+        loop {
+            let server = match self.route.choose(errand) {
+                Choice::Server(server) => server,
+                Choice::Refuse(error) => return Err(error),
+                Choice::Wait(until) => {
+                    until.await;
+                    continue;
+                }
+            };
+            if let Some((number, error)) = failed.take()
+                && number == server.number
+            {
+                return Err(error);
+            }
+            match pools.of(&server).acquire(key, user, errand.state).await {
+                Ok(lease) => return Ok(lease),
+                Err(NoLease::Unreachable(error)) => {
+                    self.route.unreachable(&server);
+                    failed = Some((server.number, error));
+                }
+                Err(refused) => return Err(refused.error()),
+            }
+        }
     }
 
     fn learn_facts(&self, facts: &Facts) {

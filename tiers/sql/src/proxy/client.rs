@@ -43,7 +43,7 @@ use super::{
     Shared,
     backend::Key,
     link::{Link, in_time},
-    pool::{Lease, Pool},
+    pool::{Lease, Pools},
     state::SessionState,
 };
 use crate::front::{
@@ -116,14 +116,14 @@ impl Signals {
 /// Serves one connection until it ends.
 pub async fn serve(
     shared: Arc<Shared>,
-    pool: Rc<Pool>,
+    pools: Rc<Pools>,
     stream: TcpStream,
     place: Place,
     signals: Arc<Signals>,
     witness: Option<Arc<Witness>>,
 ) {
     let mut link = Link::new(stream, LOGIN_BYTES_MAX, CLIENT_ROOM);
-    let opened = match in_time(LOGIN_TIMEOUT, welcome(&shared, &pool, &mut link, &place.entry)).await {
+    let opened = match in_time(LOGIN_TIMEOUT, welcome(&shared, &pools, &mut link, &place.entry)).await {
         Ok(Ok(opened)) => opened,
         Ok(Err((error, phase))) => {
             link.packet(|out| put_error(out, &error, phase));
@@ -136,14 +136,14 @@ pub async fn serve(
         }
     };
     link.inbox.limit(PACKET_MAX);
-    let mut client = Client::new(shared, pool, link, place, signals, witness, opened);
+    let mut client = Client::new(shared, pools, link, place, signals, witness, opened);
     client.run().await;
     client.leave().await;
 }
 
 struct Client {
     shared: Arc<Shared>,
-    pool: Rc<Pool>,
+    pools: Rc<Pools>,
     link: Link,
     place: Place,
     signals: Arc<Signals>,
@@ -197,7 +197,7 @@ enum Flow {
 impl Client {
     fn new(
         shared: Arc<Shared>,
-        pool: Rc<Pool>,
+        pools: Rc<Pools>,
         link: Link,
         place: Place,
         signals: Arc<Signals>,
@@ -209,7 +209,7 @@ impl Client {
         place.entry.opened(&opened.user.name, opened.login.database.as_deref(), signals.interrupter());
         Client {
             shared,
-            pool,
+            pools,
             link,
             place,
             signals,

@@ -1,6 +1,12 @@
-//! Connections to one server, shared by the clients of one core.
+//! Connections to servers, shared by the clients of one core.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use pumasi_config::SqlUser;
 use pumasi_mysqlwire::SqlError;
@@ -13,6 +19,7 @@ use tracing::debug;
 use super::{
     Shared,
     backend::{Backend, Key, NoBackend},
+    route::Server,
     state::SessionState,
 };
 
@@ -22,8 +29,35 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 /// How many idle connections are looked at for one in the right state, most recently used first.
 const LOOK_MAX: usize = 32;
 
+/// The pools of one core, one per server.
+pub struct Pools {
+    shared: Arc<Shared>,
+    /// Of each pool.
+    max: usize,
+    by_server: RefCell<HashMap<u64, Rc<Pool>>>,
+}
+
+impl Pools {
+    pub fn new(shared: Arc<Shared>, max: usize) -> Rc<Pools> {
+        Rc::new(Pools { shared, max, by_server: RefCell::default() })
+    }
+
+    pub fn of(&self, server: &Arc<Server>) -> Rc<Pool> {
+        let mut pools = self.by_server.borrow_mut();
+        if let Some(pool) = pools.get(&server.number) {
+            return pool.clone();
+        }
+        // A new server is rare; the pools of those it may have replaced go with their idle connections.
+        pools.retain(|_, pool| !pool.server.retired());
+        let pool = Pool::new(self.shared.clone(), server.clone(), self.max);
+        pools.insert(server.number, pool.clone());
+        pool
+    }
+}
+
 pub struct Pool {
     shared: Arc<Shared>,
+    pub server: Arc<Server>,
     /// One per connection that may be in use.
     places: Arc<Semaphore>,
     max: usize,
@@ -41,9 +75,37 @@ struct Inner {
 /// A connection in use. Give it back with [`Lease::release`]; dropped, it is closed: its state is not known.
 pub struct Lease {
     pub backend: Backend,
+    pub pool: Rc<Pool>,
     /// Gives the place in `open` back when the connection is closed.
     open: Open,
     _place: OwnedSemaphorePermit,
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub enum NoLease {
+    /// What the client is told: 1040 when none became free in time, or what the server says when it refuses the login.
+    Refused(SqlError),
+    /// 1429, if no other server will do.
+    Unreachable(SqlError),
+}
+
+impl NoLease {
+    pub fn error(self) -> SqlError {
+        let (NoLease::Refused(error) | NoLease::Unreachable(error)) = self;
+        error
+    }
+}
+
+impl From<NoBackend> for NoLease {
+    fn from(error: NoBackend) -> NoLease {
+        match error {
+            NoBackend::Refused(error) => NoLease::Refused(error),
+            unreachable => {
+                NoLease::Unreachable(SqlError::new(1429, "HY000", format!("Unable to connect to the database server: {unreachable}")))
+            }
+        }
+    }
 }
 
 struct Open(Option<Rc<Pool>>);
@@ -58,29 +120,28 @@ impl Drop for Open {
 
 impl Pool {
     /// At most `max` connections.
-    pub fn new(shared: Arc<Shared>, max: usize) -> Rc<Pool> {
-        Rc::new(Pool { shared, places: Arc::new(Semaphore::new(max)), max, inner: RefCell::default() })
+    fn new(shared: Arc<Shared>, server: Arc<Server>, max: usize) -> Rc<Pool> {
+        Rc::new(Pool { shared, server, places: Arc::new(Semaphore::new(max)), max, inner: RefCell::default() })
     }
 
     /// A connection of `key`'s kind, as near to the state `wanted` as there is one; not yet aligned to it.
-    /// Errors: 1040 when none became free in time; what the server says when it refuses the login; 1429 when it cannot be reached.
-    pub async fn acquire(self: &Rc<Pool>, key: &Arc<Key>, user: &SqlUser, wanted: &SessionState) -> Result<Lease, SqlError> {
+    pub async fn acquire(self: &Rc<Pool>, key: &Arc<Key>, user: &SqlUser, wanted: &SessionState) -> Result<Lease, NoLease> {
         let waiting = self.places.clone().acquire_owned();
-        let Ok(place) = timeout(WAIT_MAX, waiting).await else { return Err(none_free(self.max)) };
+        let Ok(place) = timeout(WAIT_MAX, waiting).await else { return Err(NoLease::Refused(none_free(self.max))) };
         let place = place.expect("the semaphore is never closed");
         while let Some(backend) = self.nearest(key, wanted) {
             if backend.link.quiet() {
-                return Ok(Lease { backend, open: Open(Some(self.clone())), _place: place });
+                return Ok(Lease { backend, pool: self.clone(), open: Open(Some(self.clone())), _place: place });
             }
-            debug!(server = %self.shared.target.address(), connection = backend.server_id, "the server has closed an idle connection");
+            debug!(server = %self.server.target.address(), connection = backend.server_id, "the server has closed an idle connection");
             self.inner.borrow_mut().open -= 1;
         }
         self.make_room();
         let open = Open(Some(self.clone()));
         self.inner.borrow_mut().open += 1;
-        let backend = Backend::connect(&self.shared.target, key, user).await.map_err(|error| self.explain(error))?;
+        let backend = Backend::connect(&self.server.target, key, user).await?;
         self.shared.learn_facts(&backend.facts);
-        Ok(Lease { backend, open, _place: place })
+        Ok(Lease { backend, pool: self.clone(), open, _place: place })
     }
 
     /// The idle connection `number`, if nobody used it since its `uses`-th statement.
@@ -90,7 +151,7 @@ impl Pool {
         let at = inner.idle.iter().position(|backend| backend.number == number && backend.uses == uses)?;
         let backend = inner.idle.remove(at).expect("found above");
         drop(inner);
-        let lease = Lease { backend, open: Open(Some(self.clone())), _place: place };
+        let lease = Lease { backend, pool: self.clone(), open: Open(Some(self.clone())), _place: place };
         lease.backend.link.quiet().then_some(lease)
     }
 
@@ -121,19 +182,20 @@ impl Pool {
             inner.open -= 1;
         }
     }
-
-    fn explain(&self, error: NoBackend) -> SqlError {
-        match error {
-            NoBackend::Refused(error) => error,
-            unreachable => SqlError::new(1429, "HY000", format!("Unable to connect to the database server: {unreachable}")),
-        }
-    }
 }
 
 impl Lease {
+    pub fn server(&self) -> &Arc<Server> {
+        &self.pool.server
+    }
+
     /// Gives the connection back for the next client.
     pub fn release(mut self) {
         let Some(pool) = self.open.0.take() else { return };
+        if pool.server.retired() {
+            pool.inner.borrow_mut().open -= 1;
+            return;
+        }
         pool.inner.borrow_mut().idle.push_back(self.backend);
     }
 }

@@ -19,6 +19,8 @@ pub struct SessionState {
 pub struct Learned {
     /// Something changed that cannot be carried to another connection.
     pub pins: Option<&'static str>,
+    /// The position of a commit.
+    pub gtid: Option<Vec<u8>>,
     /// What the transaction holds, if the packet said so: anything at all (rows, snapshots, LOCK TABLES)?
     pub transaction_holds: Option<bool>,
 }
@@ -26,6 +28,9 @@ pub struct Learned {
 /// Variables that mean the next statement or this connection alone, so that carrying them over would be wrong.
 const OF_ONE_CONNECTION: [&[u8]; 7] =
     [b"insert_id", b"rand_seed1", b"rand_seed2", b"pseudo_thread_id", b"gtid_seq_no", b"gtid_next", b"sql_log_bin"];
+
+/// MariaDB reports the position of a commit as a variable.
+const LAST_GTID: &[u8] = b"last_gtid";
 
 const CONNECTION_CHARSET: &[u8] = b"character_set_connection";
 const CONNECTION_COLLATION: &[u8] = b"collation_connection";
@@ -45,6 +50,9 @@ impl SessionState {
                 SessionChange::Variable { name, value } => {
                     explained = true;
                     let name = name.to_ascii_lowercase();
+                    if name == LAST_GTID {
+                        learned.gtid = Some(value.to_vec());
+                    }
                     if OF_ONE_CONNECTION.contains(&name.as_slice()) {
                         learned.pins = Some("variable of one connection");
                     } else if carried(&name) {
@@ -66,7 +74,8 @@ impl SessionState {
                 }
                 SessionChange::State(flag) => changed = flag == b"1",
                 SessionChange::TransactionState(state) => learned.transaction_holds = Some(state.iter().any(|&mark| mark != b'_')),
-                SessionChange::Gtids(_) | SessionChange::TransactionCharacteristics(_) | SessionChange::Other { .. } => {}
+                SessionChange::Gtids(gtid) => learned.gtid = Some(gtid.to_vec()),
+                SessionChange::TransactionCharacteristics(_) | SessionChange::Other { .. } => {}
             }
         }
         if changed && !explained {
@@ -106,7 +115,7 @@ impl SessionState {
 
 /// Not our own wishes of the server, nor what a statement reports on the side.
 fn carried(name: &[u8]) -> bool {
-    !name.starts_with(b"session_track") && name != b"last_insert_id" && name != b"identity" && name != b"last_gtid"
+    !name.starts_with(b"session_track") && name != b"last_insert_id" && name != b"identity" && name != LAST_GTID
 }
 
 /// Variables whose value is a number are not settable by a string, and the other way round.

@@ -6,7 +6,7 @@ use pumasi_mysqlwire::{Command, Expect, ServerStatus};
 use tracing::debug;
 
 use super::{
-    super::{backend::Backend, pool::Lease},
+    super::{backend::Backend, nature::Nature, pool::Lease, route::Errand},
     Client, Relayed, Trouble,
 };
 
@@ -27,11 +27,12 @@ pub(super) struct Hold {
 
 impl Client {
     /// Leases a connection, if none is held, and brings it to this session's state.
-    pub(super) async fn acquire(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn acquire(&mut self, sql: &[u8], nature: Nature) -> Result<(), Trouble> {
         if self.lease.is_some() {
             return Ok(());
         }
-        let mut lease = self.pool.acquire(&self.key, &self.user, &self.state).await?;
+        let errand = Errand { sql, nature, user: &self.user.name, state: &self.state };
+        let mut lease = self.shared.lease(&self.pools, &self.key, &self.user, &errand).await?;
         match lease.backend.align(&self.state).await {
             Ok(Ok(())) => {
                 self.lease = Some(lease);
@@ -82,7 +83,7 @@ impl Client {
     }
 
     pub(super) async fn forward(&mut self, command: Command<'_>, expect: Expect) -> Result<(), Trouble> {
-        self.acquire().await?;
+        self.acquire(b"", Nature::default()).await?;
         let relayed = self.run_leased(command, expect).await?;
         if let (Command::InitDb(database), false) = (command, relayed.failed) {
             self.state.database = Some(database.to_vec());

@@ -1,7 +1,5 @@
 //! From the greeting to the first OK, and COM_CHANGE_USER: who the client is.
 
-use std::rc::Rc;
-
 use pumasi_config::SqlUser;
 use pumasi_mysqlwire::{
     AuthStep, Capabilities, ErrorPhase, FirstPacket, Greeting, Login, ServerStatus, SqlError,
@@ -13,7 +11,8 @@ use super::{
     super::{
         Shared,
         link::{Link, in_time},
-        pool::Pool,
+        nature::Nature,
+        pool::Pools,
         state::SessionState,
     },
     Client, Flow, Hold, Last, Relayed, Trouble, key_of, lost_connection,
@@ -38,8 +37,8 @@ pub(super) struct Opened {
 /// What a client is refused with, and when.
 pub(super) type Refusal = (SqlError, ErrorPhase);
 
-pub(super) async fn welcome(shared: &Shared, pool: &Rc<Pool>, link: &mut Link, entry: &Entry) -> Result<Result<Opened, Refusal>, Lost> {
-    let facts = match shared.facts(pool).await {
+pub(super) async fn welcome(shared: &Shared, pools: &Pools, link: &mut Link, entry: &Entry) -> Result<Result<Opened, Refusal>, Lost> {
+    let facts = match shared.facts(pools).await {
         Ok(facts) => facts,
         Err(error) => return Ok(Err((error, ErrorPhase::BeforeGreeting))),
     };
@@ -110,7 +109,7 @@ impl Client {
     /// The login is only good if its database is: asks the server, as a server would itself.
     pub(super) async fn enter(&mut self) -> Result<(), SqlError> {
         if self.state.database.is_some() {
-            match self.acquire().await {
+            match self.acquire(b"", Nature::default()).await {
                 Ok(()) => self.settle(&Relayed::default()),
                 Err(Trouble::Refused(error)) => return Err(error),
                 Err(Trouble::Client(lost) | Trouble::Backend(lost)) => return Err(lost_connection(&lost)),

@@ -3,16 +3,24 @@
 //! The statement before may have run on a connection that serves somebody else by now. What can be carried is carried, what can be answered
 //! is answered here, and what can be neither is refused in words.
 
+use std::rc::Rc;
+
 use pumasi_mysqlwire::{Capabilities, Column, ColumnFlags, ColumnType, SqlError, ValueRef, cursor::put_lenenc_int, put_text_row};
 
-use super::{super::nature::LooksBack, Client, Relayed, Trouble};
+use super::{
+    super::{
+        nature::{LooksBack, Nature},
+        pool::Pool,
+    },
+    Client, Relayed, Trouble,
+};
 use crate::front::text;
 
 /// What the statement before left for functions that look back.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Last {
     /// The connection it ran on, and how many statements had run there.
-    pub(super) place: Option<(u64, u64)>,
+    pub(super) place: Option<(Rc<Pool>, u64, u64)>,
     pub(super) insert_id: u64,
     pub(super) affected_rows: i64,
     pub(super) found_rows: u64,
@@ -20,13 +28,13 @@ pub(super) struct Last {
 
 impl Client {
     /// Brings what a statement looks back on to where it will run. True: it is answered.
-    pub(super) async fn look_back(&mut self, back: LooksBack, sql: &[u8]) -> Result<bool, Trouble> {
+    pub(super) async fn look_back(&mut self, back: LooksBack, sql: &[u8], nature: Nature) -> Result<bool, Trouble> {
         if self.lease.is_some() {
             // Nobody else has used the connection since.
             return Ok(false);
         }
-        if let Some((number, uses)) = self.last.place
-            && let Some(lease) = self.pool.same_again(number, uses)
+        if let Some((pool, number, uses)) = &self.last.place
+            && let Some(lease) = pool.same_again(*number, *uses)
         {
             if lease.backend.state == self.state {
                 self.lease = Some(lease);
@@ -36,14 +44,14 @@ impl Client {
         }
         match back {
             LooksBack::InsertId => {
-                self.acquire().await?;
+                self.acquire(sql, nature).await?;
                 let sql = format!("SET SESSION last_insert_id={}", self.last.insert_id);
                 self.run_own(&sql).await?;
                 Ok(false)
             }
             LooksBack::Warnings => {
                 // A statement with warnings keeps its connection, so there were none; nor must there be another client's.
-                self.acquire().await?;
+                self.acquire(sql, nature).await?;
                 self.run_own("DO 0").await?;
                 Ok(false)
             }
@@ -86,7 +94,7 @@ impl Client {
     pub(super) fn remember(&mut self, relayed: &Relayed) {
         if let Some(lease) = &mut self.lease {
             lease.backend.uses += 1;
-            self.last.place = Some((lease.backend.number, lease.backend.uses));
+            self.last.place = Some((lease.pool.clone(), lease.backend.number, lease.backend.uses));
         }
         if relayed.failed {
             self.last.affected_rows = -1;
@@ -106,7 +114,7 @@ impl Client {
 
     /// A prepared statement that looks back in a way that cannot be answered here needs the connection of the statement before.
     pub(super) fn require_same_connection(&mut self, back: LooksBack) -> Result<(), Trouble> {
-        let same = self.last.place.and_then(|(number, uses)| self.pool.same_again(number, uses));
+        let same = self.last.place.as_ref().and_then(|(pool, number, uses)| pool.same_again(*number, *uses));
         match same {
             Some(lease) if lease.backend.state == self.state => {
                 self.lease = Some(lease);

@@ -45,7 +45,8 @@ impl Client {
             let message = format!("Can't keep more than {STATEMENT_BYTES_MAX} bytes of prepared statements for one client");
             return Err(SqlError::new(1461, "42000", message).into());
         }
-        self.acquire().await?;
+        let nature = Nature::of(sql);
+        self.acquire(sql, nature).await?;
         let id = self.next_statement();
         let relayed = self.relay_prepare(sql, id).await?;
         if let Some(prepared) = relayed.prepared.filter(|_| !relayed.failed) {
@@ -54,7 +55,6 @@ impl Client {
             let lease = self.lease.as_mut().expect("acquired above");
             lease.backend.remember(key, prepared.statement).await.map_err(Trouble::Backend)?;
             let count = self.digests.count(&self.shared.digests, &sql);
-            let nature = Nature::of(&sql);
             self.latest = Some(id);
             self.statement_bytes = kept;
             self.statements.insert(id, Statement { sql, parameters: prepared.parameters.into(), types: Vec::new(), nature, count });
@@ -72,22 +72,22 @@ impl Client {
         let execution = Execution::decode(payload).map_err(SqlError::from)?;
         let id = self.latest.filter(|_| execution.statement == LATEST).unwrap_or(execution.statement);
         let statement = self.statements.get(&id).ok_or_else(|| unknown_statement(id, "mysqld_stmt_execute"))?;
-        let (nature, count) = (statement.nature, statement.count.clone());
+        let (nature, count, sql) = (statement.nature, statement.count.clone(), statement.sql.clone());
         if let Some(back) = nature.looks_back {
             if matches!(back, LooksBack::FoundRows | LooksBack::RowCount) && self.lease.is_none() {
                 self.require_same_connection(back)?;
             } else {
-                self.look_back(back, b"").await?;
+                self.look_back(back, &sql, nature).await?;
             }
         } else if self.hold.warnings {
             self.hold.warnings = false;
             self.settle(&Relayed::default());
         }
-        self.acquire().await?;
+        self.acquire(&sql, nature).await?;
         let server_id = self.server_statement(id).await?;
         let statement = self.statements.get_mut(&id).expect("found above");
         let payload = with_types(payload, server_id, statement)?;
-        let relayed = self.measured_execute(id, nature, count, &payload).await?;
+        let relayed = self.measured_execute(id, nature, count, &sql, &payload).await?;
         if relayed.cursor {
             self.hold.cursors.insert(id);
         }
@@ -100,11 +100,12 @@ impl Client {
         id: u32,
         nature: Nature,
         count: Arc<Count>,
+        sql: &[u8],
         payload: &[u8],
     ) -> Result<Relayed, Trouble> {
         self.hold.long_data.remove(&id);
         self.hold.cursors.remove(&id);
-        self.measured(nature, count, Command::Execute(payload)).await
+        self.measured(nature, count, sql, Command::Execute(payload)).await
     }
 
     /// The number by which the leased connection knows the client's statement.
@@ -124,11 +125,10 @@ impl Client {
     }
 
     pub(super) async fn long_data(&mut self, id: u32, parameter: u16, data: &[u8]) -> Result<(), Trouble> {
-        if !self.statements.contains_key(&id) {
-            return Ok(());
-        }
+        let Some(statement) = self.statements.get(&id) else { return Ok(()) };
+        let (sql, nature) = (statement.sql.clone(), statement.nature);
         // Nothing may be answered to this command; what goes wrong is found by the execution, which needs the same connection.
-        match self.acquire().await {
+        match self.acquire(&sql, nature).await {
             Ok(()) => {}
             Err(Trouble::Refused(_)) => return Ok(()),
             Err(other) => return Err(other),

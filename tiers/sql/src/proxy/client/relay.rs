@@ -25,6 +25,8 @@ pub(super) struct Relayed {
     pub(super) pins: Option<&'static str>,
     pub(super) affected_rows: Option<u64>,
     pub(super) insert_id: u64,
+    /// The last one reported in this answer.
+    pub(super) gtid: Option<Vec<u8>>,
 }
 
 /// What [`Client::pass`] leaves to do.
@@ -95,6 +97,7 @@ impl Client {
                 backend.transaction_holds = learned.transaction_holds.unwrap_or(backend.transaction_holds);
                 relayed.saw(ok.status, ok.warnings);
                 relayed.pins = relayed.pins.or(learned.pins);
+                relayed.gtid = learned.gtid.or(relayed.gtid.take());
                 if payload[0] == 0 {
                     relayed.affected_rows = Some(ok.affected_rows);
                     relayed.insert_id = if ok.last_insert_id != 0 { ok.last_insert_id } else { relayed.insert_id };
@@ -198,7 +201,7 @@ impl Client {
     /// hit another client's statement.
     async fn interrupt(&self) {
         let Some(lease) = &self.lease else { return };
-        let Ok(mut beside) = Backend::connect(&self.shared.target, &self.key, &self.user).await else { return };
+        let Ok(mut beside) = Backend::connect(&lease.server().target, &self.key, &self.user).await else { return };
         let sql = format!("KILL QUERY {}", lease.backend.server_id);
         let _ = beside.run(Command::Query(sql.as_bytes()), Expect::Results).await;
     }

@@ -6,7 +6,10 @@ use pumasi_freshness::Observed;
 use pumasi_mysqlwire::{Command, Expect};
 
 use super::{
-    super::nature::{self, Nature},
+    super::{
+        nature::{self, Nature},
+        route::{Errand, Outcome},
+    },
     Client, Flow, Relayed, Trouble,
     hold::in_transaction,
 };
@@ -28,24 +31,31 @@ impl Client {
         }
         let count = self.digests.count(&self.shared.digests, sql);
         if let Some(back) = nature.looks_back {
-            if self.look_back(back, sql).await? {
+            if self.look_back(back, sql, nature).await? {
                 return Ok(Flow::Next);
             }
         } else if self.hold.warnings {
             self.hold.warnings = false;
             self.settle(&Relayed::default());
         }
-        self.acquire().await?;
-        self.measured(nature, count, Command::Query(sql)).await?;
+        self.acquire(sql, nature).await?;
+        self.measured(nature, count, sql, Command::Query(sql)).await?;
         Ok(Flow::Next)
     }
 
     /// Runs a statement at the server and counts it.
-    pub(super) async fn measured(&mut self, nature: Nature, count: Arc<Count>, command: Command<'_>) -> Result<Relayed, Trouble> {
+    pub(super) async fn measured(
+        &mut self,
+        nature: Nature,
+        count: Arc<Count>,
+        sql: &[u8],
+        command: Command<'_>,
+    ) -> Result<Relayed, Trouble> {
         self.shared.meter.started();
         let started = Instant::now();
         let _witnessed = self.witness_of(nature);
         let relayed = self.run_leased(command, Expect::Results).await;
+        self.report(sql, nature, &relayed);
         let us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let ok = relayed.as_ref().is_ok_and(|relayed| !relayed.failed);
         self.shared.meter.finished(us, ok);
@@ -74,6 +84,19 @@ impl Client {
         self.settle(&relayed);
         self.link.flush().await.map_err(Trouble::Client)?;
         Ok(relayed)
+    }
+
+    /// Tells whoever chooses servers how a statement ended. The last packet of its answer has not been sent yet.
+    fn report(&self, sql: &[u8], nature: Nature, relayed: &Result<Relayed, Trouble>) {
+        let Some(lease) = &self.lease else { return };
+        let status = lease.backend.status;
+        let outcome = match relayed {
+            Ok(relayed) if relayed.failed => Outcome::Failed { status, gtid: relayed.gtid.as_deref() },
+            Ok(relayed) => Outcome::Answered { status, affected_rows: relayed.affected_rows, gtid: relayed.gtid.as_deref() },
+            Err(_) => Outcome::Unknown,
+        };
+        let errand = Errand { sql, nature, user: &self.user.name, state: &self.state };
+        self.shared.route.ended(lease.server(), &errand, outcome);
     }
 
     /// What a worker's open requests are told, from before the statement is sent until its answer is.
