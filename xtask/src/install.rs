@@ -28,7 +28,10 @@ const FOR_TESTS: &[Program] = &[
     Program { name: "node", package: "nodejs" },
     Program { name: "npm", package: "npm" },
     Program { name: "python3", package: "python3-venv" },
+    // mysqlclient is compiled where it is installed.
     Program { name: "mariadb_config", package: "libmariadb-dev" },
+    Program { name: "pkg-config", package: "pkg-config" },
+    Program { name: "python3-config", package: "python3-dev" },
 ];
 
 const FOR_BENCHES: &[Program] = &[
@@ -75,8 +78,8 @@ fn programs(wanted: &[Program]) -> Result<()> {
     let mut manager = package_manager(&packages)?;
     // A database that a package starts by itself would hold the port and the memory; the tests start their own.
     let policy = tempfile_policy()?;
-    let updated = run(&mut manager("update")).and_then(|()| {
-        run(manager("install").args(["-y", "--no-install-recommends"]).args(&packages).env("DEBIAN_FRONTEND", "noninteractive"))
+    let updated = logged(&mut manager("update")).and_then(|()| {
+        logged(manager("install").args(["-y", "--no-install-recommends"]).args(&packages).env("DEBIAN_FRONTEND", "noninteractive"))
     });
     drop(policy);
     updated.with_context(|| format!("installing {}; by hand: apt-get install {}", packages.join(" "), packages.join(" ")))?;
@@ -84,6 +87,19 @@ fn programs(wanted: &[Program]) -> Result<()> {
         Some(program) => bail!("{} is still not on PATH after installing {}", program.name, program.package),
         None => Ok(()),
     }
+}
+
+/// Runs a command whose thousands of lines nobody reads while all is well: into a file, the end of which an error shows.
+fn logged(command: &mut Command) -> Result<()> {
+    let log = root().join("target/test-tools/install.log");
+    std::fs::create_dir_all(log.parent().expect("it lies in a folder"))?;
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).with_context(|| format!("opening {}", log.display()))?;
+    let ended = run(command.stdout(file.try_clone()?).stderr(file));
+    ended.with_context(|| {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        format!("the whole output is in {}; its end:\n{}", log.display(), lines[lines.len().saturating_sub(20)..].join("\n"))
+    })
 }
 
 /// `apt-get`, through sudo when we are not root.
@@ -134,7 +150,7 @@ fn python_drivers() -> Result<()> {
     }
     eprintln!("xtask: installing Python packages: {wanted}");
     run(Command::new("python3").args(["-m", "venv"]).arg(&home)).context("making a virtual environment (Debian: python3-venv)")?;
-    run(Command::new(home.join("bin/pip")).args(["install", "-q", "--disable-pip-version-check"]).args(PYTHON_PACKAGES))?;
+    logged(Command::new(home.join("bin/pip")).args(["install", "-q", "--disable-pip-version-check"]).args(PYTHON_PACKAGES))?;
     Ok(std::fs::write(complete, wanted)?)
 }
 
