@@ -1,7 +1,10 @@
 //! Statement text to tree. SELECT, INSERT, UPDATE and DELETE are sqlparser's; everything else (DDL, SET, SHOW, transactions) has a
 //! small tree of its own, read here from the same tokens.
 
+mod alter;
+mod column;
 mod ddl;
+mod definition;
 mod grammar;
 mod session;
 
@@ -13,7 +16,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-pub use ddl::{
+pub use definition::{
     AlterAction, AlterTable, ColumnDefinition, ColumnPosition, CreateTable, DefaultDefinition, ForeignKeyDefinition, KeyDefinition,
     TableItem, TableOptions,
 };

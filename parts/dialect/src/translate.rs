@@ -3,14 +3,24 @@
 //! Inside SQLite a value stands as `types::Ty` says. The translator decides every conversion from the static types, as MySQL does,
 //! so SQLite's own affinity rules never get to choose: columns are STRICT, and every comparison is between operands of one form.
 
+mod aggregate;
 mod assign;
+mod choice;
 mod compare;
+mod conversion;
 mod dml;
 mod expression;
+mod from;
 mod function;
+mod literal;
+mod numeric;
 mod query;
+mod scalar;
 mod scope;
+mod session_value;
+mod textual;
 mod virtual_tables;
+mod window;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

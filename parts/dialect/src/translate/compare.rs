@@ -3,7 +3,6 @@
 use pumasi_mysqlwire::SqlError;
 use sqlparser::ast::{self, BinaryOperator as Op};
 
-use super::expression::truth;
 use super::scope::string;
 use super::{Ex, Literal, Translator};
 use crate::collation::Collation;
@@ -46,7 +45,7 @@ impl Translator<'_> {
         };
         let aligned = self.align(a, b, op_name(sign))?;
         let nullable = (a.nullable || b.nullable) && *op != Op::Spaceship;
-        Ok(Ex { nullable, ..truth(aligned.with(sign)) })
+        Ok(Ex { nullable, ..Ex::truth(aligned.with(sign)) })
     }
 
     fn align(&mut self, a: &Ex, b: &Ex, operation: &str) -> Result<Aligned, SqlError> {
@@ -257,10 +256,10 @@ impl Translator<'_> {
             let first = &aligned[0];
             let left = collated(&first.left, first.collate.or(self.list_collation(&value, &aligned)));
             let items: Vec<&str> = aligned.iter().map(|a| a.right.as_str()).collect();
-            return Ok(truth(format!("({left} {not}IN ({}))", items.join(", "))));
+            return Ok(Ex::truth(format!("({left} {not}IN ({}))", items.join(", "))));
         }
         let tests: Vec<String> = aligned.iter().map(|a| a.with("=")).collect();
-        Ok(truth(format!("({not}({}))", tests.join(" OR "))))
+        Ok(Ex::truth(format!("({not}({}))", tests.join(" OR "))))
     }
 
     /// `IN` takes the left side's collation only; where `=` would have found it on the right, name it.
@@ -296,7 +295,7 @@ impl Translator<'_> {
             format!("SELECT {} FROM ({})", rights.join(", "), super::expression::renamed(&sql, columns.len()))
         };
         let left = if lefts.len() == 1 { lefts.remove(0) } else { format!("({})", lefts.join(", ")) };
-        Ok(truth(format!("({left} {not}IN ({source}))")))
+        Ok(Ex::truth(format!("({left} {not}IN ({source}))")))
     }
 
     pub(super) fn between(&mut self, expr: &ast::Expr, negated: bool, low: &ast::Expr, high: &ast::Expr) -> Result<Ex, SqlError> {
@@ -305,9 +304,9 @@ impl Translator<'_> {
         let not = if negated { "NOT " } else { "" };
         if from.left == to.left && from.collate == to.collate && from.by_function.is_none() && to.by_function.is_none() {
             let left = collated(&from.left, from.collate);
-            return Ok(truth(format!("({left} {not}BETWEEN {} AND {})", from.right, to.right)));
+            return Ok(Ex::truth(format!("({left} {not}BETWEEN {} AND {})", from.right, to.right)));
         }
-        Ok(truth(format!("({not}({} AND {}))", from.with(">="), to.with("<="))))
+        Ok(Ex::truth(format!("({not}({} AND {}))", from.with(">="), to.with("<="))))
     }
 
     pub(super) fn like(
@@ -329,7 +328,7 @@ impl Translator<'_> {
         let folds = !binary && self.agree(&self.as_text(a.clone()), &self.as_text(b.clone()), "like")?.collating.folds();
         let (x, y) = (self.to_text(&a), self.to_text(&b));
         let not = if negated { "NOT " } else { "" };
-        Ok(truth(format!("({not}{}({x}, {y}, {escape}))", if folds { "pm_like" } else { "pm_like_exact" })))
+        Ok(Ex::truth(format!("({not}{}({x}, {y}, {escape}))", if folds { "pm_like" } else { "pm_like_exact" })))
     }
 
     pub(super) fn regexp(&mut self, negated: bool, expr: &ast::Expr, pattern: &ast::Expr) -> Result<Ex, SqlError> {
@@ -337,7 +336,7 @@ impl Translator<'_> {
         let folds =
             !matches!(a.ty, Ty::Bytes(_)) && self.agree(&self.as_text(a.clone()), &self.as_text(b.clone()), "regexp")?.collating.folds();
         let not = if negated { "NOT " } else { "" };
-        Ok(truth(format!("({not}pm_regexp({}, {}, {}))", self.to_text(&a), self.to_text(&b), u8::from(folds))))
+        Ok(Ex::truth(format!("({not}pm_regexp({}, {}, {}))", self.to_text(&a), self.to_text(&b), u8::from(folds))))
     }
 
     /// A number or date where text is wanted has the connection's collation, and gives way.
@@ -364,7 +363,7 @@ impl Translator<'_> {
         let test = self.compare(&value, op, &item)?.sql;
         // max() of the tests is OR, min() is AND; with an unknown among them the answer is unknown unless one test decides.
         let source = super::expression::renamed(&sql, 1);
-        Ok(truth(if any {
+        Ok(Ex::truth(if any {
             format!("(SELECT CASE WHEN max({test}) THEN 1 WHEN count(*) > count({test}) THEN NULL ELSE 0 END FROM ({source}))")
         } else {
             format!("(SELECT CASE WHEN min({test}) = 0 THEN 0 WHEN count(*) > count({test}) THEN NULL ELSE 1 END FROM ({source}))")
@@ -392,14 +391,14 @@ impl Translator<'_> {
                     let (less, equal) = (self.comparison(x, &strict, y)?.sql, self.comparison(x, &Op::Eq, y)?.sql);
                     sql = format!("({less} OR ({equal} AND {sql}))");
                 }
-                Ok(truth(sql))
+                Ok(Ex::truth(sql))
             }
         }
     }
 
     fn row_tests(&mut self, a: &[ast::Expr], op: &Op, b: &[ast::Expr], glue: &str) -> Result<Ex, SqlError> {
         let tests = a.iter().zip(b).map(|(x, y)| self.comparison(x, op, y).map(|e| e.sql)).collect::<Result<Vec<_>, _>>()?;
-        Ok(truth(format!("({})", tests.join(glue))))
+        Ok(Ex::truth(format!("({})", tests.join(glue))))
     }
 
     fn row_in_list(&mut self, items: &[ast::Expr], list: &[ast::Expr], negated: bool) -> Result<Ex, SqlError> {
@@ -408,7 +407,7 @@ impl Translator<'_> {
             let candidate = row(candidate).ok_or_else(|| error::operand_columns(items.len()))?;
             tests.push(self.row_comparison(items, &Op::Eq, candidate)?.sql);
         }
-        Ok(truth(format!("({}({}))", if negated { "NOT " } else { "" }, tests.join(" OR "))))
+        Ok(Ex::truth(format!("({}({}))", if negated { "NOT " } else { "" }, tests.join(" OR "))))
     }
 
     fn row_against_subquery(&mut self, left: &ast::Expr, op: &Op, right: &ast::Expr) -> Result<Ex, SqlError> {

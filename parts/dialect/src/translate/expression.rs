@@ -1,14 +1,14 @@
-//! Expressions: literals, operators, CASE, CAST.
+//! Expressions: names, operators, CASE, subqueries.
 
 use pumasi_mysqlwire::SqlError;
 use sqlparser::ast::{self, BinaryOperator as Op, UnaryOperator};
 
-use super::scope::{blob, string};
-use super::{Ex, Literal, ParameterType, Translator};
-use crate::collation::{self, Collation};
-use crate::decimal::Decimal;
+use super::literal::number;
+use super::scope::string;
+use super::{Ex, Translator};
+use crate::collation;
 use crate::error;
-use crate::temporal::{DateTime, Time, Unit};
+use crate::temporal::Unit;
 use crate::types::Ty;
 
 impl Translator<'_> {
@@ -41,7 +41,7 @@ impl Translator<'_> {
             ast::Expr::AllOp { left, compare_op, right } => self.quantified(left, compare_op, right, false),
             ast::Expr::Exists { subquery, negated } => {
                 let (sql, _) = self.subquery(subquery)?;
-                Ok(truth(format!("{}EXISTS ({sql})", if *negated { "NOT " } else { "" })).not_null())
+                Ok(Ex::truth(format!("{}EXISTS ({sql})", if *negated { "NOT " } else { "" })).not_null())
             }
             ast::Expr::Subquery(query) => self.scalar_subquery(query),
             ast::Expr::Case { operand, conditions, else_result, .. } => self.case(operand.as_deref(), conditions, else_result.as_deref()),
@@ -119,103 +119,6 @@ impl Translator<'_> {
         Ex::new(format!("pm_user_variable({})", string(&name.to_lowercase())), ty).collated(self.literal_collation(), 3)
     }
 
-    // --- literals ---
-
-    fn value(&mut self, value: &ast::ValueWithSpan) -> Result<Ex, SqlError> {
-        match &value.value {
-            ast::Value::Number(text, _) => number(text),
-            ast::Value::SingleQuotedString(text) | ast::Value::DoubleQuotedString(text) | ast::Value::NationalStringLiteral(text) => {
-                self.text_literal(text)
-            }
-            ast::Value::HexStringLiteral(digits) => {
-                let bytes = crate::text::unhex(digits).ok_or_else(|| error::syntax(digits, 1))?;
-                Ok(bytes_literal(bytes))
-            }
-            ast::Value::SingleQuotedByteStringLiteral(bits) => {
-                let number = u64::from_str_radix(bits, 2).map_err(|_| error::syntax(bits, 1))?;
-                let bytes = number.to_be_bytes();
-                let first = bytes.iter().position(|b| *b != 0).unwrap_or(7);
-                Ok(bytes_literal(bytes[first..].to_vec()))
-            }
-            // Spelled out, so that JSON can tell TRUE from 1.
-            ast::Value::Boolean(b) => {
-                Ok(Ex { sql: if *b { "TRUE" } else { "FALSE" }.to_owned(), ..int_literal(i64::from(*b)).with_ty(Ty::BOOL) })
-            }
-            ast::Value::Null => Ok(null()),
-            ast::Value::Placeholder(_) => self.placeholder(value.span.start),
-            other => Err(SqlError::unsupported(format!("literal {other}"))),
-        }
-    }
-
-    fn text_literal(&self, text: &str) -> Result<Ex, SqlError> {
-        match crate::text::literal_bytes(text) {
-            // Some drivers send blobs as ordinary literals. Bytes that are no text may go where bytes go; a text column refuses them (1366).
-            Some(bytes) => Ok(bytes_literal(bytes)),
-            None => Ok(text_literal(text).collated(self.literal_collation(), 4)),
-        }
-    }
-
-    /// `_utf8mb4'x'`, `_binary'x'`, `N'x'`.
-    fn introduced(&mut self, prefix: &str, value: &ast::Expr) -> Result<Ex, SqlError> {
-        let charset = prefix.trim_start_matches('_').to_ascii_lowercase();
-        if charset == "binary" {
-            if let ast::Expr::Value(v) = value
-                && let ast::Value::SingleQuotedString(text) | ast::Value::DoubleQuotedString(text) = &v.value
-            {
-                return Ok(bytes_literal(crate::text::literal_bytes(text).unwrap_or_else(|| text.clone().into_bytes())));
-            }
-            return self.expression(value).map(|e| self.to_bytes(e));
-        }
-        let collation = Collation::of_charset(&charset).ok_or_else(|| error::unknown_character_set(&charset))?;
-        let literal = self.expression(value)?;
-        if let Some(Literal::Bytes(bytes)) = &literal.literal {
-            let text = String::from_utf8(bytes.clone()).map_err(|_| error::invalid_text(&charset, crate::text::hex(bytes)))?;
-            return Ok(text_literal(&text).collated(collation, 4));
-        }
-        Ok(literal.collated(collation, 4))
-    }
-
-    fn typed_string(&mut self, typed: &ast::TypedString) -> Result<Ex, SqlError> {
-        let text = match &typed.value.value {
-            ast::Value::SingleQuotedString(text) | ast::Value::DoubleQuotedString(text) => text,
-            other => return Err(SqlError::unsupported(format!("literal {other}"))),
-        };
-        match &typed.data_type {
-            ast::DataType::Date => {
-                let date = DateTime::parse(text).ok_or_else(|| error::incorrect_value("DATE", text))?;
-                Ok(Ex::new(string(&date.format_date()), Ty::Date).not_null())
-            }
-            ast::DataType::Time(..) => {
-                let time = Time::parse(text).ok_or_else(|| error::incorrect_value("TIME", text))?;
-                let digits = fraction_digits(text);
-                Ok(Ex::new(string(&time.format(digits)), Ty::Time(digits)).not_null())
-            }
-            ast::DataType::Timestamp(..) | ast::DataType::Datetime(_) => {
-                let date = DateTime::parse(text).ok_or_else(|| error::incorrect_value("DATETIME", text))?;
-                let digits = fraction_digits(text);
-                Ok(Ex::new(string(&date.format(digits)), Ty::DateTime { digits, timestamp: false }).not_null())
-            }
-            other => Err(SqlError::unsupported(format!("literal of type {other}"))),
-        }
-    }
-
-    fn placeholder(&mut self, at: sqlparser::tokenizer::Location) -> Result<Ex, SqlError> {
-        let index = self.cx.parameters.index(at).ok_or_else(|| error::syntax("?", at.line))?;
-        let sql = format!("?{}", index + 1);
-        let ty = match self.cx.parameter_types.get(index).copied().unwrap_or(ParameterType::Text) {
-            ParameterType::Null => Ty::Null,
-            ParameterType::Int => Ty::BIGINT,
-            ParameterType::Unsigned => Ty::UNSIGNED,
-            ParameterType::Double => Ty::Double,
-            ParameterType::Text => Ty::Text(PARAMETER_CHARS),
-            ParameterType::Bytes => Ty::Bytes(PARAMETER_CHARS),
-            ParameterType::DateTime => Ty::DateTime { digits: 6, timestamp: false },
-            ParameterType::Date => Ty::Date,
-            ParameterType::Time => Ty::Time(6),
-        };
-        Ok(Ex::new(sql, ty).collated(self.literal_collation(), 4))
-    }
-
     // --- operators ---
 
     fn unary(&mut self, op: UnaryOperator, expr: &ast::Expr) -> Result<Ex, SqlError> {
@@ -240,7 +143,7 @@ impl Translator<'_> {
             }
             UnaryOperator::Not | UnaryOperator::BangNot => {
                 let nullable = operand.nullable;
-                Ok(Ex { nullable, ..truth(format!("(NOT {})", self.condition_sql(&operand))) })
+                Ok(Ex { nullable, ..Ex::truth(format!("(NOT {})", self.condition_sql(&operand))) })
             }
             UnaryOperator::BitwiseNot => {
                 let n = self.to_int(&operand);
@@ -254,11 +157,11 @@ impl Translator<'_> {
         match op {
             Op::And | Op::Or => {
                 let (a, b) = (self.condition(left)?, self.condition(right)?);
-                Ok(truth(format!("({a} {} {b})", if *op == Op::And { "AND" } else { "OR" })))
+                Ok(Ex::truth(format!("({a} {} {b})", if *op == Op::And { "AND" } else { "OR" })))
             }
             Op::Xor => {
                 let (a, b) = (self.condition(left)?, self.condition(right)?);
-                Ok(truth(format!("((NOT {a}) <> (NOT {b}))")))
+                Ok(Ex::truth(format!("((NOT {a}) <> (NOT {b}))")))
             }
             Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq | Op::Spaceship => self.comparison(left, op, right),
             Op::Plus | Op::Minus => {
@@ -392,9 +295,9 @@ impl Translator<'_> {
     fn is(&mut self, expr: &ast::Expr, predicate: &str) -> Result<Ex, SqlError> {
         let e = self.expression(expr)?;
         if predicate.ends_with("NULL") {
-            return Ok(truth(format!("({} {predicate})", e.sql)).not_null());
+            return Ok(Ex::truth(format!("({} {predicate})", e.sql)).not_null());
         }
-        Ok(truth(format!("({} {predicate})", self.condition_sql(&e))).not_null())
+        Ok(Ex::truth(format!("({} {predicate})", self.condition_sql(&e))).not_null())
     }
 
     /// An expression where a truth value is wanted.
@@ -423,7 +326,7 @@ impl Translator<'_> {
         }
         results.push(match otherwise {
             Some(expr) => self.expression(expr)?,
-            None => null(),
+            None => Ex::null(),
         });
         let (like, values) = self.unify(results)?;
         let mut sql = String::from("CASE");
@@ -438,7 +341,7 @@ impl Translator<'_> {
     pub(super) fn unify(&mut self, values: Vec<Ex>) -> Result<(Ex, Vec<String>), SqlError> {
         let known: Vec<&Ex> = values.iter().filter(|v| v.ty != Ty::Null).collect();
         let nullable = values.iter().any(|v| v.nullable);
-        let Some(first) = known.first() else { return Ok((null(), values.iter().map(|v| v.sql.clone()).collect())) };
+        let Some(first) = known.first() else { return Ok((Ex::null(), values.iter().map(|v| v.sql.clone()).collect())) };
         let mut like = Ex { nullable, literal: None, origin: None, bare: false, sql: String::new(), ..(*first).clone() };
         for other in &known[1..] {
             like.ty = common_type(&like.ty, &other.ty);
@@ -475,240 +378,6 @@ impl Translator<'_> {
         })
     }
 
-    // --- conversions ---
-
-    /// As a number of some kind: strings become doubles, dates integers.
-    fn to_number(&self, e: Ex) -> Result<Ex, SqlError> {
-        Ok(match &e.ty {
-            Ty::Null => e,
-            ty if ty.numeric() => e,
-            Ty::Date => {
-                Ex { sql: format!("pm_temporal_number({})", e.sql), ty: Ty::Int { unsigned: false, bytes: 8, digits: 8 }, bare: false, ..e }
-            }
-            Ty::Time(0) => {
-                Ex { sql: format!("pm_time_number({})", e.sql), ty: Ty::Int { unsigned: false, bytes: 8, digits: 7 }, bare: false, ..e }
-            }
-            Ty::DateTime { digits: 0, .. } => Ex {
-                sql: format!("pm_temporal_number({})", e.sql),
-                ty: Ty::Int { unsigned: false, bytes: 8, digits: 14 },
-                bare: false,
-                ..e
-            },
-            Ty::Bytes(_) => match &e.literal {
-                Some(Literal::Bytes(bytes)) if bytes.len() <= 8 => {
-                    let n = bytes.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
-                    let n = i64::try_from(n).map_err(|_| SqlError::unsupported("hexadecimal number above 2^63 - 1"))?;
-                    Ex { sql: n.to_string(), ty: Ty::UNSIGNED, ..e }
-                }
-                _ => Ex { sql: self.to_double(&e), ty: Ty::Double, bare: false, ..e },
-            },
-            _ => Ex { sql: self.to_double(&e), ty: Ty::Double, bare: false, ..e },
-        })
-    }
-
-    pub(super) fn to_double(&self, e: &Ex) -> String {
-        match &e.ty {
-            Ty::Float | Ty::Double | Ty::Null => e.sql.clone(),
-            Ty::Int { .. } | Ty::Year | Ty::Bit(_) => format!("CAST({} AS REAL)", e.sql),
-            Ty::Decimal { .. } => match &e.literal {
-                Some(Literal::Number(text)) => real(text),
-                _ => format!("CAST({} AS REAL)", e.sql),
-            },
-            Ty::Date | Ty::DateTime { .. } => format!("CAST(pm_temporal_number({}) AS REAL)", e.sql),
-            Ty::Time(_) => format!("CAST(pm_time_number({}) AS REAL)", e.sql),
-            Ty::Enum(values) => format!("CAST(pm_enum_index({}, {}) AS REAL)", e.sql, string(&values.join("\u{1}"))),
-            Ty::Set(values) => format!("CAST(pm_set_bits({}, {}) AS REAL)", e.sql, string(&values.join("\u{1}"))),
-            Ty::Json => format!("pm_json_number({})", e.sql),
-            Ty::Bytes(_) => format!("CAST(CAST({} AS TEXT) AS REAL)", e.sql),
-            Ty::Text(_) => match &e.literal {
-                Some(Literal::Text(text)) => real(&crate::text::number_prefix(text)),
-                _ => format!("CAST({} AS REAL)", e.sql),
-            },
-        }
-    }
-
-    /// As an integer, rounded as MySQL does where an integer argument is wanted.
-    pub(super) fn to_int(&self, e: &Ex) -> String {
-        match &e.ty {
-            Ty::Int { .. } | Ty::Year | Ty::Bit(_) | Ty::Null => e.sql.clone(),
-            Ty::Date | Ty::DateTime { .. } => format!("pm_temporal_number({})", e.sql),
-            Ty::Time(_) => format!("pm_time_number({})", e.sql),
-            Ty::Enum(values) => format!("pm_enum_index({}, {})", e.sql, string(&values.join("\u{1}"))),
-            Ty::Set(values) => format!("pm_set_bits({}, {})", e.sql, string(&values.join("\u{1}"))),
-            Ty::Json => format!("pm_round_int(pm_json_number({}))", e.sql),
-            Ty::Bytes(_) => match &e.literal {
-                Some(Literal::Bytes(bytes)) if bytes.len() < 8 => bytes.iter().fold(0u64, |n, b| n << 8 | u64::from(*b)).to_string(),
-                _ => format!("pm_round_int(CAST({} AS TEXT))", e.sql),
-            },
-            _ => format!("pm_round_int({})", e.sql),
-        }
-    }
-
-    pub(super) fn to_decimal(&self, e: &Ex) -> String {
-        match &e.ty {
-            Ty::Int { .. } | Ty::Year | Ty::Bit(_) | Ty::Null | Ty::Decimal { .. } => e.sql.clone(),
-            Ty::Text(_) => format!("pm_dec({})", e.sql),
-            Ty::Float | Ty::Double => format!("pm_dec({})", e.sql),
-            _ => format!("pm_dec({})", self.to_double(e)),
-        }
-    }
-
-    pub(super) fn to_text(&self, e: &Ex) -> String {
-        match &e.ty {
-            Ty::Int { .. } | Ty::Year | Ty::Bit(_) => match &e.literal {
-                Some(Literal::Int(n)) => format!("'{n}'"),
-                _ => format!("CAST({} AS TEXT)", e.sql),
-            },
-            Ty::Float => format!("pm_float_text({})", e.sql),
-            Ty::Double => format!("pm_double_text({})", e.sql),
-            Ty::Bytes(_) => format!("pm_bytes_text({})", e.sql),
-            // A quotient carries more digits than it shows.
-            Ty::Decimal { scale, .. } if e.literal.is_none() && !e.bare => format!("pm_dec_scale({}, {scale})", e.sql),
-            _ => e.sql.clone(),
-        }
-    }
-
-    pub(super) fn to_bytes(&self, e: Ex) -> Ex {
-        if let Ty::Bytes(_) = e.ty {
-            return e;
-        }
-        let chars = e.ty.chars();
-        if let Some(Literal::Text(text)) = &e.literal {
-            return bytes_literal(text.clone().into_bytes());
-        }
-        let sql = format!("CAST({} AS BLOB)", self.to_text(&e));
-        Ex { sql, ty: Ty::Bytes(chars.saturating_mul(4)), collation: collation::BINARY, bare: false, literal: None, origin: None, ..e }
-    }
-
-    /// As a JSON document: text becomes a JSON string, numbers JSON numbers.
-    pub(super) fn to_json(&self, e: &Ex) -> String {
-        match &e.ty {
-            Ty::Json | Ty::Null => e.sql.clone(),
-            Ty::Int { .. } if e.sql == "TRUE" => "'true'".to_owned(),
-            Ty::Int { .. } if e.sql == "FALSE" => "'false'".to_owned(),
-            ty if ty.integral() => format!("CAST({} AS TEXT)", e.sql),
-            Ty::Decimal { .. } => self.to_text(e),
-            Ty::Float | Ty::Double => format!("pm_json_double({})", e.sql),
-            _ => format!("pm_json_quote({})", self.to_text(e)),
-        }
-    }
-
-    // --- CAST ---
-
-    fn cast(&mut self, expr: &ast::Expr, data_type: &ast::DataType) -> Result<Ex, SqlError> {
-        let e = self.expression(expr)?;
-        use ast::DataType as D;
-        let nullable = e.nullable;
-        let done = |sql: String, ty: Ty| Ok(Ex { nullable, ..Ex::new(sql, ty) });
-        match data_type {
-            D::Signed | D::SignedInteger | D::Int(None) | D::Integer(None) | D::BigInt(None) => done(self.cast_int(&e, false), Ty::BIGINT),
-            D::Unsigned | D::UnsignedInteger => done(self.cast_int(&e, true), Ty::UNSIGNED),
-            D::Decimal(info) | D::Dec(info) | D::Numeric(info) => {
-                let (precision, scale) = match info {
-                    ast::ExactNumberInfo::None => (10, 0),
-                    ast::ExactNumberInfo::Precision(p) => (*p, 0),
-                    ast::ExactNumberInfo::PrecisionAndScale(p, s) => (*p, *s),
-                };
-                if precision > u64::from(crate::decimal::PRECISION_MAX) {
-                    return Err(SqlError::unsupported(format!("DECIMAL({precision},{scale})")));
-                }
-                let (precision, scale) = (precision as u8, u8::try_from(scale).unwrap_or(0));
-                let sql = format!("pm_dec_fit({}, {precision}, {scale})", self.to_decimal(&e));
-                done(sql, Ty::Decimal { precision, scale, unsigned: false })
-            }
-            D::Double(_) | D::DoublePrecision | D::Real | D::Float64 => done(self.to_double(&e), Ty::Double),
-            D::Float(_) => done(format!("pm_float({})", self.to_double(&e)), Ty::Float),
-            D::Char(len) | D::Character(len) | D::Nvarchar(len) | D::Varchar(len) => {
-                let text = self.to_text(&e);
-                let chars = e.ty.chars();
-                let collation = if e.ty.textual() { e.collation } else { self.literal_collation() };
-                let out = match len {
-                    Some(ast::CharacterLength::IntegerLength { length, .. }) => {
-                        let n = u32::try_from(*length).unwrap_or(u32::MAX);
-                        Ex::new(format!("substr({text}, 1, {n})"), Ty::Text(n))
-                    }
-                    _ => Ex::new(text, Ty::Text(chars)),
-                };
-                Ok(Ex { nullable, ..out }.collated(collation, 2))
-            }
-            D::Binary(len) => {
-                let n = len.and_then(|n| u32::try_from(n).ok());
-                let bytes = self.to_bytes(e);
-                match n {
-                    Some(n) => done(format!("pm_binary_pad({}, {n})", bytes.sql), Ty::Bytes(n)),
-                    None => Ok(bytes),
-                }
-            }
-            D::Date => match e.ty {
-                Ty::Date => Ok(e),
-                _ => done(format!("pm_date({})", self.temporal_text(&e)), Ty::Date),
-            },
-            D::Datetime(digits) | D::Timestamp(digits, _) => {
-                let digits = fraction_argument(digits)?;
-                done(format!("pm_datetime({}, {digits})", self.temporal_text(&e)), Ty::DateTime { digits, timestamp: false })
-            }
-            D::Time(digits, _) => {
-                let digits = fraction_argument(digits)?;
-                done(format!("pm_time({}, {digits})", self.temporal_text(&e)), Ty::Time(digits))
-            }
-            D::JSON => match &e.ty {
-                Ty::Json => Ok(e),
-                Ty::Text(_) | Ty::Bytes(_) => done(format!("pm_json({}, 'cast_as_json')", self.to_text(&e)), Ty::Json),
-                _ => done(self.to_json(&e), Ty::Json),
-            },
-            D::Custom(name, _) if name.to_string().eq_ignore_ascii_case("year") => done(format!("pm_year({})", self.to_text(&e)), Ty::Year),
-            D::Custom(name, arguments) if name.to_string().eq_ignore_ascii_case("nchar") && arguments.is_empty() => {
-                let chars = e.ty.chars();
-                Ok(Ex::new(self.to_text(&e), Ty::Text(chars)).collated(self.literal_collation(), 2))
-            }
-            other => Err(SqlError::unsupported(format!("CAST AS {other}"))),
-        }
-    }
-
-    fn cast_int(&self, e: &Ex, unsigned: bool) -> String {
-        let name = if unsigned { "pm_cast_unsigned" } else { "pm_cast_signed" };
-        match &e.ty {
-            Ty::Int { .. } | Ty::Year | Ty::Bit(_) if !unsigned || e.ty.unsigned() => e.sql.clone(),
-            // Strings are cut at the first character that is no digit; numbers are rounded.
-            Ty::Text(_) | Ty::Bytes(_) => format!("{name}({}, 1)", self.to_text(e)),
-            _ => format!(
-                "{name}({}, 0)",
-                if e.ty.approximate() || matches!(e.ty, Ty::Decimal { .. }) { e.sql.clone() } else { self.to_int(e) }
-            ),
-        }
-    }
-
-    /// As text a temporal function can read: numbers such as 20240102 included.
-    pub(super) fn temporal_text(&self, e: &Ex) -> String {
-        self.to_text(e)
-    }
-
-    fn convert_using(&mut self, expr: &ast::Expr, charset: &str) -> Result<Ex, SqlError> {
-        let e = self.expression(expr)?;
-        if charset.eq_ignore_ascii_case("binary") {
-            return Ok(self.to_bytes(e));
-        }
-        let collation = Collation::of_charset(charset).ok_or_else(|| error::unknown_character_set(charset))?;
-        if !matches!(collation.charset, "utf8mb4" | "utf8mb3") {
-            return Err(SqlError::unsupported(format!("CONVERT USING {charset}")));
-        }
-        let chars = e.ty.chars();
-        Ok(Ex { nullable: e.nullable, ..Ex::new(self.to_text(&e), Ty::Text(chars)) }.collated(collation, 2))
-    }
-
-    fn collate(&mut self, expr: &ast::Expr, name: &str) -> Result<Ex, SqlError> {
-        let name = name.trim_matches(['\'', '"', '`']);
-        let collation = Collation::by_name(name).ok_or_else(|| error::unknown_collation(name))?;
-        let e = self.expression(expr)?;
-        if collation.name == "binary" {
-            return Ok(self.to_bytes(e));
-        }
-        let text = self.to_text(&e);
-        let ty = if e.ty.textual() { e.ty.clone() } else { Ty::Text(e.ty.chars()) };
-        // The parentheses matter: an explicit collation must not leak into what is built around it.
-        Ok(Ex { sql: text, ty, collation, coercibility: 0, ..e })
-    }
-
     // --- subqueries ---
 
     fn scalar_subquery(&mut self, query: &ast::Query) -> Result<Ex, SqlError> {
@@ -723,11 +392,6 @@ impl Translator<'_> {
         Ok(Ex { nullable: true, coercibility: 2, ..Ex::new(sql, column.ty.clone()) }.collated(column.collation, 2))
     }
 }
-
-// === helpers ===
-
-/// Length given to parameters of unknown length.
-const PARAMETER_CHARS: u32 = 16_383;
 
 /// `(SELECT ...)` with its columns called c1, c2 ... .
 pub(super) fn renamed(sql: &str, columns: usize) -> String {
@@ -760,74 +424,10 @@ fn at_most_one_row(query: &ast::Query) -> bool {
 /// The expression itself is a call of an aggregate, without OVER.
 fn is_aggregate(expr: &ast::Expr) -> bool {
     match expr {
-        ast::Expr::Function(f) => f.over.is_none() && super::function::aggregate_name(&f.name.to_string()),
+        ast::Expr::Function(f) => f.over.is_none() && super::aggregate::aggregate_name(&f.name.to_string()),
         ast::Expr::Nested(e) => is_aggregate(e),
         ast::Expr::BinaryOp { left, right, .. } => is_aggregate(left) || is_aggregate(right),
         _ => false,
-    }
-}
-
-pub(super) fn truth(sql: String) -> Ex {
-    Ex::new(sql, Ty::BOOL)
-}
-
-pub(super) fn null() -> Ex {
-    Ex { coercibility: 6, ..Ex::new("NULL", Ty::Null) }
-}
-
-pub(super) fn int_literal(n: i64) -> Ex {
-    let digits = n.unsigned_abs().to_string().len() as u8;
-    let bytes = if i32::try_from(n).is_ok() { 4 } else { 8 };
-    Ex { literal: Some(Literal::Int(n)), nullable: false, ..Ex::new(n.to_string(), Ty::Int { unsigned: false, bytes, digits }) }
-}
-
-pub(super) fn text_literal(text: &str) -> Ex {
-    let chars = text.chars().count() as u32;
-    Ex { literal: Some(Literal::Text(text.to_owned())), nullable: false, ..Ex::new(string(text), Ty::Text(chars)) }
-}
-
-pub(super) fn bytes_literal(bytes: Vec<u8>) -> Ex {
-    let len = bytes.len() as u32;
-    Ex { sql: blob(&bytes), literal: Some(Literal::Bytes(bytes)), nullable: false, ..Ex::new("", Ty::Bytes(len)) }
-}
-
-/// A number as written: integer, exact decimal, or double if it has an exponent.
-fn number(text: &str) -> Result<Ex, SqlError> {
-    if let Ok(n) = text.parse::<i64>() {
-        return Ok(int_literal(n));
-    }
-    if text.contains(['e', 'E']) {
-        let value: f64 = text.parse().map_err(|_| error::syntax(text, 1))?;
-        if !value.is_finite() {
-            return Err(SqlError::new(1367, "22007", format!("Illegal double '{text}' value found during parsing")));
-        }
-        return Ok(Ex { literal: Some(Literal::Number(text.to_owned())), nullable: false, ..Ex::new(real(text), Ty::Double) });
-    }
-    let value = Decimal::parse(text).ok_or_else(|| SqlError::unsupported(format!("number {text}: more than 38 digits")))?;
-    let scale = value.scale();
-    let precision = (value.integer_digits().max(1) as u8) + scale;
-    let canonical = value.to_string();
-    let ty = Ty::Decimal { precision, scale, unsigned: false };
-    Ok(Ex { literal: Some(Literal::Number(canonical.clone())), nullable: false, ..Ex::new(string(&canonical), ty) })
-}
-
-/// A REAL literal for SQLite.
-fn real(text: &str) -> String {
-    match text.parse::<f64>() {
-        Ok(value) if value.is_finite() => format!("{value:?}"),
-        _ => "0.0".to_owned(),
-    }
-}
-
-fn fraction_digits(text: &str) -> u8 {
-    text.split_once('.').map_or(0, |(_, f)| f.trim_end().len().min(6) as u8)
-}
-
-fn fraction_argument(digits: &Option<u64>) -> Result<u8, SqlError> {
-    match digits {
-        None => Ok(0),
-        Some(n) if *n <= 6 => Ok(*n as u8),
-        Some(n) => Err(SqlError::new(1426, "42000", format!("Too-big precision {n} specified for 'CAST'. Maximum is 6."))),
     }
 }
 
@@ -853,7 +453,7 @@ fn common_type(a: &Ty, b: &Ty) -> Ty {
         (Int { unsigned: u, bytes: p, digits: d }, Int { unsigned: v, bytes: q, digits: e }) => {
             Int { unsigned: *u && *v, bytes: *p.max(q), digits: *d.max(e) }
         }
-        (x, y) if x.integral() && y.integral() => BIGINT_TY,
+        (x, y) if x.integral() && y.integral() => Ty::BIGINT,
         (x, y) if x.numeric() && y.numeric() => {
             if x.approximate() || y.approximate() {
                 return Double;
@@ -867,14 +467,5 @@ fn common_type(a: &Ty, b: &Ty) -> Ty {
         (Time(m), Time(n)) => Time(*m.max(n)),
         (Bytes(m), other) | (other, Bytes(m)) => Bytes((*m).max(other.chars())),
         (x, y) => Text(x.chars().max(y.chars())),
-    }
-}
-
-const BIGINT_TY: Ty = Ty::BIGINT;
-
-impl Ex {
-    fn with_ty(mut self, ty: Ty) -> Ex {
-        self.ty = ty;
-        self
     }
 }

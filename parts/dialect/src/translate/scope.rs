@@ -250,6 +250,20 @@ pub(super) fn blob(bytes: &[u8]) -> String {
 }
 
 impl Ex {
+    /// 0 or 1, as a comparison answers.
+    pub(super) fn truth(sql: String) -> Ex {
+        Ex::new(sql, Ty::BOOL)
+    }
+
+    pub(super) fn null() -> Ex {
+        Ex { coercibility: 6, ..Ex::new("NULL", Ty::Null) }
+    }
+
+    pub(super) fn with_ty(mut self, ty: Ty) -> Ex {
+        self.ty = ty;
+        self
+    }
+
     pub(super) fn new(sql: impl Into<String>, ty: Ty) -> Ex {
         Ex {
             sql: sql.into(),
