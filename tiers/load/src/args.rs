@@ -81,6 +81,12 @@ pub struct RunArgs {
     /// An answer that takes longer is an error [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = quantity::duration)]
     pub timeout: Option<Duration>,
+    /// Speak HTTP/2: by ALPN to https, by prior knowledge to http
+    #[arg(long)]
+    pub http2: bool,
+    /// HTTP/2 requests at once on one connection [default: 100; 1 in the closed model, where a vuser has a connection of its own]
+    #[arg(long, value_name = "N", requires = "http2")]
+    pub streams: Option<usize>,
     /// Trust the certificates of this file (PEM) instead of the system's
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     pub ca: Option<PathBuf>,
@@ -136,6 +142,9 @@ pub struct ValidateArgs {
     /// Trust any certificate
     #[arg(long)]
     pub insecure: bool,
+    /// Speak HTTP/2: by ALPN to https, by prior knowledge to http
+    #[arg(long)]
+    pub http2: bool,
 }
 
 /// Whose certificates two flags say to trust.
@@ -203,6 +212,9 @@ impl RunArgs {
             connections_max: self.connections,
             in_flight_max: self.in_flight,
             timeout: self.timeout,
+            http2: self.http2,
+            streams_max: self.streams,
+            machines: 1,
             objectives: self.slo.iter().flat_map(|list| list.0.iter().cloned()).collect(),
             stop_when_missed: self.stop_when_missed,
             seed: self.seed,

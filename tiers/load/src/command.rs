@@ -85,7 +85,7 @@ fn dispatch(args: &LoadArgs) -> Result<u8, LoadError> {
         Some(LoadVerb::Validate(validate)) => {
             let plan = {
                 let trust = args::trust(validate.insecure, validate.ca.as_ref());
-                let overrides = Overrides { trust, ..Overrides::default() };
+                let overrides = Overrides { trust, http2: validate.http2, ..Overrides::default() };
                 compile(&validate.what, validate.target.as_deref(), None, None, &overrides)?
             };
             let good = validate::validate(&plan, &mut io::stdout(), style).map_err(LoadError::Output)?;

@@ -1,14 +1,16 @@
 //! One request and its answer on a blocking connection: for `validate`, for probes and for the freshness check. Not for load.
 
 use crate::{
+    lane::{Multiplexed, StreamEnd, translate},
     plan::Target,
-    reply::{Expect, Progress, Reader},
+    reply::{Answer, Expect, Progress, Reader},
 };
+use rustix::event::{PollFd, PollFlags};
 use rustls::{ClientConnection, StreamOwned};
 use std::{
     io::{self, Read, Write},
     net::TcpStream,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// A socket, or a TLS session over one.
@@ -62,14 +64,35 @@ pub struct Client {
     target: Target,
     timeout: Duration,
     stream: Option<Stream>,
+    /// HTTP/1.1: what the last answer was.
     pub reader: Reader,
     buffer: Vec<u8>,
+    /// HTTP/2: the connection and its last answer.
+    multiplexed: Option<Box<Multiplexed>>,
+    kept: Option<KeptAnswer>,
+}
+
+/// An HTTP/2 answer after its stream.
+#[derive(Debug)]
+struct KeptAnswer {
+    status: u16,
+    head: Vec<u8>,
+    body: Vec<u8>,
+    body_bytes: u64,
 }
 
 impl Client {
     /// Connects when first used. `timeout` bounds connecting and each read and write.
     pub fn new(target: &Target, timeout: Duration) -> Client {
-        Client { target: target.clone(), timeout, stream: None, reader: Reader::default(), buffer: vec![0; 64 * 1024] }
+        Client {
+            target: target.clone(),
+            timeout,
+            stream: None,
+            reader: Reader::default(),
+            buffer: vec![0; 64 * 1024],
+            multiplexed: None,
+            kept: None,
+        }
     }
 
     /// Sends `request` and reads its answer into [`Client::reader`]; the body is kept. A connection that the server closed meanwhile is
@@ -81,6 +104,83 @@ impl Client {
         match self.attempt(request, no_body) {
             Err(error) if reused && idempotent && error.kind() != io::ErrorKind::InvalidData => self.attempt(request, no_body),
             result => result,
+        }
+    }
+
+    /// The last answer, whatever protocol brought it.
+    pub fn answer(&self) -> Answer<'_> {
+        match &self.kept {
+            Some(kept) => Answer { status: kept.status, head: &kept.head, body: &kept.body, body_bytes: kept.body_bytes },
+            None => self.reader.answer(),
+        }
+    }
+
+    /// As [`Client::exchange`], in the protocol that the target speaks; the answer is [`Client::answer`]'s.
+    pub fn exchange_any(&mut self, request: &[u8], no_body: bool, idempotent: bool) -> io::Result<()> {
+        if !self.target.http2 {
+            return self.exchange(request, no_body, idempotent);
+        }
+        match self.exchange_http2(request, no_body) {
+            Ok(kept) => {
+                self.kept = Some(kept);
+                Ok(())
+            }
+            Err(error) => {
+                self.multiplexed = None;
+                Err(error)
+            }
+        }
+    }
+
+    fn exchange_http2(&mut self, request: &[u8], no_body: bool) -> io::Result<KeptAnswer> {
+        let scheme = if self.target.tls.is_some() { "https" } else { "http" };
+        let translated = translate(request, scheme)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "HTTP/2 cannot carry this request: its target is no URI"))?;
+        if self.multiplexed.is_none() {
+            let (socket, tls) = match self.connect()? {
+                Stream::Plain(socket) => (socket, None),
+                Stream::Tls(session) => {
+                    let (session, socket) = session.into_parts();
+                    (socket, Some(Box::new(session)))
+                }
+            };
+            socket.set_nonblocking(true)?;
+            self.multiplexed = Some(Box::new(Multiplexed::begin(socket, tls, 1)?));
+        }
+        let multiplexed = self.multiplexed.as_mut().expect("opened above");
+        multiplexed.send(0, &translated, Expect { no_body, keep_body: true, keep_head: true }, 1).map_err(io::Error::other)?;
+        let deadline = Instant::now() + self.timeout;
+        let mut ended = Vec::new();
+        loop {
+            let alive = multiplexed.turn(1, &mut ended);
+            match ended.pop() {
+                Some((stream, StreamEnd::Answered)) => {
+                    let answer = multiplexed.answer(stream);
+                    let kept = KeptAnswer {
+                        status: answer.status,
+                        head: answer.head.to_vec(),
+                        body: answer.body.to_vec(),
+                        body_bytes: answer.body_bytes,
+                    };
+                    multiplexed.free_slot(stream);
+                    return Ok(kept);
+                }
+                Some((_, StreamEnd::Failed { reason, .. })) => return Err(io::Error::other(reason)),
+                None if !alive => return Err(io::ErrorKind::UnexpectedEof.into()),
+                None => {}
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "no complete answer in time"));
+            }
+            if !multiplexed.restless() {
+                let timeout = rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+                let interest = if multiplexed.unsent() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+                match rustix::event::poll(&mut [PollFd::new(multiplexed.socket(), interest)], Some(&timeout)) {
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
         }
     }
 
@@ -97,7 +197,7 @@ impl Client {
         };
         stream.write_all(request)?;
         stream.flush()?;
-        self.reader.begin(Expect { no_body, keep_body: true });
+        self.reader.begin(Expect { no_body, keep_body: true, keep_head: true });
         loop {
             let count = stream.read(&mut self.buffer)?;
             if count == 0 {

@@ -1,6 +1,6 @@
 //! A journey outside of a lane: one user, one step at a time.
 
-use crate::{lane::Journey, plan::Plan, random::Dice, reply::Reader, tally::ErrorKind, template::Values};
+use crate::{lane::Journey, plan::Plan, random::Dice, reply::Answer, tally::ErrorKind, template::Values};
 
 /// Names and values that a step took from its answer.
 pub type Extracted = Vec<(String, Vec<u8>)>;
@@ -35,10 +35,10 @@ impl<'p> JourneyOfOne<'p> {
     }
 
     /// Checks the answer and takes from it what the step extracts: names and values.
-    pub fn judge(&mut self, step: usize, answer: &Reader) -> Result<Extracted, (ErrorKind, String)> {
+    pub fn judge(&mut self, step: usize, answer: Answer) -> Result<Extracted, (ErrorKind, String)> {
         let mut extracted = Vec::new();
         if self.plan.scenarios[self.journey.scenario].cookies {
-            self.journey.take_cookies(answer.head());
+            self.journey.take_cookies(answer.head);
         }
         let (plan, journey) = (self.plan, &mut self.journey);
         plan.steps[step].judge(answer, |slot, value| {

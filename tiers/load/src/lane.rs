@@ -2,7 +2,8 @@
 //!
 //! A request on a kept-alive connection costs one `write`, one `read` and its part of an `epoll_wait`; nothing is allocated for it.
 //! Sockets are registered once, edge-triggered, so there is no `epoll_ctl` per request. A timerfd wakes the loop for the schedule,
-//! because `epoll_wait` itself counts in milliseconds.
+//! because `epoll_wait` itself counts in milliseconds. An HTTP/2 connection carries many requests: what happened to it is looked at once
+//! per round of the loop, so that the requests of one round leave in one write.
 //!
 //! ```text
 //! arrival or vuser -> journey -> waiting -> busy connection -> answer -> next step: think, then waiting again
@@ -12,6 +13,8 @@
 
 mod connection;
 mod journey;
+mod multiplexed;
+mod translate;
 
 use crate::{
     plan::{Model, Plan, Step},
@@ -23,6 +26,7 @@ use crate::{
 };
 use connection::{Connection, Phase, Received};
 pub use journey::Journey;
+pub use multiplexed::{Multiplexed, StreamEnd};
 use rustix::{
     buffer::spare_capacity,
     event::epoll,
@@ -39,13 +43,18 @@ use std::{
     },
     time::{Duration, Instant},
 };
+pub use translate::{Translated, translate};
 
 /// How often timeouts, the number of vusers and the end of a second are looked at.
 pub const TICK: Duration = Duration::from_millis(100);
 /// An arrival taken from the schedule later than this counts as late. wrk2 promises as much of its own timer.
 pub const LATE: Duration = Duration::from_millis(1);
-/// The timer is not set closer than this: at high rates a few arrivals share one wake-up, each less than this behind its instant.
+/// The timer is not set closer than this: at high rates a few arrivals share one wake-up, each less than this behind its instant ...
 const GRAIN_NS: u64 = 50_000;
+/// ... and at rates where a wake-up per arrival would be most of the generator's work, less than this (wrk2: 1 ms).
+const GRAIN_COARSE_NS: u64 = 100_000;
+/// Arrivals per second of one lane from which the coarse grain is used.
+const COARSE_FROM: f64 = 20_000.0;
 /// A vuser that could not connect waits this long: without it a dead target is asked as fast as the CPU can fail.
 const PAUSE_NS: u64 = 100_000_000;
 /// Bytes of one read; shared by all connections of the lane.
@@ -63,6 +72,8 @@ pub struct Shared<'p> {
     pub start: Instant,
     /// Set to end the run at once: no new requests, answers in flight are not awaited.
     pub stop: &'p AtomicBool,
+    /// The number of this machine's first lane among those of all machines.
+    pub first_lane: usize,
 }
 
 pub struct Lane<'p> {
@@ -78,11 +89,17 @@ pub struct Lane<'p> {
     epoll: OwnedFd,
     timer: OwnedFd,
     armed_ns: u64,
+    grain_ns: u64,
 
     connections: Vec<Connection>,
     vacant: Vec<u32>,
     /// Last in, first out: the most recently used connection is the least likely to have been closed.
     idle: Vec<u32>,
+    /// HTTP/2: connections that something happened to, looked at once per round.
+    restless: Vec<u32>,
+    /// HTTP/2: the requests that never change, by step.
+    translated: Vec<Option<Translated>>,
+    ended: Vec<(u32, StreamEnd)>,
     opening: usize,
     busy: usize,
     connections_max: usize,
@@ -115,7 +132,8 @@ impl<'p> Lane<'p> {
     /// Errors: the kernel gives no epoll or timer descriptor.
     pub fn new(shared: &Shared<'p>, number: usize, slices: Sender<(usize, Slice)>) -> io::Result<Lane<'p>> {
         let plan = shared.plan;
-        let lanes = plan.limits.threads;
+        let number = shared.first_lane + number;
+        let lanes = plan.limits.lanes();
         let share = |whole: usize| (whole / lanes + usize::from(number < whole % lanes)).max(1);
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
@@ -135,9 +153,13 @@ impl<'p> Lane<'p> {
             epoll,
             timer,
             armed_ns: NEVER,
+            grain_ns: if plan.model.open() && profile.peak() / lanes as f64 >= COARSE_FROM { GRAIN_COARSE_NS } else { GRAIN_NS },
             connections: Vec::new(),
             vacant: Vec::new(),
             idle: Vec::new(),
+            restless: Vec::new(),
+            translated: vec![None; plan.steps.len()],
+            ended: Vec::new(),
             opening: 0,
             busy: 0,
             connections_max: share(plan.limits.connections_max),
@@ -181,7 +203,9 @@ impl<'p> Lane<'p> {
             }
             self.arm(now)?;
             events.clear();
-            match epoll::wait(&self.epoll, spare_capacity(&mut events), None) {
+            let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let timeout = (!self.restless.is_empty()).then_some(&at_once);
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), timeout) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -191,6 +215,7 @@ impl<'p> Lane<'p> {
                     self.on_event(data, flags);
                 }
             }
+            self.turn_restless();
         }
         self.end_slice(self.now());
         Ok(self.total)
@@ -208,8 +233,9 @@ impl<'p> Lane<'p> {
     /// Sets the timer for whatever comes first: an arrival, a thinker, the tick.
     fn arm(&mut self, now: u64) -> io::Result<()> {
         let thinker = self.thinking.peek().map_or(NEVER, |Reverse((due, _))| *due);
-        let due = self.next_arrival.min(thinker).max(now + GRAIN_NS).min(self.next_tick.max(now + 1));
-        if due == self.armed_ns {
+        let due = self.next_arrival.min(thinker).max(now + self.grain_ns).min(self.next_tick.max(now + 1));
+        // A timer that goes off a little before needs no setting: at high rates answers wake the loop far more often than the grain.
+        if self.armed_ns > now && self.armed_ns <= due {
             return Ok(());
         }
         self.armed_ns = due;
@@ -263,7 +289,7 @@ impl<'p> Lane<'p> {
         }
         let Model::Closed(profile) = &self.plan.model else { return 0 };
         let all = profile.level(Duration::from_nanos(now)).round() as usize;
-        let lanes = self.plan.limits.threads;
+        let lanes = self.plan.limits.lanes();
         all / lanes + usize::from(self.number < all % lanes)
     }
 
@@ -296,7 +322,7 @@ impl<'p> Lane<'p> {
     /// The journey's current step is due since `planned`: sends it, or queues it for a connection.
     fn request(&mut self, journey: u32, planned: u64, now: u64) {
         self.journeys[journey as usize].plan_request(planned);
-        match self.idle.pop() {
+        match self.take_free() {
             Some(connection) => self.send(connection, journey, now),
             None => {
                 self.waiting.push_back(journey);
@@ -351,9 +377,11 @@ impl<'p> Lane<'p> {
 
     // === connections ===
 
-    /// Opens one connection for each request that has none coming.
+    /// Opens one connection for each request that has none coming; an HTTP/2 connection takes several.
     fn open_connections(&mut self, now: u64) {
-        while self.opening < self.waiting.len() && self.connections.len() - self.vacant.len() < self.connections_max {
+        while self.opening * self.plan.limits.streams_max < self.waiting.len()
+            && self.connections.len() - self.vacant.len() < self.connections_max
+        {
             let slot = self.vacant.pop().unwrap_or_else(|| {
                 self.connections.push(Connection::default());
                 (self.connections.len() - 1) as u32
@@ -385,6 +413,9 @@ impl<'p> Lane<'p> {
             // The event is about the socket that had this slot before.
             return;
         }
+        if connection.multiplexed.is_some() {
+            return self.rouse(slot);
+        }
         match connection.phase {
             Phase::Vacant => {}
             Phase::Opening => self.on_opening(slot),
@@ -408,7 +439,7 @@ impl<'p> Lane<'p> {
     }
 
     fn on_opening(&mut self, slot: u32) {
-        match self.connections[slot as usize].proceed() {
+        match self.connections[slot as usize].proceed(self.plan) {
             Ok(false) => {}
             Ok(true) => {
                 self.opening -= 1;
@@ -427,6 +458,9 @@ impl<'p> Lane<'p> {
     /// A connection is free for the request that has waited longest, or idle.
     fn release(&mut self, slot: u32, now: u64) {
         let connection = &mut self.connections[slot as usize];
+        if connection.multiplexed.is_some() {
+            return self.fill(slot, now);
+        }
         connection.phase = Phase::Idle;
         match self.waiting.front().copied() {
             // It has met one closed connection; another that has been open for a while could be closed as well.
@@ -446,6 +480,8 @@ impl<'p> Lane<'p> {
         let connection = &mut self.connections[slot as usize];
         match connection.phase {
             Phase::Opening => self.opening -= 1,
+            // The streams of an HTTP/2 connection have been counted one by one.
+            Phase::Busy if connection.multiplexed.is_some() => self.idle.retain(|idle| *idle != slot),
             Phase::Busy => self.busy -= 1,
             Phase::Idle if was_idle => self.idle.retain(|idle| *idle != slot),
             Phase::Idle | Phase::Vacant => {}
@@ -459,6 +495,9 @@ impl<'p> Lane<'p> {
         let state = &mut self.journeys[journey as usize];
         let step = &plan.steps[state.step];
         let connection = &mut self.connections[slot as usize];
+        if connection.multiplexed.is_some() {
+            return self.send_stream(slot, journey, now);
+        }
         let bytes: &[u8] = match &step.request.fixed {
             Some(fixed) if state.cookies.is_empty() => fixed,
             _ => {
@@ -526,7 +565,7 @@ impl<'p> Lane<'p> {
         let journey = connection.journey;
         let state = &mut self.journeys[journey as usize];
         let step = &self.plan.steps[state.step];
-        let judged = step.judge(&connection.reader, |slot, value| state.set_slot(slot, value));
+        let judged = step.judge(connection.reader.answer(), |slot, value| state.set_slot(slot, value));
         if self.plan.scenarios[state.scenario].cookies {
             state.take_cookies(connection.reader.head());
         }
@@ -561,6 +600,178 @@ impl<'p> Lane<'p> {
             self.fail(journey, kind, reason, now);
         }
         self.open_connections(now);
+    }
+
+    // === HTTP/2 ===
+
+    /// A connection that can take a request now.
+    fn take_free(&mut self) -> Option<u32> {
+        let slot = *self.idle.last()?;
+        let connection = &mut self.connections[slot as usize];
+        // The last place takes it off the list; an answer puts it back.
+        if connection.multiplexed.as_ref().is_none_or(|multiplexed| multiplexed.free() <= 1) {
+            self.idle.pop();
+            connection.listed = false;
+        }
+        Some(slot)
+    }
+
+    /// As many of the waiting requests as the connection takes; with room left it is listed.
+    fn fill(&mut self, slot: u32, now: u64) {
+        loop {
+            let connection = &mut self.connections[slot as usize];
+            connection.phase = Phase::Busy;
+            let free = connection.multiplexed.as_ref().map_or(0, |multiplexed| multiplexed.free());
+            if free == 0 || connection.leaving {
+                return;
+            }
+            let Some(journey) = self.waiting.pop_front() else {
+                if !std::mem::replace(&mut connection.listed, true) {
+                    self.idle.push(slot);
+                }
+                return;
+            };
+            self.send_stream(slot, journey, now);
+        }
+    }
+
+    fn send_stream(&mut self, slot: u32, journey: u32, now: u64) {
+        let plan = self.plan;
+        let state = &mut self.journeys[journey as usize];
+        let (number, step) = (state.step, &plan.steps[state.step]);
+        let scheme = multiplexed::scheme(&plan.target);
+        let rendered;
+        let translated = match &step.request.fixed {
+            Some(fixed) if state.cookies.is_empty() => {
+                if self.translated[number].is_none() {
+                    self.translated[number] = translate(fixed, scheme);
+                }
+                self.translated[number].as_ref()
+            }
+            _ => {
+                self.rendered.clear();
+                let mut values =
+                    Values { slots: &state.slots, rows: &state.rows, feeds: &plan.feeds, counters: &plan.counters, dice: &mut self.dice };
+                let clean = step.request.render(&mut values, &state.cookies, &mut self.scratch, &mut self.rendered);
+                rendered = if clean { translate(&self.rendered, scheme) } else { None };
+                rendered.as_ref()
+            }
+        };
+        let connection = &mut self.connections[slot as usize];
+        let multiplexed = connection.multiplexed.as_mut().expect("only called for connections that speak HTTP/2");
+        let Some(translated) = translated else {
+            return self.fail(journey, ErrorKind::Request, "a value makes the request one that HTTP/2 cannot carry", now);
+        };
+        match multiplexed.send(journey, translated, step.expect, now) {
+            Ok(()) => {
+                self.busy += 1;
+                self.rouse(slot);
+            }
+            // It has been told to go (GOAWAY), or is gone: what is on it may end, the request waits for another one.
+            Err(_) => {
+                connection.leaving = true;
+                connection.listed = false;
+                self.idle.retain(|idle| *idle != slot);
+                self.waiting.push_front(journey);
+                self.rouse(slot);
+            }
+        }
+    }
+
+    /// The connection gets its turn at the end of this round.
+    fn rouse(&mut self, slot: u32) {
+        if !std::mem::replace(&mut self.connections[slot as usize].restless, true) {
+            self.restless.push(slot);
+        }
+    }
+
+    fn turn_restless(&mut self) {
+        // Those that become restless meanwhile have their turn in the next round, after the schedule.
+        for _ in 0..self.restless.len() {
+            let slot = self.restless.swap_remove(0);
+            self.connections[slot as usize].restless = false;
+            self.turn(slot);
+        }
+    }
+
+    fn turn(&mut self, slot: u32) {
+        let now = self.now();
+        let mut ended = std::mem::take(&mut self.ended);
+        let Some(multiplexed) = self.connections[slot as usize].multiplexed.as_mut() else { return };
+        let alive = multiplexed.turn(now, &mut ended);
+        let (read, written) = multiplexed.moved();
+        self.slice.bytes_in += read;
+        if now >= self.warmup_ns {
+            self.total.bytes_in += read;
+            self.total.bytes_out += written;
+        }
+        let any = !ended.is_empty();
+        for (stream, end) in ended.drain(..) {
+            self.stream_ended(slot, stream, end, now);
+        }
+        self.ended = ended;
+        let connection = &self.connections[slot as usize];
+        let Some(multiplexed) = connection.multiplexed.as_ref() else { return };
+        if !alive || connection.leaving && multiplexed.active() == 0 {
+            self.drop_connection(slot, false);
+            return self.open_connections(now);
+        }
+        // What the streams gave back (windows, resets) leaves with another turn.
+        if any || multiplexed.restless() {
+            self.rouse(slot);
+        }
+        self.fill(slot, now);
+        self.open_connections(now);
+    }
+
+    fn stream_ended(&mut self, slot: u32, stream: u32, end: StreamEnd, now: u64) {
+        let connection = &mut self.connections[slot as usize];
+        let multiplexed = connection.multiplexed.as_mut().expect("its streams end before the connection does");
+        let times = multiplexed.times(stream);
+        let journey = times.journey;
+        let state = &mut self.journeys[journey as usize];
+        let step = &self.plan.steps[state.step];
+        self.busy -= 1;
+        match end {
+            StreamEnd::Answered => {
+                connection.served += 1;
+                let answer = multiplexed.answer(stream);
+                let judged = step.judge(answer, |slot, value| state.set_slot(slot, value));
+                if self.plan.scenarios[state.scenario].cookies {
+                    state.take_cookies(answer.head);
+                }
+                let status = answer.status;
+                multiplexed.free_slot(stream);
+                self.count_answer(journey, status, times.sent_ns, times.first_byte_ns, now, judged.is_ok());
+                if let Err((kind, reason)) = judged {
+                    self.count_kind(journey, kind, &reason, now);
+                }
+                self.next_step(journey, now);
+            }
+            StreamEnd::Failed { reason, unprocessed } => {
+                let stale = connection.served > 0 && times.first_byte_ns == 0 && step.idempotent;
+                multiplexed.free_slot(stream);
+                if (unprocessed || stale) && !state.resent {
+                    state.resent = true;
+                    self.waiting.push_front(journey);
+                } else {
+                    self.fail(journey, ErrorKind::Closed, &reason, now);
+                }
+            }
+        }
+    }
+
+    fn expire_streams(&mut self, slot: u32, now: u64) {
+        let Some(instant) = now.checked_sub(self.timeout_ns) else { return };
+        loop {
+            let multiplexed = self.connections[slot as usize].multiplexed.as_mut().expect("the caller has looked");
+            let Some(stream) = multiplexed.sent_before(instant) else { return };
+            let journey = multiplexed.times(stream).journey;
+            multiplexed.free_slot(stream);
+            self.busy -= 1;
+            self.rouse(slot);
+            self.fail(journey, ErrorKind::Timeout, "no complete answer in time", now);
+        }
     }
 
     // === counting ===
@@ -636,6 +847,10 @@ impl<'p> Lane<'p> {
 
     fn expire(&mut self, now: u64) {
         for slot in 0..self.connections.len() as u32 {
+            if self.connections[slot as usize].multiplexed.is_some() {
+                self.expire_streams(slot, now);
+                continue;
+            }
             let connection = &self.connections[slot as usize];
             if connection.sent_ns + self.timeout_ns > now {
                 continue;

@@ -4,7 +4,7 @@ use crate::{
     data::Feed,
     profile::Profile,
     random::Weighted,
-    reply::{self, Expect, Reader},
+    reply::{self, Answer, Expect},
     slo::Objective,
     tally::ErrorKind,
     template::{Template, Values},
@@ -54,6 +54,8 @@ pub struct Target {
     pub tls: Option<Tls>,
     /// Connections are spread over them in turn. Invariant: not empty.
     pub addresses: Vec<SocketAddr>,
+    /// HTTP/2: chosen by ALPN where there is TLS, by prior knowledge where there is none (RFC 9113 section 3). Otherwise HTTP/1.1.
+    pub http2: bool,
 }
 
 /// Whose certificate is believed.
@@ -91,14 +93,25 @@ impl Model {
 
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Generator threads.
+    /// Generator threads of one machine.
     pub threads: usize,
-    /// Sockets, over all threads. Arrivals beyond them wait, and the wait counts into their latency.
+    /// Machines that generate the load together, this one among them unless it only controls.
+    pub machines: usize,
+    /// Requests at once on one connection: 1 with HTTP/1.1.
+    pub streams_max: usize,
+    /// Sockets, over all threads of all machines. Arrivals beyond them wait, and the wait counts into their latency.
     pub connections_max: usize,
     /// Requests sent or waiting for a connection, over all threads. An arrival beyond it is counted as shed.
     pub in_flight_max: usize,
     /// From sending (or connecting) to the last byte of the answer. Checked every [`crate::lane::TICK`].
     pub timeout: Duration,
+}
+
+impl Limits {
+    /// Threads of all machines: the load is dealt out to them in turn.
+    pub fn lanes(&self) -> usize {
+        self.threads * self.machines
+    }
 }
 
 #[derive(Debug)]
@@ -227,7 +240,7 @@ fn end_head(out: &mut Vec<u8>, body: Option<usize>) {
 
 impl Step {
     /// Whether the answer is what the step expects; `set` is given each extracted value with its slot.
-    pub fn judge(&self, answer: &Reader, mut set: impl FnMut(usize, &[u8])) -> Result<(), (ErrorKind, String)> {
+    pub fn judge(&self, answer: Answer, mut set: impl FnMut(usize, &[u8])) -> Result<(), (ErrorKind, String)> {
         for check in &self.checks {
             check.judge(answer)?;
         }
@@ -247,21 +260,21 @@ impl Step {
 }
 
 impl Check {
-    fn judge(&self, answer: &Reader) -> Result<(), (ErrorKind, String)> {
+    fn judge(&self, answer: Answer) -> Result<(), (ErrorKind, String)> {
         let failed = |reason: String| Err((ErrorKind::Check, reason));
         match self {
             Check::Status(ranges) => {
-                let status = answer.status();
+                let status = answer.status;
                 if ranges.iter().any(|(first, last)| (*first..=*last).contains(&status)) {
                     Ok(())
                 } else {
                     Err((ErrorKind::Status, format!("answered {status}")))
                 }
             }
-            Check::Contains(text) if memmem::find(answer.body(), text.as_bytes()).is_none() => {
+            Check::Contains(text) if memmem::find(answer.body, text.as_bytes()).is_none() => {
                 failed(format!("the body does not contain \"{text}\""))
             }
-            Check::Matches(regex) if !regex.is_match(answer.body()) => failed(format!("the body does not match {regex}")),
+            Check::Matches(regex) if !regex.is_match(answer.body) => failed(format!("the body does not match {regex}")),
             Check::Json { pointer, equals } => match (json_at(&parse_json(answer), pointer), equals) {
                 (None, _) => failed(format!("the answer has nothing at {pointer}")),
                 (Some(found), Some(wanted)) if found != wanted.as_bytes() => {
@@ -270,14 +283,14 @@ impl Check {
                 (Some(_), _) => Ok(()),
             },
             Check::Header { name, contains } => {
-                if reply::headers(answer.head(), name).any(|value| memmem::find(value, contains.as_bytes()).is_some()) {
+                if reply::headers(answer.head, name).any(|value| memmem::find(value, contains.as_bytes()).is_some()) {
                     Ok(())
                 } else {
                     failed(format!("no header {name} contains \"{contains}\""))
                 }
             }
-            Check::BodyMin(bytes) if answer.body_bytes() < *bytes => {
-                failed(format!("the body has {} bytes, less than {bytes}", answer.body_bytes()))
+            Check::BodyMin(bytes) if answer.body_bytes < *bytes => {
+                failed(format!("the body has {} bytes, less than {bytes}", answer.body_bytes))
             }
             Check::Contains(_) | Check::Matches(_) | Check::BodyMin(_) => Ok(()),
         }
@@ -290,15 +303,15 @@ impl Check {
 }
 
 impl ExtractFrom {
-    fn find(&self, answer: &Reader, json: &mut Option<serde_json::Value>) -> Option<Vec<u8>> {
+    fn find(&self, answer: Answer, json: &mut Option<serde_json::Value>) -> Option<Vec<u8>> {
         match self {
             ExtractFrom::Json(pointer) => json_at(json.get_or_insert_with(|| parse_json(answer)), pointer),
             ExtractFrom::Regex(regex) => {
-                let groups = regex.captures(answer.body())?;
+                let groups = regex.captures(answer.body)?;
                 groups.get(1).or_else(|| groups.get(0)).map(|found| found.as_bytes().to_vec())
             }
-            ExtractFrom::Header(name) => reply::header(answer.head(), name).map(<[u8]>::to_vec),
-            ExtractFrom::Cookie(name) => reply::headers(answer.head(), "set-cookie").find_map(|cookie| {
+            ExtractFrom::Header(name) => reply::header(answer.head, name).map(<[u8]>::to_vec),
+            ExtractFrom::Cookie(name) => reply::headers(answer.head, "set-cookie").find_map(|cookie| {
                 let pair = cookie.split(|byte| *byte == b';').next()?;
                 pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec)
             }),
@@ -322,8 +335,8 @@ impl ExtractFrom {
 }
 
 /// What is not JSON has nothing at any pointer.
-fn parse_json(answer: &Reader) -> serde_json::Value {
-    serde_json::from_slice(answer.body()).unwrap_or(serde_json::Value::Null)
+fn parse_json(answer: Answer) -> serde_json::Value {
+    serde_json::from_slice(answer.body).unwrap_or(serde_json::Value::Null)
 }
 
 /// The value at an RFC 6901 pointer as text: strings without their quotes.
@@ -370,6 +383,7 @@ impl Target {
             tls: None,
             // A name often means ::1 and 127.0.0.1 while only one of them is served: the first that answers is taken.
             addresses: reachable_first(addresses),
+            http2: false,
         };
         if tls {
             target.tls = Some(Tls::new(&target, trust)?);
@@ -385,6 +399,11 @@ impl Target {
         }
         let url = format!("{}{}", target.url, path.trim_end_matches('/'));
         Ok(Target { url, ..target })
+    }
+
+    /// The same place, spoken to in HTTP/2.
+    pub fn over_http2(self) -> Target {
+        Target { tls: self.tls.map(|tls| tls.offering(b"h2")), http2: true, ..self }
     }
 
     /// Goes before the path of every step.

@@ -14,6 +14,20 @@ pub struct Expect {
     /// The request was HEAD: there is no body whatever the headers say.
     pub no_body: bool,
     pub keep_body: bool,
+    /// HTTP/2: whether anything reads the head. HTTP/1.1 has it as text anyway.
+    pub keep_head: bool,
+}
+
+/// A complete answer as checks and extraction see it, whatever protocol brought it.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    pub status: u16,
+    /// Status line and headers in HTTP/1.1's form, empty line included.
+    pub head: &'a [u8],
+    /// The first [`BODY_KEPT_MAX`] bytes; empty unless [`Expect::keep_body`].
+    pub body: &'a [u8],
+    /// Without any framing.
+    pub body_bytes: u64,
 }
 
 /// Reads the answers of one connection. Reusable: [`Reader::begin`] before each answer.
@@ -47,6 +61,11 @@ impl Reader {
         self.body_bytes = 0;
     }
 
+    /// What was read, once it is complete.
+    pub fn answer(&self) -> Answer<'_> {
+        Answer { status: self.status(), head: self.head(), body: &self.body, body_bytes: self.body_bytes }
+    }
+
     pub fn status(&self) -> u16 {
         self.decoder.head().status
     }
@@ -64,11 +83,6 @@ impl Reader {
     /// The first [`BODY_KEPT_MAX`] bytes of the body; empty unless `keep_body`.
     pub fn body(&self) -> &[u8] {
         &self.body
-    }
-
-    /// Bytes of the body without chunk framing.
-    pub fn body_bytes(&self) -> u64 {
-        self.body_bytes
     }
 
     /// Takes the next bytes of the connection.

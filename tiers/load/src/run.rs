@@ -67,7 +67,7 @@ pub fn run(plan: &Plan, interrupt: &AtomicBool, observer: &mut dyn Observer) -> 
     let stop = AtomicBool::new(false);
     let started = SystemTime::now();
     // All lanes begin at one instant, a little later than the slowest thread needs to start.
-    let shared = Shared { plan, start: Instant::now() + Duration::from_millis(20), stop: &stop };
+    let shared = Shared { plan, start: Instant::now() + Duration::from_millis(20), stop: &stop, first_lane: 0 };
     let (sender, slices) = mpsc::channel();
     let lanes: Vec<Lane> = (0..plan.limits.threads).map(|number| Lane::new(&shared, number, sender.clone())).collect::<io::Result<_>>()?;
     drop(sender);

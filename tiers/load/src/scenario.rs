@@ -48,6 +48,10 @@ pub struct Overrides {
     pub connections_max: Option<usize>,
     pub in_flight_max: Option<usize>,
     pub timeout: Option<Duration>,
+    pub http2: bool,
+    pub streams_max: Option<usize>,
+    /// Machines that share the load. 0 stands for 1.
+    pub machines: usize,
     pub objectives: Vec<Objective>,
     pub stop_when_missed: bool,
     pub seed: Option<u64>,
@@ -60,6 +64,10 @@ const RATE_PER_THREAD: f64 = 5_000.0;
 const VUSERS_PER_THREAD: f64 = 8.0;
 /// Connections unless set. Loopback has 28,000 local ports, and a few thousand are in TIME_WAIT after any test.
 const CONNECTIONS_DEFAULT: usize = 10_000;
+/// HTTP/2 requests at once on one connection unless set: what RFC 9113 section 6.5.2 asks servers to allow at least. A vuser has a connection
+/// of its own, as a browser has.
+const STREAMS_DEFAULT: usize = 100;
+const STREAMS_MAX: usize = 10_000;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const WARMUP_DEFAULT: Duration = Duration::from_secs(1);
 const LASTS_DEFAULT: Duration = Duration::from_secs(30);
@@ -111,6 +119,8 @@ fn read(document: &Document<&str>, source: &Source, overrides: &Overrides, reade
         }
         None => read_target(load.as_ref(), &root, &overrides.trust),
     };
+    let http2 = load.as_ref().and_then(|load| load.boolean("http2")).unwrap_or(false) || overrides.http2;
+    let target = if http2 { target.map(Target::over_http2) } else { target };
     let mut common = load.as_ref().map(|load| load.pairs("headers")).unwrap_or_default();
     common.extend(overrides.headers.iter().cloned());
     let mut steps = Vec::new();
@@ -133,7 +143,7 @@ fn read(document: &Document<&str>, source: &Source, overrides: &Overrides, reade
         return None;
     }
     let (model, warmup) = read_model(load.as_ref(), overrides, &root);
-    let limits = read_limits(load.as_ref(), overrides, &model);
+    let limits = read_limits(load.as_ref(), overrides, &model, http2);
     let mut objectives = load.as_ref().map(read_objectives).unwrap_or_default();
     objectives.extend(overrides.objectives.iter().cloned());
     let stop_when_missed = load.as_ref().and_then(|load| load.boolean("stop_when_missed")).unwrap_or(false) || overrides.stop_when_missed;
@@ -220,12 +230,15 @@ fn read_model(load: Option<&Section>, overrides: &Overrides, root: &Section) -> 
 /// Stages of one profile.
 const STAGES_MAX: usize = 1_000;
 
-fn read_limits(load: Option<&Section>, overrides: &Overrides, model: &Model) -> Limits {
+fn read_limits(load: Option<&Section>, overrides: &Overrides, model: &Model, http2: bool) -> Limits {
     let integer = |key: &'static str, max: i64| load.and_then(|load| load.integer(key, 1, max)).map(|n| n as usize);
     let peak = model.profile().peak();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let useful = (peak / if model.open() { RATE_PER_THREAD } else { VUSERS_PER_THREAD }).ceil() as usize;
     let threads = overrides.threads.or(integer("threads", 1024)).unwrap_or(cores.min(useful.max(1)));
+    let machines = overrides.machines.max(1);
+    let streams =
+        overrides.streams_max.or(integer("streams", STREAMS_MAX as i64)).unwrap_or(if model.open() { STREAMS_DEFAULT } else { 1 });
     let timeout = load.and_then(|load| load.duration("timeout"));
     let (connections, in_flight) = if model.open() {
         (CONNECTIONS_DEFAULT, (peak * TIMEOUT_DEFAULT.as_secs_f64()).ceil().max(100.0) as usize)
@@ -234,8 +247,10 @@ fn read_limits(load: Option<&Section>, overrides: &Overrides, model: &Model) -> 
     };
     Limits {
         threads,
-        connections_max: overrides.connections_max.or(integer("connections", 1_000_000)).unwrap_or(connections).max(threads),
-        in_flight_max: overrides.in_flight_max.or(integer("in_flight", 100_000_000)).unwrap_or(in_flight).max(threads),
+        machines,
+        streams_max: if http2 { streams.clamp(1, STREAMS_MAX) } else { 1 },
+        connections_max: overrides.connections_max.or(integer("connections", 1_000_000)).unwrap_or(connections).max(threads * machines),
+        in_flight_max: overrides.in_flight_max.or(integer("in_flight", 100_000_000)).unwrap_or(in_flight).max(threads * machines),
         timeout: overrides.timeout.or(timeout).filter(|timeout| !timeout.is_zero()).unwrap_or(TIMEOUT_DEFAULT),
     }
 }

@@ -1,5 +1,6 @@
 //! Runs against real servers on loopback: what arrives there, and what the report says about it.
 
+mod http2;
 pub mod server;
 
 use crate::{

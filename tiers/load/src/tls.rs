@@ -35,6 +35,13 @@ impl Tls {
         let name = ServerName::try_from(target.host.clone()).map_err(|_| format!("\"{}\" is not a name for TLS", target.host))?;
         Ok(Tls { config: Arc::new(config), name })
     }
+
+    /// Offers another protocol instead (ALPN, RFC 7301).
+    pub fn offering(&self, protocol: &[u8]) -> Tls {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![protocol.to_vec()];
+        Tls { config: Arc::new(config), name: self.name.clone() }
+    }
 }
 
 fn system_roots() -> Result<RootCertStore, String> {

@@ -1,7 +1,8 @@
 //! One socket of a lane and the request on it, with or without TLS in between.
 
+use super::multiplexed::Multiplexed;
 use crate::{
-    plan::Target,
+    plan::{Plan, Target},
     reply::{Expect, Reader},
     tally::ErrorKind,
 };
@@ -34,6 +35,14 @@ pub struct Connection {
     pub serial: u32,
     socket: Option<TcpStream>,
     tls: Option<Box<ClientConnection>>,
+    /// HTTP/2: the socket is in there, with all its requests. The phase is Busy for as long as it lives.
+    pub multiplexed: Option<Box<Multiplexed>>,
+    /// HTTP/2: is on the lane's list of connections with room.
+    pub listed: bool,
+    /// HTTP/2: has a turn coming.
+    pub restless: bool,
+    /// HTTP/2: takes no further request; ends with the last one on it.
+    pub leaving: bool,
     /// Opening: TCP is done, what fails now is the handshake.
     connected: bool,
     pub reader: Reader,
@@ -70,6 +79,10 @@ impl Default for Connection {
             serial: 0,
             socket: None,
             tls: None,
+            multiplexed: None,
+            listed: false,
+            restless: false,
+            leaving: false,
             connected: false,
             reader: Reader::default(),
             journey: 0,
@@ -114,7 +127,7 @@ impl Connection {
     }
 
     /// Something happened while opening. True when the connection can take a request.
-    pub fn proceed(&mut self) -> Result<bool, (ErrorKind, String)> {
+    pub fn proceed(&mut self, plan: &Plan) -> Result<bool, (ErrorKind, String)> {
         let kind = if self.connected { ErrorKind::Tls } else { ErrorKind::Connect };
         let failed = |error: Errno| (kind, io::Error::from(error).to_string());
         let socket = self.socket.as_ref().expect("an opening connection has a socket");
@@ -124,10 +137,18 @@ impl Connection {
             Err(Errno::NOTCONN) => return Ok(false),
             Err(error) => return Err(failed(error)),
         }
-        match (&mut self.tls, socket) {
-            (Some(session), mut socket) => shake_hands(session, &mut socket).map_err(|error| (ErrorKind::Tls, error.to_string())),
-            (None, _) => Ok(true),
+        let ready = match (&mut self.tls, socket) {
+            (Some(session), mut socket) => shake_hands(session, &mut socket).map_err(|error| (ErrorKind::Tls, error.to_string()))?,
+            (None, _) => true,
+        };
+        if ready && plan.target.http2 {
+            let socket = self.socket.take().expect("it was there above");
+            let begun = Multiplexed::begin(socket, self.tls.take(), plan.limits.streams_max);
+            self.multiplexed = Some(Box::new(begun.map_err(|error| (ErrorKind::Protocol, error.to_string()))?));
+            self.listed = false;
+            self.leaving = false;
         }
+        Ok(ready)
     }
 
     /// Sends a request. What the socket does not take now is kept for [`Connection::write_rest`].
@@ -187,6 +208,7 @@ impl Connection {
     pub fn close(&mut self) {
         self.socket = None;
         self.tls = None;
+        self.multiplexed = None;
         self.phase = Phase::Vacant;
         self.rest.clear();
         self.rest_at = 0;

@@ -34,6 +34,7 @@ pub fn read_scenario(section: &Section, context: &Context, names: &mut Names, st
     let cookies = section.boolean("cookies").unwrap_or(true);
     let headers: Vec<(String, String)> = context.common.iter().cloned().chain(section.pairs("headers")).collect();
     let slots_before = names.slots.len();
+    let first = steps.len();
     let mut feeds = Vec::new();
     let sections = section.array_of_sections("steps", STEPS_MAX);
     let several = sections.len() > 1;
@@ -49,7 +50,11 @@ pub fn read_scenario(section: &Section, context: &Context, names: &mut Names, st
     feeds.sort();
     feeds.dedup();
     // Cookies of a journey with one step are never sent, so they need not be read.
-    Scenario { name, weight, first: 0, last: 0, feeds, cookies: cookies && several }
+    let cookies = cookies && several;
+    if cookies {
+        steps[first..].iter_mut().for_each(|step| step.expect.keep_head = true);
+    }
+    Scenario { name, weight, first: 0, last: 0, feeds, cookies }
 }
 
 struct Reading<'r, 'd> {
@@ -79,6 +84,8 @@ impl Reading<'_, '_> {
         let expect = Expect {
             no_body: method == "HEAD",
             keep_body: checks.iter().any(Check::body) || extracts.iter().any(|extract| extract.from.body()),
+            keep_head: checks.iter().any(|check| matches!(check, Check::Header { .. }))
+                || extracts.iter().any(|extract| !extract.from.body()),
         };
         let named = name.unwrap_or_else(|| format!("{method} {path}"));
         Some(Step {
