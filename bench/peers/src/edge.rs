@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use pumasi_balance::Pool;
 use pumasi_config::{
-    AccessLog, BalancePolicy, EdgeLimits, EdgePlan, EvictionPolicy, HashBy, Members, PagesMode, PagesPlan, PoolPlan, RoutePlan,
+    AccessLog, BalancePolicy, CompressCoding, EdgeLimits, EdgePlan, EvictionPolicy, HashBy, Members, PagesMode, PagesPlan, PoolPlan, RoutePlan,
     UpstreamPlan,
 };
 use pumasi_edge::{Edge, EdgeConfig, PoolConfig};
@@ -136,7 +136,9 @@ pub fn serve(upstream: &str, pages: PagesMode) -> Result<()> {
             stale_if_error: Duration::from_secs(60),
             stale_while_revalidate: Duration::ZERO,
             missing_for: Duration::ZERO,
-            compress: true,
+            compress: vec![CompressCoding::Brotli, CompressCoding::Zstd, CompressCoding::Gzip],
+            compress_bytes_min: 1024,
+            compress_types: vec!["text/*".into()],
         },
     };
     let pool = PoolPlan {

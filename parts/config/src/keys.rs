@@ -5,7 +5,7 @@ use crate::{
         Given::{Default, Required, Table, Unset},
         section,
     },
-    plan::{AccessLog, BalancePolicy, EvictionPolicy, HashBy, PagesMode, ProxyProtocol, ResultsMode},
+    plan::{AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, HashBy, PagesMode, ProxyProtocol, ResultsMode},
     value::{
         Address, AddressOrOff, ByteRate, Bytes, Command, Count, EngineName, HostPattern, List, LogLevel, Named, OneOrMany, Path,
         PathPattern, Secret, ServerUrl, Span, UpstreamSpec, Variables,
@@ -198,8 +198,17 @@ section! {
         stale_while_revalidate: Span = Default("\"0s\""),
         /// How long answers such as 404 and 410 are kept when they say nothing about it. Duration; `"0s"`: not at all.
         missing_for: Span = Default("\"0s\""),
-        /// Stored pages of text that the application did not compress are also kept compressed (gzip), for clients that take it.
-        compress: bool = Default("true"),
+        /// Stored pages that the application did not compress are also kept compressed, in these codings: `br`, `zstd`, `gzip`; `[]` for
+        /// none. Of those that a client likes equally well it gets the first.
+        ///
+        /// A page is compressed when the first client asks for it so, once, on a thread beside the event loops.
+        compress: List<CompressCoding> = Default("[\"br\", \"zstd\", \"gzip\"]"),
+        /// Smaller pages are not compressed: it saves no packet. Size.
+        compress_min: Bytes = Default("\"1KiB\""),
+        /// Types that are compressed; `text/*` stands for all of a kind, `*+json` for all with that ending.
+        compress_types: List<String> = Default(
+            "[\"text/*\", \"*+json\", \"*+xml\", \"application/json\", \"application/javascript\", \"application/xml\", \"application/wasm\", \"font/ttf\"]"
+        ),
     }
 }
 

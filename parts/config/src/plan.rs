@@ -124,8 +124,20 @@ pub struct PagesPlan {
     pub stale_while_revalidate: Duration,
     /// Lifetime of 404, 410 and the like that come without one. Zero: they are not kept.
     pub missing_for: Duration,
-    /// Pages of text are compressed once stored, for clients that take it.
-    pub compress: bool,
+    /// Codings in which stored pages are kept as well, in the order of preference; empty if nothing is compressed.
+    pub compress: Vec<CompressCoding>,
+    /// Smaller pages are sent as they are.
+    pub compress_bytes_min: u64,
+    /// Media types in lower case; `text/*` and `*+json` stand for many.
+    pub compress_types: Vec<String>,
+}
+
+/// A content coding of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompressCoding {
+    Gzip,
+    Brotli,
+    Zstd,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -234,7 +234,9 @@ fn resolve_pages(pages: &Pages, reader: &mut Reader) -> PagesPlan {
         stale_if_error: pages.stale_if_error.value.0,
         stale_while_revalidate: pages.stale_while_revalidate.value.0,
         missing_for: pages.missing_for.value.0,
-        compress: pages.compress.value,
+        compress: pages.compress.value.0.iter().map(|coding| coding.value).collect(),
+        compress_bytes_min: pages.compress_min.value.0,
+        compress_types: pages.compress_types.value.0.iter().map(|listed| listed.value.to_ascii_lowercase()).collect(),
     }
 }
 

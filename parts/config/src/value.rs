@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use crate::{
     declare::{Reader, Set, Shape, Value},
     nearest::nearest,
-    plan::{AccessLog, BalancePolicy, EvictionPolicy, HashBy, PagesMode, ProxyProtocol, ResultsMode},
+    plan::{AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, HashBy, PagesMode, ProxyProtocol, ResultsMode},
     problem::Origin,
     template::Template,
     tree::{Data, Node, join},
@@ -432,6 +432,7 @@ macro_rules! choice {
 
 choice!(AccessLog: "off" => AccessLog::Off, "common" => AccessLog::Common, "json" => AccessLog::Json);
 choice!(ProxyProtocol: "off" => ProxyProtocol::Off, "v1" => ProxyProtocol::V1, "v2" => ProxyProtocol::V2);
+choice!(CompressCoding: "gzip" => CompressCoding::Gzip, "br" => CompressCoding::Brotli, "zstd" => CompressCoding::Zstd);
 choice!(PagesMode: "off" => PagesMode::Off, "standard" => PagesMode::Standard, "automatic" => PagesMode::Automatic);
 choice!(
     BalancePolicy: "round-robin" => BalancePolicy::RoundRobin, "least-in-flight" => BalancePolicy::LeastInFlight,

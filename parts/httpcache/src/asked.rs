@@ -1,6 +1,6 @@
 //! A request as the cache sees it.
 use crate::{
-    Bypass, FieldLines,
+    Accepted, Bypass, FieldLines,
     directives::{RequestDirectives, elements},
 };
 
@@ -82,20 +82,9 @@ impl<'a> Asked<'a> {
         self.if_none_match.is_some() || self.if_modified_since.is_some()
     }
 
-    /// Whether the client takes content coded as `coding` (RFC 9110 §12.5.3): named, or covered by `*`, with a weight above 0.
-    pub fn accepts(&self, coding: &str) -> bool {
-        let Some(list) = self.accept_encoding else { return false };
-        let weight = |name: &[u8]| {
-            let element = elements(list)
-                .find(|element| element.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().eq_ignore_ascii_case(name))?;
-            // `q=0`, `q=0.0` and so on: nothing but zeros behind the sign.
-            let refused = element.split(|b| *b == b';').skip(1).map(<[u8]>::trim_ascii).any(|parameter| {
-                let value = parameter.strip_prefix(b"q=").or(parameter.strip_prefix(b"Q="));
-                value.is_some_and(|value| value.iter().all(|b| matches!(b, b'0' | b'.')))
-            });
-            Some(!refused)
-        };
-        weight(coding.as_bytes()).or_else(|| weight(b"*")).unwrap_or(false)
+    /// Which codings of the content the client takes; none if it asks for the page untouched (RFC 9111 §5.2.1.6).
+    pub fn codings(&self) -> Accepted {
+        Accepted::of(self.accept_encoding.filter(|_| !self.directives.no_transform))
     }
 
     fn see(&mut self, name: &'a [u8], value: &'a [u8]) {

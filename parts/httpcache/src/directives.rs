@@ -31,6 +31,7 @@ pub struct RequestDirectives {
     pub no_cache: bool,
     pub no_store: bool,
     pub only_if_cached: bool,
+    pub no_transform: bool,
 }
 
 /// The argument of a directive that takes seconds.
@@ -149,6 +150,7 @@ impl RequestDirectives {
                 7 if is("max-age") => self.max_age = self.max_age.again(delta()),
                 8 if is("no-cache") => self.no_cache = true,
                 8 if is("no-store") => self.no_store = true,
+                12 if is("no-transform") => self.no_transform = true,
                 9 if is("min-fresh") => self.min_fresh = self.min_fresh.again(delta()),
                 9 if is("max-stale") => self.max_stale = Some(if argument.is_some() { delta() } else { Delta::Absent }),
                 14 if is("only-if-cached") => self.only_if_cached = true,

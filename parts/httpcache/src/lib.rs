@@ -14,6 +14,7 @@
 //! | [`Terms`] | may it be reused now (§4), Age (§4.2.3) |
 //! | [`validation`] | conditional requests, 304, merging fields (§4.3, §3.2) |
 //! | [`vary`] | which requests share a response (§4.1) |
+//! | [`Accepted`] | which content coding a client gets (RFC 9110 §12.5.3) |
 //! | [`range`] | parts of a stored response (RFC 9110 §14) |
 //! | [`invalidation`] | what a successful unsafe request makes wrong (§4.4) |
 //! | [`CacheStatus`] | telling the client what happened (RFC 9211) |
@@ -21,6 +22,7 @@ mod answered;
 mod asked;
 mod bypass;
 mod cache_status;
+mod coding;
 pub mod date;
 pub mod directives;
 pub mod invalidation;
@@ -35,6 +37,7 @@ pub use answered::{Answered, Expires};
 pub use asked::{Asked, Method};
 pub use bypass::Bypass;
 pub use cache_status::{CacheStatus, Forward};
+pub use coding::{Accepted, Coding};
 pub use storing::{Exchange, Rules, storing};
 pub use terms::{Grace, Reuse, Terms, Why};
 

@@ -363,21 +363,37 @@ fn nothing_has_no_ranges() {
 // === codings ===
 
 #[test]
-fn codings_are_taken_with_a_weight_above_zero() {
-    let check = |value: &str, expected: bool| {
+fn the_heaviest_coding_wins_and_ours_among_equals() {
+    let check = |value: &str, expected: &str| {
         let lines = [("Accept-Encoding".to_string(), value.to_string())];
-        assert_eq!(Asked::of(b"GET", pairs(&lines)).accepts("gzip"), expected, "{value}");
+        let codings = Asked::of(b"GET", pairs(&lines)).codings();
+        let best = codings.best([Coding::Zstd, Coding::Brotli, Coding::Gzip].into_iter());
+        assert_eq!(best.map_or("", Coding::name), expected, "{value}");
     };
     // RFC 9110 §12.5.3
-    check("gzip", true);
-    check("br, GZIP;q=0.5", true);
-    check("*", true);
-    check("gzip;q=0", false);
-    check("gzip; q=0.000, *", false);
-    check("*;q=0", false);
-    check("br", false);
-    check("x-gzip-not", false);
-    assert!(!Asked::default().accepts("gzip"));
+    check("gzip", "gzip");
+    check("X-GZIP", "gzip");
+    check("gzip, deflate, br, zstd", "zstd");
+    check("br, GZIP;q=0.5", "br");
+    check("br;q=0.2, gzip;q=0.3", "gzip");
+    check("zstd ; q=0.999 , br;Q=1.000", "br");
+    check("*", "zstd");
+    check("zstd;q=0, *;q=0.1", "br");
+    check("gzip;q=0", "");
+    check("gzip; q=0.000, *", "zstd");
+    check("*;q=0", "");
+    check("deflate, compress", "");
+    check("x-gzip-not", "");
+    check("identity, gzip;q=0.5", "");
+    check("identity;q=0.5, gzip;q=0.5", "gzip");
+    check("gzip, gzip;q=0", "gzip");
+    // §12.4.2: what is no weight makes no element
+    for malformed in ["gzip;q=1.001", "gzip;q=2", "gzip;q=", "gzip;q=0.0001", "gzip;q=.5", "gzip;q=-1"] {
+        check(malformed, "");
+    }
+    check("", "");
+    let lines = lines("Accept-Encoding: gzip\nCache-Control: no-transform"); // RFC 9111 §5.2.1.6
+    assert_eq!(Asked::of(b"GET", pairs(&lines)).codings(), Accepted::of(None));
 }
 
 // === invalidation ===

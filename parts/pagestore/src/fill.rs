@@ -1,7 +1,10 @@
 //! From the origin's answer to a stored page.
 use std::{
     hash::Hasher,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use bytes::Bytes;
@@ -9,7 +12,9 @@ use pumasi_freshness::Entry;
 use pumasi_httpcache::{Answered, Asked, Bypass, Exchange, FieldLines, Terms, storing, validation, vary};
 
 use crate::{
-    Key, Landing, Page, Pages, field_lines,
+    Key, Landing, Page, Pages, Read,
+    feed::Feed,
+    field_lines,
     flight::Flight,
     marks::{Mark, Marks},
     page::Draft,
@@ -35,22 +40,45 @@ pub struct Head<'a> {
     pub length: Option<u64>,
 }
 
-/// An answer being collected while it streams to its client.
+/// An answer being collected while it streams to its client, and to whoever waits. Dropped without an end, it ends theirs as broken.
 pub struct Fill {
     lead: Lead,
-    draft: Draft,
-    body: Vec<u8>,
-    loan: Loan,
+    draft: Arc<Draft>,
+    feed: Spout,
+    /// All of the content, once it is complete and may be stored.
+    whole: Bytes,
+    loan: Arc<Loan>,
     /// What Content-Length promises.
     length: Option<u64>,
     object_bytes_max: u64,
     failed: Option<Bypass>,
 }
 
+/// A feed as the one who fills it has it.
+struct Spout(Arc<Feed>);
+
+impl Drop for Spout {
+    fn drop(&mut self) {
+        self.0.break_off(); // nothing, if it is complete
+    }
+}
+
 /// Bytes of the budget lent to an answer on its way in; given back when dropped.
 struct Loan {
     pages: Arc<Pages>,
-    bytes: u64,
+    bytes: AtomicU64,
+}
+
+/// Content on loan, kept for a client that takes its time.
+struct Kept {
+    content: Bytes,
+    _loan: Arc<Loan>,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.content
+    }
 }
 
 /// Why an answer was not stored.
@@ -69,7 +97,13 @@ impl Lead {
         let answered = Answered::of(head.status, field_lines(head.lines));
         let at = Exchange { request_ms: self.request_ms, response_ms: now_ms };
         let terms = storing(asked, &answered, self.query(), &self.pages.settings.load().rules, at);
-        self.collect(fields, head, &answered, terms, now_ms)
+        let (lead, mut draft) = self.collect(fields, head, &answered, terms, now_ms)?;
+        draft.wanted = draft.compression.as_ref().and_then(|compression| asked.codings().best(compression.codings.iter().copied()));
+        let fill = Fill::new(lead, draft, head.length);
+        if let Some(flight) = &fill.lead.flight {
+            flight.begin(&fill.feed.0);
+        }
+        Ok(fill)
     }
 
     /// As [`Lead::begin`], for a page that no header allows to store, on the word of whoever follows what it is made of (RFC 9111 §3 is not
@@ -78,8 +112,7 @@ impl Lead {
     /// Applications that never had a cache in front of them rarely say in Vary what they look at. So what negotiates content counts as said.
     pub fn begin_automatic<'a>(self, fields: impl FieldLines<'a> + Clone, head: Head<'_>, now_ms: u64) -> Result<Fill, NotStored> {
         let answered = Answered::of(head.status, field_lines(head.lines));
-        let mut fill = self.collect(fields.clone(), head, &answered, Ok(Terms::until_written(now_ms)), now_ms)?;
-        let draft = &mut fill.draft;
+        let (lead, mut draft) = self.collect(fields.clone(), head, &answered, Ok(Terms::until_written(now_ms)), now_ms)?;
         let mut names: Vec<Box<[u8]>> = draft.vary.to_vec();
         names.extend(IMPLIED_VARY.iter().map(|name| name.as_bytes().into()));
         names.sort();
@@ -87,7 +120,7 @@ impl Lead {
         let mut selection = Vec::new();
         vary::select(&names, fields, &mut selection);
         (draft.vary, draft.selection) = (names.into(), selection.into());
-        Ok(fill)
+        Ok(Fill::new(lead, draft, head.length))
     }
 
     /// The origin answered the page's conditions with 304: the page with its fields and terms brought up to date (RFC 9111 §4.3.4), stored
@@ -123,13 +156,12 @@ impl Lead {
             marks: page.marks.clone(),
             vary: page.vary.clone(),
             selection: page.selection.clone(),
-            entry: None,
+            compression: page.compression.clone(),
+            wanted: None,
             recheck_ms: 0,
         };
-        let renewed = renewed.finish(page.body.clone());
-        if let Some(gzip) = page.encodings.gzip.get() {
-            let _ = renewed.encodings.gzip.set(gzip.clone()); // new and empty
-        }
+        let renewed = renewed.finish(page.body.clone(), None);
+        renewed.encodings.inherit(&page.encodings);
         let renewed = Arc::new(renewed);
         match terms {
             Ok(_) if self.pages.store(&self.key, renewed.clone()).is_ok() => self.land(Landing::Page(renewed.clone())),
@@ -148,6 +180,12 @@ impl Lead {
 
     /// The answer is not stored: others fetch for themselves.
     pub fn refuse(mut self, reason: Bypass, now_ms: u64) -> NotStored {
+        self.give_up(reason, now_ms);
+        NotStored(reason)
+    }
+
+    /// Nobody needs to wait any longer: it will not be stored.
+    fn give_up(&mut self, reason: Bypass, now_ms: u64) {
         // Only what the origin said about the target tells something about the next request for it.
         let lasting =
             !matches!(reason, Bypass::NoRoom | Bypass::Incomplete | Bypass::Overtaken | Bypass::RequestNoStore | Bypass::Authorization);
@@ -155,7 +193,6 @@ impl Lead {
             self.pages.remember_passing(&self.key, now_ms + PASSING_MS);
         }
         self.land(Landing::Alone);
-        NotStored(reason)
     }
 
     fn collect<'a>(
@@ -165,11 +202,11 @@ impl Lead {
         answered: &Answered<'_>,
         terms: Result<Terms, Bypass>,
         now_ms: u64,
-    ) -> Result<Fill, NotStored> {
+    ) -> Result<(Lead, Draft), NotStored> {
         let too_large = head.length.is_some_and(|length| length > self.pages.settings.load().object_bytes_max);
         let terms = if too_large { terms.and(Err(Bypass::TooLarge)) } else { terms };
         match terms.and_then(|terms| self.draft(answered, fields, head, terms)) {
-            Ok(draft) => Ok(Fill::new(self, draft, head.length)),
+            Ok(draft) => Ok((self, draft)),
             Err(reason) => Err(self.refuse(reason, now_ms)),
         }
     }
@@ -201,9 +238,12 @@ impl Lead {
                 crate::lines::push(&mut kept, name, value);
             }
         }
+        let compression = self.pages.settings.load().compression.clone();
         Ok(Draft {
             status,
             reason: reason.into(),
+            compression: compression.may_code(status, &kept).then_some(compression),
+            wanted: None,
             lines: kept,
             terms,
             sequence: self.sequence,
@@ -211,15 +251,18 @@ impl Lead {
             marks: dedup(marks),
             vary: names.into(),
             selection: selection.into(),
-            entry: None,
             recheck_ms: 0,
         })
     }
 
-    fn store(mut self, draft: Draft, body: Vec<u8>) -> Result<Arc<Page>, NotStored> {
-        let page = Arc::new(draft.finish(Bytes::from(body.into_boxed_slice())));
+    fn store(mut self, draft: Draft, body: Bytes, entry: Option<Entry>) -> Result<Arc<Page>, NotStored> {
+        let wanted = draft.wanted;
+        let page = Arc::new(draft.finish(body, entry));
         match self.pages.store(&self.key, page.clone()) {
             Ok(()) => {
+                if let Some(coding) = wanted.filter(|_| page.compression.is_some()) {
+                    self.pages.code(&self.key, &page, coding);
+                }
                 self.land(Landing::Page(page.clone()));
                 Ok(page)
             }
@@ -253,27 +296,86 @@ impl Drop for Lead {
 
 impl Fill {
     fn new(lead: Lead, draft: Draft, length: Option<u64>) -> Fill {
-        let loan = Loan { pages: lead.pages.clone(), bytes: 0 };
+        let loan = Arc::new(Loan { pages: lead.pages.clone(), bytes: AtomicU64::new(0) });
         let object_bytes_max = lead.pages.settings.load().object_bytes_max;
-        let mut fill = Fill { lead, draft, body: Vec::new(), loan, length, object_bytes_max, failed: None };
+        let draft = Arc::new(draft);
+        let feed = Spout(Feed::new(draft.clone(), length));
+        let mut fill = Fill { lead, draft, feed, whole: Bytes::new(), loan, length, object_bytes_max, failed: None };
         if let Some(length) = length {
             fill.make_room(length);
+        }
+        if fill.failed.is_some() {
+            fill.become_window();
         }
         fill
     }
 
     /// The next bytes of the content.
     pub fn data(&mut self, data: &[u8]) {
-        let needed = (self.body.len() + data.len()) as u64;
+        let before = self.failed;
+        let needed = self.feed.0.length() + data.len() as u64;
         if needed > self.object_bytes_max {
             self.fail(Bypass::TooLarge);
         }
-        if needed > self.loan.bytes {
+        if needed > self.loan.bytes() {
             // Twice as much each time, as vectors grow, but never past what may be stored.
-            self.make_room(needed.max((2 * self.loan.bytes).min(self.object_bytes_max)));
+            self.make_room(needed.max((2 * self.loan.bytes()).min(self.object_bytes_max)));
         }
-        if self.failed.is_none() {
-            self.body.extend_from_slice(data);
+        // The piece that is too much is kept for readers none the less: it is as large as what is read at once.
+        self.feed.0.append(data);
+        if self.failed.is_some() && before.is_none() {
+            self.become_window();
+        }
+        if before.is_some() && !self.feed.0.has_readers() {
+            self.loan.give_back();
+        }
+    }
+
+    /// Whether it will not be stored, as far as is known.
+    pub fn failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
+    /// Whether the page may be sent in other forms, so that already this answer says what it varies by.
+    pub fn coded_later(&self) -> bool {
+        self.failed.is_none() && self.draft.compressible(self.length)
+    }
+
+    /// Bytes of content that have come so far.
+    pub fn length(&self) -> u64 {
+        self.feed.0.length()
+    }
+
+    /// Hands up to `max` bytes of what has come, from `offset` on, to `take`; returns how many.
+    pub fn read(&self, offset: u64, max: usize, mut take: impl FnMut(&[u8])) -> usize {
+        match self.feed.0.read(offset, max, &mut take) {
+            Some(Read::Data(count)) => count,
+            _ => 0,
+        }
+    }
+
+    /// Whether others wait for this answer or read it while it arrives.
+    pub fn has_company(&self) -> bool {
+        self.feed.0.has_readers() || self.lead.flight.as_ref().is_some_and(|flight| flight.awaited())
+    }
+
+    /// The content has ended: who reads it may end as well, whether it will be stored or not. Returns what there is from `offset` on, which
+    /// counts as being filled as long as somebody holds it.
+    pub fn seal(&mut self, offset: u64) -> Bytes {
+        if self.length.is_some_and(|length| length != self.feed.0.length()) {
+            return Bytes::new();
+        }
+        match self.feed.0.complete() {
+            Some(whole) => {
+                let rest = whole.slice(offset as usize..);
+                self.whole = whole;
+                if rest.is_empty() { rest } else { Bytes::from_owner(Kept { content: rest, _loan: self.loan.clone() }) }
+            }
+            None => {
+                let mut rest = Vec::new();
+                self.feed.0.read(offset, usize::MAX, &mut |data| rest.extend_from_slice(data));
+                rest.into()
+            }
         }
     }
 
@@ -287,21 +389,23 @@ impl Fill {
     /// Browsers are told to ask each time (`no-cache`), and given a strong validator to ask with, unless the application has its own words: a
     /// 304 from here costs no more than a look at the slots.
     pub fn finish_automatic(mut self, entry: Entry, recheck_ms: u64, now_ms: u64) -> Result<Arc<Page>, NotStored> {
+        self.seal(self.length());
         let has = |lines: &[u8], wanted: &str| field_lines(lines).any(|(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()));
-        if !has(&self.draft.lines, "etag") && self.draft.status == 200 {
-            let tag = format!("\"{:016x}{:016x}\"", hash_of(&self.body, 0), hash_of(&self.body, 1));
-            crate::lines::push(&mut self.draft.lines, b"ETag", tag.as_bytes());
+        let draft = Arc::make_mut(&mut self.draft);
+        if !has(&draft.lines, "etag") && draft.status == 200 {
+            let tag = format!("\"{:016x}{:016x}\"", hash_of(&self.whole, 0), hash_of(&self.whole, 1));
+            crate::lines::push(&mut draft.lines, b"ETag", tag.as_bytes());
         }
-        if !has(&self.draft.lines, "cache-control") {
-            crate::lines::push(&mut self.draft.lines, b"Cache-Control", b"no-cache");
+        if !has(&draft.lines, "cache-control") {
+            crate::lines::push(&mut draft.lines, b"Cache-Control", b"no-cache");
         }
-        self.draft.recheck_ms = recheck_ms;
+        draft.recheck_ms = recheck_ms;
         self.finish_with(Some(entry), now_ms)
     }
 
-    /// What has come of the content so far; empty once it cannot be stored.
+    /// All of the content, once it was [sealed](Fill::seal); empty before, and if it cannot be stored.
     pub fn body(&self) -> &[u8] {
-        &self.body
+        &self.whole
     }
 
     /// What tells apart the answers of one target, as far as this one says: its key and the fields it varies by.
@@ -313,14 +417,15 @@ impl Fill {
         self.draft.status
     }
 
-    fn finish_with(self, entry: Option<Entry>, now_ms: u64) -> Result<Arc<Page>, NotStored> {
-        let Fill { lead, draft, body, loan, length, failed, .. } = self;
-        let complete = length.is_none_or(|length| length == body.len() as u64);
+    fn finish_with(mut self, entry: Option<Entry>, now_ms: u64) -> Result<Arc<Page>, NotStored> {
+        self.seal(self.length());
+        let Fill { lead, draft, feed, whole, loan, length, failed, .. } = self;
+        let complete = length.is_none_or(|length| length == feed.0.length());
         let result = match failed.or((!complete).then_some(Bypass::Incomplete)) {
             Some(reason) => Err(lead.refuse(reason, now_ms)),
-            None => lead.store(Draft { entry, ..draft }, body),
+            None => lead.store(Arc::unwrap_or_clone(draft), whole, entry),
         };
-        drop(loan);
+        drop((feed, loan));
         result
     }
 
@@ -333,33 +438,41 @@ impl Fill {
     fn make_room(&mut self, bytes: u64) {
         match self.failed {
             Some(_) => {}
-            None if self.loan.raise_to(bytes) => self.body.reserve_exact(bytes as usize - self.body.len()),
+            None if self.loan.raise_to(bytes) => self.feed.0.reserve(bytes),
             None => self.fail(Bypass::NoRoom),
         }
     }
 
     fn fail(&mut self, reason: Bypass) {
         self.failed = self.failed.or(Some(reason));
-        self.body = Vec::new();
-        self.loan.give_back();
+    }
+
+    /// It will not be stored: who reads it already may read on, who waits for a page need not.
+    fn become_window(&mut self) {
+        self.feed.0.become_window((self.loan.bytes() as usize).max(WINDOW_MIN));
+        self.lead.give_up(self.failed.unwrap_or(Bypass::NoRoom), self.draft.terms.response_ms);
     }
 }
 
 impl Loan {
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
     /// Whether the budget lends that much.
-    fn raise_to(&mut self, bytes: u64) -> bool {
-        let more = bytes.saturating_sub(self.bytes);
+    fn raise_to(&self, bytes: u64) -> bool {
+        let more = bytes.saturating_sub(self.bytes());
         let most = self.pages.settings.load().filling_max();
         let take = |lent: u64| lent.checked_add(more).filter(|lent| *lent <= most);
         let lent = self.pages.filling.fetch_update(Relaxed, Relaxed, take).is_ok();
         if lent {
-            self.bytes += more;
+            self.bytes.fetch_add(more, Relaxed);
         }
         lent
     }
 
-    fn give_back(&mut self) {
-        self.pages.filling.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
+    fn give_back(&self) {
+        self.pages.filling.fetch_sub(self.bytes.swap(0, Relaxed), Relaxed);
     }
 }
 
@@ -384,6 +497,9 @@ fn hash_of(body: &[u8], number: u8) -> u64 {
 
 /// Tags of one page that are followed; a page with more is not stored. They are checked at each look-up.
 const TAGS_MAX: usize = 64;
+
+/// Bytes kept of an answer that will not be stored, for those who read it already: as far as one of them may be behind.
+const WINDOW_MIN: usize = 256 << 10;
 
 /// After an answer that is not stored, requests for the same target do not wait for each other for this long.
 const PASSING_MS: u64 = 10_000;

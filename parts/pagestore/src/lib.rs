@@ -7,7 +7,7 @@
 //! Hit       --> page.reply(..)                      and, if it brings a lead, refetch in the background
 //! Miss      --> lead --> origin's head --> lead.begin(..) --> fill.data(..) ... fill.finish() --> stored, waiters answered
 //! Validate  --> the same with conditions; 304 --> lead.confirm(..) --> page.reply(..)
-//! Wait      --> waiter.landing().await --> a page, or look up again
+//! Wait      --> waiter.landing().await --> its answer while it arrives, a page, or look up again
 //! ```
 //! **Invariant:** a page is immutable; whoever has its `Arc` may write it to a socket without any lock.
 //!
@@ -17,6 +17,7 @@
 //! **Invariant:** [`Pages::status`]' bytes never exceed the budget: keys, heads, bodies, index, purge marks and what is being filled.
 mod counters;
 mod encode;
+mod feed;
 mod fill;
 mod flight;
 mod key;
@@ -40,6 +41,8 @@ use std::{
 };
 
 pub use counters::RouteCounters;
+pub use encode::{Compression, plain_tags};
+pub use feed::{Read, Stream};
 pub use fill::{Fill, Head, Lead, NotStored};
 pub use flight::{Landing, Waiter};
 pub use key::{Key, Keys};
@@ -60,7 +63,7 @@ use pumasi_httpcache::{Asked, Bypass, FieldLines, Forward, Grace, Reuse, Rules, 
 use resource::Resource;
 
 /// What the operator decides about the store.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Everything together, in bytes. At least [`Settings::BUDGET_MIN`].
     pub budget_bytes: u64,
@@ -71,8 +74,8 @@ pub struct Settings {
     pub waiters_max: usize,
     /// How long a request waits for another's fetch before it fetches for itself. Kept here for the edge, which has the timers.
     pub wait_max: Duration,
-    /// Pages of text are compressed once stored, for clients that take it.
-    pub compress: bool,
+    /// Which stored pages are compressed, for clients that take it. Counts for pages stored from now on.
+    pub compression: Arc<Compression>,
     pub rules: Rules,
 }
 
@@ -327,9 +330,6 @@ impl Pages {
 
     /// Stores a page, unless something overtook its fetch.
     fn store(&self, key: &Key, page: Arc<Page>) -> Result<(), Bypass> {
-        if page.compressible && page.encodings.gzip.get().is_none() && self.settings.load().compress {
-            self.jobs.add(key, &page);
-        }
         self.update(key, |resource| {
             // Under the shard's lock: a purge marks first and sweeps then, so either this sees the mark or the sweep sees the page.
             if self.gone(&page) || self.marks.pattern_overtook(&key.bytes, page.sequence) {

@@ -1,15 +1,18 @@
 //! One stored answer.
 use std::{
     ops::Range,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use bytes::Bytes;
 use pumasi_freshness::{Entry, Freshness};
-use pumasi_httpcache::{Asked, FieldLines, Terms, date, validation, vary};
+use pumasi_httpcache::{Asked, Coding, FieldLines, Terms, date, validation, vary};
 
 use crate::{
-    encode::{Encodings, compressible},
+    encode::{Compression, Encodings, tag_of},
     field_lines,
     marks::{Mark, Marks},
 };
@@ -36,12 +39,21 @@ pub struct Page {
     /// When an automatic page is to be made again beside its use, to be compared. Milliseconds since the Unix epoch.
     recheck_ms: AtomicU64,
     pub(crate) encodings: Encodings,
-    pub(crate) compressible: bool,
+    /// It may be sent compressed: then how.
+    pub(crate) compression: Option<Arc<Compression>>,
     etag: Option<Range<u32>>,
     last_modified: Option<Range<u32>>,
 }
 
+/// One of the forms a page is sent in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Plain,
+    Coded(Coding),
+}
+
 /// What a page is made of, before it is one.
+#[derive(Clone, Debug)]
 pub(crate) struct Draft {
     pub status: u16,
     pub reason: Box<[u8]>,
@@ -52,19 +64,28 @@ pub(crate) struct Draft {
     pub marks: Box<[Mark]>,
     pub vary: Box<[Box<[u8]>]>,
     pub selection: Box<[u8]>,
-    pub entry: Option<Entry>,
+    /// It may be compressed, if it is large enough.
+    pub compression: Option<Arc<Compression>>,
+    /// The form to begin with.
+    pub wanted: Option<Coding>,
     pub recheck_ms: u64,
 }
 
 impl Draft {
-    pub fn finish(self, body: Bytes) -> Page {
+    /// Whether it may be sent compressed, if its content has this length; `None`: not known yet.
+    pub fn compressible(&self, length: Option<u64>) -> bool {
+        self.compression.as_ref().is_some_and(|compression| length.is_none_or(|length| length >= compression.bytes_min))
+    }
+
+    /// `entry`: what an automatic page was made of.
+    pub fn finish(self, body: Bytes, entry: Option<Entry>) -> Page {
         let place = |wanted: &[u8]| {
             let (_, value) = field_lines(&self.lines).find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
             let start = (value.as_ptr() as usize - self.lines.as_ptr() as usize) as u32;
             Some(start..start + value.len() as u32)
         };
         Page {
-            compressible: compressible(self.status, &self.lines, &body),
+            compression: self.compression.clone().filter(|_| self.compressible(Some(body.len() as u64))),
             encodings: Encodings::default(),
             etag: place(b"etag"),
             last_modified: place(b"last-modified"),
@@ -78,7 +99,7 @@ impl Draft {
             marks: self.marks,
             vary: self.vary,
             selection: self.selection,
-            entry: self.entry,
+            entry,
             recheck_ms: AtomicU64::new(self.recheck_ms),
         }
     }
@@ -124,17 +145,23 @@ impl Page {
         lines
     }
 
-    /// Whether the client has it already (RFC 9111 §4.3.2).
-    pub fn not_modified(&self, asked: &Asked<'_>) -> bool {
+    /// Whether the client has it already (RFC 9111 §4.3.2), and if so in which form.
+    pub(crate) fn not_modified(&self, asked: &Asked<'_>) -> Option<Form> {
         // Most requests have no conditions: for them nothing is looked for.
         if !asked.conditional() {
-            return false;
+            return None;
         }
         let stored_s = field_lines(&self.lines)
             .find(|(name, _)| name.eq_ignore_ascii_case(b"date"))
             .and_then(|(_, value)| date::parse(value, (self.terms.response_ms / 1000) as i64))
             .unwrap_or((self.terms.response_ms / 1000) as i64);
-        validation::not_modified(asked, self.etag(), self.last_modified(), stored_s)
+        if validation::not_modified(asked, self.etag(), self.last_modified(), stored_s) {
+            return Some(Form::Plain);
+        }
+        let etag = self.etag().filter(|_| asked.if_none_match.is_some())?;
+        let mut codings = self.compression.as_ref()?.codings.iter().copied();
+        let has = |coding: &Coding| validation::not_modified(asked, Some(&tag_of(etag, *coding)), None, stored_s);
+        codings.find(has).map(Form::Coded)
     }
 
     pub(crate) fn marks(&self) -> &[Mark] {
@@ -162,7 +189,7 @@ impl Page {
     pub(crate) fn weight(&self) -> u64 {
         let marks = std::mem::size_of_val(&*self.marks);
         let vary: usize = self.vary.iter().map(|name| name.len() + size_of::<Box<[u8]>>() + ALLOCATION).sum();
-        let coded = self.encodings.gzip.get().map_or(0, |gzip| gzip.len() + ALLOCATION);
+        let coded = self.encodings.weight();
         let deps = self.entry.as_ref().map_or(0, |entry| entry.deps().bytes() + size_of::<pumasi_freshness::Deps>() + ALLOCATION);
         let parts = self.reason.len() + self.lines.len() + self.body.len() + coded + marks + vary + self.selection.len();
         (size_of::<Page>() + parts + deps + 7 * ALLOCATION) as u64
@@ -174,6 +201,11 @@ impl Page {
 }
 
 // === helpers ===
+
+/// Also on the plain form: it is one of several (RFC 9110 §12.5.5).
+pub(crate) fn push_vary(lines: &mut Vec<u8>) {
+    lines.extend_from_slice(b"Vary: Accept-Encoding\r\n");
+}
 
 /// What the allocator adds to each piece.
 pub(crate) const ALLOCATION: usize = 16;

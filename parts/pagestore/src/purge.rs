@@ -73,9 +73,8 @@ impl Pages {
     }
 
     fn purge_matching(&self, kind: PurgeKind, now_ms: u64, pattern: Pattern) -> u64 {
-        if kind == PurgeKind::Hard {
-            self.marks.purge_pattern(pattern.clone());
-        }
+        // A soft purge as well: what is being fetched has no mark of its own yet to be made stale by.
+        self.marks.purge_pattern(pattern.clone());
         let soften = |mark| {
             if kind == PurgeKind::Soft {
                 self.marks.purge_softly(mark, now_ms);

@@ -2,11 +2,14 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use pumasi_httpcache::{Asked, CacheStatus, Method, range};
+use pumasi_httpcache::{Accepted, Asked, CacheStatus, Coding, Method, range};
 
 use crate::{
-    Page, field_lines,
+    Page,
+    encode::{describes_plain_bytes, tag_of},
+    field_lines,
     lines::{push, push_number},
+    page::{Form, push_vary},
 };
 
 /// An answer made of a stored page, ready to be written.
@@ -16,6 +19,8 @@ pub struct Reply {
     /// The reason phrase is the page's own; otherwise the usual words for the status.
     pub reason_of_page: bool,
     pub content: Content,
+    /// A form that this client would have liked better and that is not there: worth a [`Pages::code`](crate::Pages::code).
+    pub wanted: Option<Coding>,
 }
 
 /// What follows the head.
@@ -39,25 +44,32 @@ impl Page {
         let length = self.body.len() as u64;
         let now_s = (now_ms / 1000) as i64;
         let successful = self.status == 200;
-        let reply = if successful && self.not_modified(asked) {
-            self.push_lines_of_304(lines);
-            Reply { status: 304, reason_of_page: false, content: Content::None }
-        } else {
-            // RFC 9110 §14.2: Range is for GET, and for what would have been a 200.
-            let part = match asked.method {
-                Method::Get if successful => range::part(asked, length, self.etag(), self.last_modified(), now_s),
-                _ => range::Part::Whole,
-            };
-            match self.coded_for(asked, part) {
-                Some(gzip) => self.coded(gzip, asked, lines),
-                None => {
-                    lines.extend_from_slice(&self.lines);
-                    self.part(part, asked, lines)
+        let had = if successful { self.not_modified(asked) } else { None };
+        let reply = match had {
+            Some(form) => {
+                self.push_lines_of_304(form, lines);
+                Reply { status: 304, reason_of_page: false, content: Content::None, wanted: None }
+            }
+            None => {
+                // RFC 9110 §14.2: Range is for GET, and for what would have been a 200.
+                let part = match asked.method {
+                    Method::Get if successful => range::part(asked, length, self.etag(), self.last_modified(), now_s),
+                    _ => range::Part::Whole,
+                };
+                match &self.compression {
+                    // A part is cut from the plain form.
+                    Some(compression) if part == range::Part::Whole && asked.accept_encoding.is_some() => {
+                        self.negotiated(&compression.codings, asked, lines)
+                    }
+                    _ => {
+                        lines.extend_from_slice(&self.lines);
+                        self.part(part, asked, lines)
+                    }
                 }
             }
         };
-        if self.compressible {
-            lines.extend_from_slice(b"Vary: Accept-Encoding\r\n"); // also on the plain form: it is one of two (RFC 9110 §12.5.5)
+        if self.compression.is_some() {
+            push_vary(lines);
         }
         if self.entry.is_none() {
             lines.extend_from_slice(b"Age: ");
@@ -91,48 +103,65 @@ impl Page {
                     (_, Method::Head) => Content::Announced(length as u64),
                     _ => Content::Body(0..length),
                 };
-                Reply { status: self.status, reason_of_page: true, content }
+                Reply { status: self.status, reason_of_page: true, content, wanted: None }
             }
             range::Part::Bytes { first, last } => {
                 push_content_range(lines, Some((first, last)), length);
-                Reply { status: 206, reason_of_page: false, content: Content::Body(first as usize..last as usize + 1) }
+                Reply { status: 206, reason_of_page: false, content: Content::Body(first as usize..last as usize + 1), wanted: None }
             }
             range::Part::Unsatisfiable => {
                 push_content_range(lines, None, length);
-                Reply { status: 416, reason_of_page: false, content: Content::Body(0..0) }
+                Reply { status: 416, reason_of_page: false, content: Content::Body(0..0), wanted: None }
             }
         }
     }
 
-    fn coded_for(&self, asked: &Asked<'_>, part: range::Part) -> Option<&Bytes> {
-        let gzip = self.encodings.gzip.get()?;
-        (part == range::Part::Whole && asked.accepts("gzip")).then_some(gzip)
+    /// The best form for the client among those that are there.
+    fn negotiated(&self, codings: &[Coding], asked: &Asked<'_>, lines: &mut Vec<u8>) -> Reply {
+        let accepted: Accepted = asked.codings();
+        let wanted = accepted.best(codings.iter().copied());
+        let form = |coding: Coding| Some((coding, self.encodings.form(coding)?));
+        let there = match wanted.map(form) {
+            None => None,
+            Some(Some(found)) => Some(found),
+            Some(None) => accepted.best(codings.iter().copied().filter(|coding| self.encodings.form(*coding).is_some())).and_then(form),
+        };
+        let reply = match there {
+            Some((coding, bytes)) => self.coded(coding, bytes, asked, lines),
+            None => {
+                lines.extend_from_slice(&self.lines);
+                self.part(range::Part::Whole, asked, lines)
+            }
+        };
+        Reply { wanted: wanted.filter(|coding| self.encodings.form(*coding).is_none()), ..reply }
     }
 
-    /// Other bytes than the origin's: a strong entity tag would be a lie, a weak one still matches (RFC 9110 §8.8.3.3).
-    fn coded(&self, gzip: &Bytes, asked: &Asked<'_>, lines: &mut Vec<u8>) -> Reply {
+    /// Other bytes than the origin's: what describes those is left out, and the entity tag is another.
+    fn coded(&self, coding: Coding, bytes: &Bytes, asked: &Asked<'_>, lines: &mut Vec<u8>) -> Reply {
         for (name, value) in field_lines(&self.lines) {
-            if name.eq_ignore_ascii_case(b"etag") && !value.starts_with(b"W/") {
-                push(lines, name, &[b"W/", value].concat());
-            } else if !name.eq_ignore_ascii_case(b"accept-ranges") {
+            if name.eq_ignore_ascii_case(b"etag") {
+                push(lines, name, &tag_of(value, coding));
+            } else if !describes_plain_bytes(name) {
                 push(lines, name, value);
             }
         }
-        lines.extend_from_slice(b"Content-Encoding: gzip\r\n");
+        push(lines, b"Content-Encoding", coding.name().as_bytes());
         let content = match asked.method {
-            Method::Head => Content::Announced(gzip.len() as u64),
-            _ => Content::Coded(gzip.clone()),
+            Method::Head => Content::Announced(bytes.len() as u64),
+            _ => Content::Coded(bytes.clone()),
         };
-        Reply { status: self.status, reason_of_page: true, content }
+        Reply { status: self.status, reason_of_page: true, content, wanted: None }
     }
 
     /// RFC 9110 §15.4.5: what a 200 would have said, without the fields that describe content that is not there.
-    fn push_lines_of_304(&self, lines: &mut Vec<u8>) {
+    fn push_lines_of_304(&self, had: Form, lines: &mut Vec<u8>) {
         for (name, value) in field_lines(&self.lines) {
             let describes =
                 name.len() > 8 && name[..8].eq_ignore_ascii_case(b"content-") && !name.eq_ignore_ascii_case(b"content-location");
-            if !describes {
-                push(lines, name, value);
+            match had {
+                _ if describes => {}
+                Form::Coded(coding) if name.eq_ignore_ascii_case(b"etag") => push(lines, name, &tag_of(value, coding)),
+                _ => push(lines, name, value),
             }
         }
     }

@@ -4,7 +4,7 @@ use std::{
 };
 
 use pumasi_freshness::{Changes, Deps, Entry, Table, Tables};
-use pumasi_httpcache::CacheStatus;
+use pumasi_httpcache::{CacheStatus, Coding};
 
 use super::*;
 
@@ -111,6 +111,89 @@ fn others_wait_for_the_first_and_get_its_page() {
     site.finish(lead, "", "Cache-Control: max-age=60\r\n", b"once");
     assert!(matches!(poll(&mut waiter), Some(Landing::Page(page)) if &page.body[..] == b"once"));
     site.hit("/", "");
+}
+
+#[test]
+fn who_waits_reads_the_answer_while_it_arrives() {
+    let site = Site::new();
+    let lead = site.miss("/", "");
+    let mut early = site.wait("/");
+    assert!(poll(&mut early).is_none());
+    let mut fill = site.begin_with(lead, "", "Cache-Control: max-age=60\r\n", Some(6)).unwrap_or_else(|reason| panic!("{reason:?}"));
+    let mut early = begun(&mut early);
+    fill.data(b"abc");
+    let mut late = begun(&mut site.wait("/"));
+    assert_eq!((read(&mut early), read(&mut early)), ("abc".into(), "...".into()));
+    fill.data(b"def");
+    assert_eq!(read(&mut early), "def");
+    fill.finish(NOW).unwrap();
+    assert_eq!((read(&mut early), read(&mut late), read(&mut late)), ("END".into(), "abcdef".into(), "END".into()));
+    site.hit("/", "");
+    assert_eq!(site.pages.filling.load(Relaxed), 0);
+}
+
+#[test]
+fn a_fetch_that_breaks_off_never_looks_complete() {
+    let site = Site::new();
+    for (length, pieces) in [(Some(6), &["abc"][..]), (None, &["abc"]), (Some(6), &[]), (None, &[])] {
+        let lead = site.miss("/", "");
+        let mut waiter = site.wait("/");
+        let mut fill = site.begin_with(lead, "", "Cache-Control: max-age=60\r\n", length).unwrap_or_else(|reason| panic!("{reason:?}"));
+        let mut stream = begun(&mut waiter);
+        pieces.iter().for_each(|piece| fill.data(piece.as_bytes()));
+        drop(fill);
+        assert_eq!(read(&mut stream), "BROKEN");
+        assert!(matches!(poll(&mut waiter), Some(Landing::Alone)));
+    }
+    // Short of what was announced, although the end was reached.
+    let lead = site.miss("/", "");
+    let mut waiter = site.wait("/");
+    let mut fill = site.begin_with(lead, "", "Cache-Control: max-age=60\r\n", Some(6)).unwrap_or_else(|reason| panic!("{reason:?}"));
+    let mut stream = begun(&mut waiter);
+    fill.data(b"abc");
+    assert_eq!(fill.finish(NOW).unwrap_err(), NotStored(Bypass::Incomplete));
+    assert_eq!(read(&mut stream), "BROKEN");
+}
+
+#[test]
+fn what_outgrows_the_store_goes_on_for_who_keeps_up() {
+    let site = Site::new();
+    let lead = site.miss("/", "");
+    let (mut one, mut other) = (site.wait("/"), site.wait("/"));
+    let mut fill = site.begin_with(lead, "", "Cache-Control: max-age=60\r\n", None).unwrap_or_else(|reason| panic!("{reason:?}"));
+    let (mut quick, mut slow) = (begun(&mut one), begun(&mut other));
+    let mut had = 0;
+    for _ in 0..100 {
+        fill.data(&[b'x'; 10_000]);
+        had += read(&mut quick).len();
+    }
+    assert!(matches!(poll(&mut one), Some(Landing::Alone)), "nobody waits for a page that will not come");
+    assert!(site.pages.status().bytes <= site.pages.marks.bytes() + 110_000, "a window, not all of it");
+    assert_eq!(fill.finish(NOW).unwrap_err(), NotStored(Bypass::TooLarge));
+    assert_eq!((had, read(&mut quick), read(&mut slow)), (1_000_000, "END".into(), "BROKEN".into()));
+}
+
+#[test]
+fn a_purge_ends_boarding_an_answer_under_way() {
+    for purge in [Purge::Target("/a"), Purge::Prefix("http://example.org/"), Purge::Tag("t"), Purge::Everything] {
+        for kind in [PurgeKind::Hard, PurgeKind::Soft] {
+            let site = Site::new();
+            let lead = site.miss("/a", "");
+            let mut before = site.wait("/a");
+            let fill = site
+                .begin_with(lead, "", "Cache-Control: max-age=60\r\nCache-Tag: t\r\n", None)
+                .unwrap_or_else(|reason| panic!("{reason:?}"));
+            let may = |stream: &Stream| {
+                let lines = head("");
+                site.pages.may_stream(stream, &site.key("/a"), &Asked::of(b"GET", fields(&lines)), fields(&lines), NOW)
+            };
+            let stream = begun(&mut before);
+            assert!(may(&stream));
+            site.pages.purge(purge, kind, NOW + 1);
+            assert!(!may(&stream), "{purge:?} {kind:?}");
+            drop(fill);
+        }
+    }
 }
 
 #[test]
@@ -281,7 +364,7 @@ fn tags_stay_with_us() {
 #[test]
 fn a_page_made_of_rows_is_gone_when_they_change() {
     let freshness = Arc::new(Freshness::new());
-    let site = Site { pages: Pages::new(SETTINGS, Some(freshness.clone())) };
+    let site = Site { pages: Pages::new(settings(), Some(freshness.clone())) };
     let lead = site.miss("/", "");
     let (stamp, mut deps) = (freshness.stamp(), Deps::new());
     let table = Table::named("app", "ask");
@@ -334,57 +417,98 @@ fn a_head_request_is_told_the_length() {
 // === second forms ===
 
 #[test]
-fn text_is_compressed_once_and_sent_to_who_takes_it() {
+fn each_form_is_made_once_for_the_first_who_asks() {
     let site = Site::new();
     let text = "the same again and again ".repeat(200);
-    site.fetch("/", "", "Cache-Control: max-age=60\r\nContent-Type: text/html\r\nETag: \"a\"\r\n", text.as_bytes());
-    let before = site.pages.status().bytes;
-    std::thread::scope(|scope| {
-        scope.spawn(|| site.pages.compress());
-        let page = site.hit("/", "");
-        while page.encodings.gzip.get().is_none() {
-            std::thread::yield_now();
-        }
-        site.pages.stop_compressing();
-    });
-    assert!(site.pages.status().bytes > before, "its second form counts");
-
+    let head_lines = "Cache-Control: max-age=60\r\nContent-Type: text/html\r\nETag: \"a\"\r\nContent-MD5: x\r\n";
+    site.fetch("/", "Accept-Encoding: gzip", head_lines, text.as_bytes());
     let reply = |request: &str| {
         let lines = head(request);
         let mut out = Vec::new();
-        let reply = site.hit("/", request).reply(&Asked::of(b"GET", fields(&lines)), Told::Hit, NOW, &mut out);
+        let page = site.hit("/", request);
+        let reply = page.reply(&Asked::of(b"GET", fields(&lines)), Told::Hit, NOW, &mut out);
+        if let Some(coding) = reply.wanted {
+            site.pages.code(&site.key("/"), &page, coding);
+        }
         (reply, String::from_utf8(out).unwrap())
     };
-    let (coded, lines) = reply("Accept-Encoding: br, gzip");
-    let Content::Coded(gzip) = coded.content else { panic!("{coded:?}") };
-    let mut plain = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut plain).unwrap();
-    assert_eq!(plain, text);
-    assert!(
-        lines.contains("Content-Encoding: gzip\r\n") && lines.contains("ETag: W/\"a\"\r\n") && lines.contains("Vary: Accept-Encoding\r\n")
-    );
-
-    let (whole, lines) = reply("");
-    assert_eq!(whole.content, Content::Body(0..text.len()));
-    assert!(!lines.contains("Content-Encoding") && lines.contains("ETag: \"a\"\r\n") && lines.contains("Vary: Accept-Encoding\r\n"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| site.pages.compress());
+        let made = |coding| {
+            while site.hit("/", "").encodings.form(coding).is_none() {
+                std::thread::yield_now();
+            }
+        };
+        made(Coding::Gzip); // whoever fetched it takes gzip
+        let before = site.pages.status().bytes;
+        assert!(site.hit("/", "").encodings.form(Coding::Brotli).is_none(), "nobody has asked for it");
+        let (first, lines) = reply("Accept-Encoding: br, gzip;q=0.5");
+        assert_eq!(first.wanted, Some(Coding::Brotli));
+        assert!(lines.contains("Content-Encoding: gzip\r\n"), "the next best meanwhile: {lines}");
+        made(Coding::Brotli);
+        assert_eq!(reply("Accept-Encoding: zstd").0.wanted, Some(Coding::Zstd));
+        made(Coding::Zstd);
+        while site.pages.status().bytes <= before {
+            std::thread::yield_now(); // its further forms count
+        }
+        site.pages.stop_compressing();
+    });
+    for (request, name, tag) in [
+        ("Accept-Encoding: gzip", "gzip", "\"a;gzip\""),
+        ("Accept-Encoding: gzip, br, zstd", "br", "\"a;br\""),
+        ("Accept-Encoding: br;q=0.9, zstd", "zstd", "\"a;zstd\""),
+    ] {
+        let (coded, lines) = reply(request);
+        let Content::Coded(bytes) = coded.content else { panic!("{coded:?}") };
+        assert_eq!(decoded(name, &bytes), text.as_bytes(), "{request}");
+        for line in [&format!("Content-Encoding: {name}\r\n"), &format!("ETag: {tag}\r\n"), "Vary: Accept-Encoding\r\n"] {
+            assert!(lines.contains(line), "{request}: {lines}");
+        }
+        assert!(!lines.contains("MD5"), "of other bytes: {lines}");
+        let (had, lines) = reply(&format!("{request}\nIf-None-Match: {tag}"));
+        assert_eq!((had.status, lines.contains(&format!("ETag: {tag}\r\n"))), (304, true), "{lines}");
+    }
+    for plain in ["", "Accept-Encoding: deflate", "Accept-Encoding: gzip\nCache-Control: no-transform"] {
+        let (whole, lines) = reply(plain);
+        assert_eq!(whole.content, Content::Body(0..text.len()));
+        assert!(!lines.contains("Content-Encoding") && lines.contains("ETag: \"a\"\r\n") && lines.contains("Vary: Accept-Encoding\r\n"));
+    }
     assert_eq!(reply("Accept-Encoding: gzip\nRange: bytes=0-1").0.content, Content::Body(0..2), "a part is cut from the plain form");
-    assert_eq!(reply("Accept-Encoding: gzip\nIf-None-Match: W/\"a\"").0.status, 304);
+    assert_eq!(reply("Accept-Encoding: gzip\nIf-None-Match: \"a\"").0.status, 304, "its plain form still holds");
+    assert_eq!(
+        reply("Accept-Encoding: gzip\nRange: bytes=0-1\nIf-Range: \"a;gzip\"").0.status,
+        200,
+        "parts of a coded form there are none"
+    );
+}
+
+#[test]
+fn tags_of_forms_are_the_origins_again_on_the_way_to_it() {
+    let check = |list: &str, expected: Option<&str>| {
+        assert_eq!(plain_tags(list.as_bytes()).map(|plain| String::from_utf8(plain).unwrap()).as_deref(), expected, "{list}");
+    };
+    check("\"a;gzip\"", Some("\"a\""));
+    check("\"a;br\", \"b;zstd\", W/\"c\"", Some("\"a\", \"b\", W/\"c\""));
+    check("\"a-gzip\", *", None);
+    check("", None);
 }
 
 #[test]
 fn what_cannot_or_may_not_be_compressed_is_left_alone() {
-    let check = |lines: &str, body: &[u8], expected: bool| {
-        assert_eq!(encode::compressible(200, lines.as_bytes(), body), expected, "{lines}");
+    let check = |lines: &str, expected: bool| {
+        assert_eq!(settings().compression.may_code(200, lines.as_bytes()), expected, "{lines}");
     };
-    let text = [b'x'; 2000];
-    check("Content-Type: text/html; charset=utf-8\r\n", &text, true);
-    check("Content-Type: application/problem+json\r\n", &text, true);
-    check("Content-Type: image/png\r\n", &text, false);
-    check("", &text, false);
-    check("Content-Type: text/html\r\n", b"short", false);
-    check("Content-Type: text/html\r\nContent-Encoding: br\r\n", &text, false);
-    check("Content-Type: text/html\r\nVary: Cookie, Accept-Encoding\r\n", &text, false);
-    check("Content-Type: text/html\r\nCache-Control: max-age=1, no-transform\r\n", &text, false); // RFC 9110 §7.7
+    check("Content-Type: text/html; charset=utf-8\r\n", true);
+    check("Content-Type: Application/Problem+JSON\r\n", true);
+    check("Content-Type: image/png\r\n", false);
+    check("", false);
+    check("Content-Type: text/html\r\nContent-Encoding: br\r\n", false);
+    check("Content-Type: text/html\r\nVary: Cookie, Accept-Encoding\r\n", false);
+    check("Content-Type: text/html\r\nCache-Control: max-age=1, no-transform\r\n", false); // RFC 9110 §7.7
+    assert!(!settings().compression.may_code(404, b"Content-Type: text/html\r\n"));
+    let site = Site::new();
+    site.fetch("/", "Accept-Encoding: gzip", "Cache-Control: max-age=60\r\nContent-Type: text/html\r\n", b"short");
+    assert!(site.hit("/", "").compression.is_none());
 }
 
 // === many cores ===
@@ -424,15 +548,22 @@ fn cores_do_not_get_in_each_others_way() {
 
 const NOW: u64 = 1_800_000_000_000;
 const BUDGET: u64 = 16 << 20;
-const SETTINGS: Settings = Settings {
-    budget_bytes: BUDGET,
-    object_bytes_max: 100_000,
-    policy: Policy::S3Fifo,
-    waiters_max: 3,
-    wait_max: Duration::from_secs(1),
-    compress: true,
-    rules: Rules { heuristic_percent: 10, heuristic_max_s: 86_400, stale_if_error_s: 0, stale_while_revalidate_s: 0, negative_s: 0 },
-};
+
+fn settings() -> Settings {
+    Settings {
+        budget_bytes: BUDGET,
+        object_bytes_max: 100_000,
+        policy: Policy::S3Fifo,
+        waiters_max: 3,
+        wait_max: Duration::from_secs(1),
+        compression: Arc::new(Compression {
+            codings: vec![Coding::Brotli, Coding::Zstd, Coding::Gzip],
+            bytes_min: 1024,
+            types: ["text/*", "*+json"].map(Into::into).into(),
+        }),
+        rules: Rules { heuristic_percent: 10, heuristic_max_s: 86_400, stale_if_error_s: 0, stale_while_revalidate_s: 0, negative_s: 0 },
+    }
+}
 
 struct Site {
     pages: Arc<Pages>,
@@ -440,7 +571,7 @@ struct Site {
 
 impl Site {
     fn new() -> Site {
-        Site { pages: Pages::new(SETTINGS, None) }
+        Site { pages: Pages::new(settings(), None) }
     }
 
     fn key(&self, path: &str) -> Key {
@@ -514,4 +645,33 @@ fn poll(waiter: &mut Waiter) -> Option<Landing> {
         Poll::Ready(landing) => Some(landing),
         Poll::Pending => None,
     }
+}
+
+fn begun(waiter: &mut Waiter) -> Stream {
+    match poll(waiter) {
+        Some(Landing::Begun(stream)) => stream,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is there: bytes as text, `...` for nothing yet, or how it ended.
+fn read(stream: &mut Stream) -> String {
+    let mut text = String::new();
+    match stream.poll_read(&mut Context::from_waker(Waker::noop()), usize::MAX, |data| text.push_str(std::str::from_utf8(data).unwrap())) {
+        Poll::Ready(Read::Data(_)) => text,
+        Poll::Ready(Read::Rest(rest)) => String::from_utf8(rest.to_vec()).unwrap(),
+        Poll::Ready(Read::End) => "END".into(),
+        Poll::Ready(Read::Broken) => "BROKEN".into(),
+        Poll::Pending => "...".into(),
+    }
+}
+
+fn decoded(coding: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    match coding {
+        "gzip" => drop(std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(bytes), &mut plain)),
+        "br" => brotli::BrotliDecompress(&mut &bytes[..], &mut plain).unwrap(),
+        _ => plain = zstd::stream::decode_all(bytes).unwrap(),
+    }
+    plain
 }

@@ -10,6 +10,7 @@
 //! ```
 mod automatic;
 mod background;
+mod stream;
 mod tee;
 
 use std::{
@@ -22,10 +23,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use pumasi_config::{EvictionPolicy, PagesMode, PagesPlan};
-use pumasi_http1::{Fields, Known};
-use pumasi_httpcache::{Asked, Bypass, CacheStatus, Forward as Why, Grace, Rules};
-use pumasi_pagestore::{Content, Key, Landing, Lead, Lookup, Page, Policy, Settings, Told, Waiter};
+use pumasi_config::{CompressCoding, EvictionPolicy, PagesMode, PagesPlan};
+use pumasi_http1::{Fields, Known, RequestHead, Version};
+use pumasi_httpcache::{Asked, Bypass, CacheStatus, Coding, Forward as Why, Grace, Rules};
+use pumasi_pagestore::{Compression, Content, Key, Landing, Lead, Lookup, Page, Policy, Settings, Told, Waiter, plain_tags};
 
 use crate::{
     answers::{Trouble, reason},
@@ -100,8 +101,14 @@ impl Visit<'_> {
                     waited = true;
                     let begun = *boarded.get_or_insert_with(|| pages.flights_begun());
                     let after_us = waiter.flight() >= begun;
-                    match self.wait(waiter, down).await {
+                    match self.wait(waiter, &key, down).await {
                         None => break,
+                        Some(Landing::Begun(stream)) => {
+                            self.outcome = "coalesced";
+                            self.route.pages_counters.misses.fetch_add(1, Relaxed);
+                            self.stream(stream, down).await;
+                            return Ok(());
+                        }
                         // A write overtook it, after we had asked: so it is what we would have been answered ourselves.
                         Some(Landing::Overtaken(page) | Landing::Page(page))
                             if after_us && !personal && page.answers(down.request().fields.iter()) =>
@@ -223,8 +230,9 @@ impl Visit<'_> {
         self.route.pages_counters.bypassed(reason);
         let pages = self.core.shared.pages.clone();
         let follow = self.follow(down, None);
+        let edit = if_match_as_the_origin_knows_it(down.request());
         let mut watch = Watch::new(down, pages, key.clone(), reason, follow, &self.core.shared.habits);
-        let forwarded = self.forward(&mut watch, None).await;
+        let forwarded = self.forward(&mut watch, edit.as_ref()).await;
         finish(forwarded, down)
     }
 
@@ -236,30 +244,48 @@ impl Visit<'_> {
         forwarded
     }
 
-    /// Waits for another request's fetch, at most as long as the configuration says; `None` past that.
-    async fn wait<D: Downstream>(&self, mut waiter: Waiter, down: &D) -> Option<Landing> {
+    /// Waits for another request's fetch, or for an answer that this one may have while it arrives, at most as long as the configuration
+    /// says; `None` past that.
+    async fn wait<D: Downstream>(&self, mut waiter: Waiter, key: &Key, down: &D) -> Option<Landing> {
+        let pages = &self.core.shared.pages;
         let timer = down.timer();
-        timer.arm(self.core.shared.pages.settings().wait_max);
-        let mut landing = pin!(waiter.landing());
-        let landed = poll_fn(|context| {
-            if let Poll::Ready(landing) = landing.as_mut().poll(context) {
-                return Poll::Ready(Some(landing));
+        timer.arm(pages.settings().wait_max);
+        let landed = loop {
+            let mut landing = pin!(waiter.landing());
+            let landed = poll_fn(|context| {
+                if let Poll::Ready(landing) = landing.as_mut().poll(context) {
+                    return Poll::Ready(Some(landing));
+                }
+                timer.watch(context);
+                if timer.fired() { Poll::Ready(None) } else { Poll::Pending }
+            })
+            .await;
+            match landed {
+                Some(Landing::Begun(stream)) => {
+                    let head = down.request();
+                    // To HTTP/1.0 the end of the connection is the end of the content, also where it broke off.
+                    let framed = stream.length().is_some() || head.version != Version::Http10;
+                    if framed && pages.may_stream(&stream, key, &asked_of(head), head.fields.iter(), now_ms()) {
+                        break Some(Landing::Begun(stream));
+                    }
+                }
+                landed => break landed,
             }
-            timer.watch(context);
-            if timer.fired() { Poll::Ready(None) } else { Poll::Pending }
-        })
-        .await;
+        };
         timer.disarm();
         landed
     }
 
     /// Sends a stored page, as much of it as this request wants.
-    fn send<D: Downstream>(&self, page: &Page, told: Told, down: &mut D) {
+    fn send<D: Downstream>(&self, page: &Arc<Page>, told: Told, down: &mut D) {
         let mut lines = self.core.lines.take();
         lines.clear();
         let head = down.request();
         let asked = asked_of(head);
         let reply = page.reply(&asked, told, now_ms(), &mut lines);
+        if let Some(coding) = reply.wanted {
+            self.core.shared.pages.code(&key_of(self.core, down), page, coding);
+        }
         let words = if reply.reason_of_page { &page.reason } else { reason(reply.status).as_bytes() };
         let (length, body) = match reply.content {
             Content::None => (Length::None(None), Bytes::new()),
@@ -304,7 +330,11 @@ pub(crate) fn settings(plan: &PagesPlan) -> Settings {
         },
         waiters_max: plan.waiters_max,
         wait_max: plan.wait_max,
-        compress: plan.compress,
+        compression: Arc::new(Compression {
+            codings: plan.compress.iter().copied().map(coding_of).collect(),
+            bytes_min: plan.compress_bytes_min,
+            types: plan.compress_types.iter().map(|listed| listed.as_str().into()).collect(),
+        }),
         rules: Rules {
             stale_if_error_s: seconds(plan.stale_if_error),
             stale_while_revalidate_s: seconds(plan.stale_while_revalidate),
@@ -331,9 +361,30 @@ const CONDITIONS: [Known; 4] = [Known::IfNoneMatch, Known::IfModifiedSince, Know
 const COALESCED: Told =
     Told::Forwarded(CacheStatus::Forwarded { why: Why::UriMiss, origin_status: None, stored: true, coalesced: true, detail: None });
 
+/// A client that edits what it was sent compressed names the compressed form's entity tag, which the origin never gave.
+fn if_match_as_the_origin_knows_it(head: &RequestHead) -> Option<RequestEdit> {
+    let lines: Vec<&[u8]> = head.fields.all(Known::IfMatch).collect();
+    let mut add = Vec::new();
+    for line in &lines {
+        let plain = plain_tags(line);
+        for part in [b"If-Match: ", plain.as_deref().unwrap_or(line), b"\r\n"] {
+            add.extend_from_slice(part);
+        }
+    }
+    lines.iter().any(|line| plain_tags(line).is_some()).then_some(RequestEdit { leave_out: &[Known::IfMatch], add })
+}
+
 /// How often a request may wait for somebody else's fetch. Each wait is bounded; without this a page that never gets stored would be waited
 /// for again and again.
 const LOOKUPS_MAX: u32 = 4;
+
+fn coding_of(plan: CompressCoding) -> Coding {
+    match plan {
+        CompressCoding::Gzip => Coding::Gzip,
+        CompressCoding::Brotli => Coding::Brotli,
+        CompressCoding::Zstd => Coding::Zstd,
+    }
+}
 
 /// Whole seconds, as HTTP counts lifetimes.
 fn seconds(duration: Duration) -> u32 {

@@ -48,10 +48,6 @@ macro_rules! passes_on {
             self.down.client()
         }
 
-        fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
-            self.down.poll_gone(context)
-        }
-
         fn timer(&self) -> &Timer {
             self.down.timer()
         }
@@ -86,18 +82,6 @@ macro_rules! passes_on {
             self.down.sending(upstream);
         }
 
-        fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-            self.down.poll_flush(context)
-        }
-
-        fn full(&self) -> bool {
-            self.down.full()
-        }
-
-        fn unsent(&self) -> usize {
-            self.down.unsent()
-        }
-
         fn sent_total(&self) -> u64 {
             self.down.sent_total()
         }
@@ -116,7 +100,31 @@ macro_rules! passes_on {
     };
 }
 
+/// ... and where nothing stands between the answer and the client.
+macro_rules! flushes_through {
+    () => {
+        fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+            self.down.poll_gone(context)
+        }
+
+        fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.down.poll_flush(context)
+        }
+
+        fn full(&self) -> bool {
+            self.down.full()
+        }
+
+        fn unsent(&self) -> usize {
+            self.down.unsent()
+        }
+    };
+}
+
 /// Streams an answer to the client and into the store. An answer that a stored page replaces is swallowed.
+///
+/// While it is being stored it is fetched as fast as the origin sends it: the client has what it has not taken yet from the store, so that a
+/// slow one holds neither the worker nor those who wait. And if it leaves, the fetch goes on as long as others want it.
 pub(crate) struct Tee<'d, D> {
     down: &'d mut D,
     why: Why,
@@ -132,9 +140,9 @@ enum Stage {
         page: Option<(Arc<Page>, Grace)>,
     },
     /// Streaming to the client and into the store.
-    Filling(Box<Fill>),
+    Filling(Box<Filling>),
     /// The same; whether it is stored is decided when the worker's window closes.
-    Following(Box<Fill>),
+    Following(Box<Filling>),
     /// Streaming to the client only, or nothing more to do.
     Through(Took),
     /// Swallowing what a stored page replaces.
@@ -142,6 +150,63 @@ enum Stage {
     /// Between two stages of one call.
     Moving,
 }
+
+/// An answer on its way into the store.
+struct Filling {
+    fill: Fill,
+    /// Bytes of the content that the client's output has had.
+    sent: u64,
+    /// The client has left; others have not.
+    gone: bool,
+}
+
+impl Filling {
+    fn of(fill: Fill) -> Box<Filling> {
+        Box::new(Filling { fill, sent: 0, gone: false })
+    }
+
+    /// Bytes the client has not had yet.
+    fn lag(&self) -> u64 {
+        if self.gone { 0 } else { self.fill.length() - self.sent }
+    }
+
+    fn data<D: Downstream>(&mut self, data: &[u8], down: &mut D) {
+        // In order, and only as much as the client takes; an answer that will not be stored is kept nowhere else.
+        let direct = !self.gone && self.lag() == 0 && (self.fill.failed() || !down.full());
+        self.fill.data(data);
+        if direct {
+            self.sent += data.len() as u64;
+            down.send_data(data);
+        }
+    }
+
+    /// Gives the client what has come meanwhile, as far as its output has room.
+    fn pour<D: Downstream>(&mut self, down: &mut D) {
+        while self.lag() > 0 && !down.full() {
+            match self.fill.read(self.sent, POUR_BYTES, |data| down.send_data(data)) {
+                0 => return,
+                count => self.sent += count as u64,
+            }
+        }
+    }
+
+    /// What the client still has to get, now that the content has ended.
+    fn end<D: Downstream>(&mut self, down: &mut D) {
+        let rest = self.fill.seal(if self.gone { self.fill.length() } else { self.sent });
+        if !rest.is_empty() {
+            down.send_shared(rest);
+        }
+    }
+
+    /// Whether the fetch goes on without its client.
+    fn left_alone(&mut self) -> bool {
+        self.gone |= self.fill.has_company();
+        self.gone
+    }
+}
+
+/// Copied at once from the store to a client's output.
+const POUR_BYTES: usize = 64 << 10;
 
 /// What became of the answer.
 pub(crate) enum Took {
@@ -197,8 +262,8 @@ impl<'d, D: Downstream> Tee<'d, D> {
             return match lead.begin_automatic(self.down.request().fields.iter(), head, now) {
                 Ok(fill) => {
                     let told = CacheStatus::Forwarded { why: self.why, origin_status: None, stored: false, coalesced: false, detail: None };
-                    send_head_told(self.down, head, length, told);
-                    Stage::Following(Box::new(fill))
+                    send_head_told(self.down, head, length, told, fill.coded_later());
+                    Stage::Following(Filling::of(fill))
                 }
                 Err(not) => {
                     self.tell_not_stored(head, length, not.0);
@@ -214,16 +279,16 @@ impl<'d, D: Downstream> Tee<'d, D> {
             coalesced: false,
             detail: filled.as_ref().err().map(|not| not.0),
         };
-        send_head_told(self.down, head, length, told);
+        send_head_told(self.down, head, length, told, filled.as_ref().is_ok_and(Fill::coded_later));
         match filled {
-            Ok(fill) => Stage::Filling(Box::new(fill)),
+            Ok(fill) => Stage::Filling(Filling::of(fill)),
             Err(not) => Stage::Through(Took::NotStored(not.0)),
         }
     }
 
     fn tell_not_stored(&mut self, head: Head<'_>, length: Length, reason: Bypass) {
         let told = CacheStatus::Forwarded { why: self.why, origin_status: None, stored: false, coalesced: false, detail: Some(reason) };
-        send_head_told(self.down, head, length, told);
+        send_head_told(self.down, head, length, told, false);
     }
 
     fn end_followed(&mut self, fill: Fill, trailers: &Fields) -> Took {
@@ -258,29 +323,88 @@ impl<D: Downstream> Downstream for Tee<'_, D> {
 
     fn send_data(&mut self, data: &[u8]) {
         match &mut self.stage {
-            Stage::Swallowing(_) => return,
-            Stage::Filling(fill) | Stage::Following(fill) => fill.data(data),
-            _ => {}
+            Stage::Swallowing(_) => {}
+            Stage::Filling(filling) | Stage::Following(filling) => filling.data(data, self.down),
+            _ => self.down.send_data(data),
         }
-        self.down.send_data(data);
     }
 
     fn send_end(&mut self, trailers: &Fields) {
+        let mut gone = false;
         self.stage = match std::mem::replace(&mut self.stage, Stage::Moving) {
             Stage::Swallowing(took) => {
                 self.stage = Stage::Swallowing(took);
                 return;
             }
-            Stage::Filling(fill) => Stage::Through(self.end(*fill, trailers)),
-            Stage::Following(fill) => Stage::Through(self.end_followed(*fill, trailers)),
+            Stage::Filling(mut filling) => {
+                filling.end(self.down);
+                gone = filling.gone;
+                Stage::Through(self.end(filling.fill, trailers))
+            }
+            Stage::Following(mut filling) => {
+                filling.end(self.down);
+                gone = filling.gone;
+                Stage::Through(self.end_followed(filling.fill, trailers))
+            }
             other => other,
         };
-        self.down.send_end(trailers);
+        match gone {
+            true => self.down.close_after(),
+            false => self.down.send_end(trailers),
+        }
     }
 
     fn send_switch(&mut self, head: &ResponseHead, lines: &[u8]) {
         self.stage = Stage::Through(Took::NotStored(Bypass::Upgrade));
         self.down.send_switch(head, lines);
+    }
+
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.stage {
+            Stage::Filling(filling) | Stage::Following(filling) => {
+                if filling.gone || self.down.poll_gone(context).is_ready() && filling.left_alone() {
+                    return Poll::Pending;
+                }
+                self.down.poll_gone(context)
+            }
+            _ => self.down.poll_gone(context),
+        }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (Stage::Filling(filling) | Stage::Following(filling)) = &mut self.stage else { return self.down.poll_flush(context) };
+        loop {
+            if filling.gone {
+                return Poll::Ready(Ok(()));
+            }
+            let flushed = self.down.poll_flush(context);
+            if matches!(flushed, Poll::Ready(Err(_))) && filling.left_alone() {
+                return Poll::Ready(Ok(()));
+            }
+            let lag = filling.lag();
+            filling.pour(self.down);
+            if filling.lag() == lag || !matches!(flushed, Poll::Ready(Ok(()))) {
+                return flushed;
+            }
+        }
+    }
+
+    fn full(&self) -> bool {
+        match &self.stage {
+            Stage::Filling(filling) | Stage::Following(filling) if filling.fill.failed() => {
+                filling.lag() > 0 || !filling.gone && self.down.full()
+            }
+            Stage::Filling(_) | Stage::Following(_) => false,
+            _ => self.down.full(),
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        match &self.stage {
+            Stage::Filling(filling) | Stage::Following(filling) if filling.gone => 0,
+            Stage::Filling(filling) | Stage::Following(filling) => self.down.unsent() + filling.lag() as usize,
+            _ => self.down.unsent(),
+        }
     }
 
     passes_on!();
@@ -341,7 +465,7 @@ impl<D: Downstream> Downstream for Watch<'_, D> {
         let why = if self.reason == Bypass::Method && !matches!(method, Method::Head) { Why::Method } else { Why::Bypass };
         let detail = (why == Why::Bypass).then_some(self.reason);
         let told = CacheStatus::Forwarded { why, origin_status: None, stored: self.fill.is_some(), coalesced: false, detail };
-        send_head_told(self.down, head, length, told);
+        send_head_told(self.down, head, length, told, false);
     }
 
     fn send_data(&mut self, data: &[u8]) {
@@ -362,6 +486,7 @@ impl<D: Downstream> Downstream for Watch<'_, D> {
         self.down.send_switch(head, lines);
     }
 
+    flushes_through!();
     passes_on!();
 }
 
@@ -375,8 +500,8 @@ fn known(length: Length) -> Option<u64> {
     }
 }
 
-/// Sends the origin's head on, with our Cache-Status and without the tags that are for us.
-fn send_head_told<D: Downstream>(down: &mut D, head: Head<'_>, length: Length, told: CacheStatus) {
+/// Sends the origin's head on, with our Cache-Status and without the tags that are for us. `coded_later`: the next client may get another form.
+fn send_head_told<D: Downstream>(down: &mut D, head: Head<'_>, length: Length, told: CacheStatus, coded_later: bool) {
     let mut lines = Vec::with_capacity(head.lines.len() + 64);
     let ours = |name: &[u8]| name.eq_ignore_ascii_case(b"surrogate-key") || name.eq_ignore_ascii_case(b"cache-tag");
     if field_lines(head.lines).any(|(name, _)| ours(name)) {
@@ -387,6 +512,9 @@ fn send_head_told<D: Downstream>(down: &mut D, head: Head<'_>, length: Length, t
         }
     } else {
         lines.extend_from_slice(head.lines);
+    }
+    if coded_later {
+        lines.extend_from_slice(b"Vary: Accept-Encoding\r\n");
     }
     lines.extend_from_slice(b"Cache-Status: ");
     told.write(&mut lines);

@@ -12,8 +12,8 @@ use std::{
 
 use pumasi_balance::Pool;
 use pumasi_config::{
-    AccessLog, BalancePolicy, EdgeLimits, EdgePlan, EvictionPolicy, HashBy, Members, PagesMode, PagesPlan, PoolPlan, RoutePlan,
-    UpstreamPlan,
+    AccessLog, BalancePolicy, CompressCoding, EdgeLimits, EdgePlan, EvictionPolicy, HashBy, Members, PagesMode, PagesPlan, PoolPlan,
+    RoutePlan, UpstreamPlan,
 };
 use pumasi_edge::{Edge, EdgeConfig, PoolConfig};
 
@@ -248,7 +248,9 @@ pub fn setup(members: &[SocketAddr]) -> Setup {
             stale_if_error: Duration::from_secs(60),
             stale_while_revalidate: Duration::ZERO,
             missing_for: Duration::ZERO,
-            compress: true,
+            compress: vec![CompressCoding::Brotli, CompressCoding::Zstd, CompressCoding::Gzip],
+            compress_bytes_min: 1024,
+            compress_types: vec!["text/*".into()],
         },
     };
     Setup { plan, pools: vec![pool("app", members)] }

@@ -79,6 +79,161 @@ fn who_waited_too_long_fetches_for_itself() {
     assert_eq!(first.read_answer().content, "v1");
 }
 
+// === one fetch, many readers ===
+
+#[test]
+fn who_waits_reads_the_answer_while_it_arrives() {
+    let site = Slow::new("Cache-Control: max-age=60\r\nContent-Length: 12");
+    let mut clients = site.asking(3);
+    site.says("hello ");
+    for client in &mut clients {
+        assert!(client.read_head().unwrap().starts_with("HTTP/1.1 200 "));
+        assert_eq!(client.read_exact(6), b"hello ", "before the rest exists");
+    }
+    let mut late = site.client();
+    late.write(GET);
+    assert!(field(&late.read_head().unwrap(), "cache-status").unwrap().ends_with("collapsed"));
+    assert_eq!(late.read_exact(6), b"hello ");
+    clients.push(late);
+    site.says("world!");
+    assert!(clients.iter_mut().all(|client| client.read_exact(6) == b"world!"));
+    assert_eq!(clients[0].ask(GET).content, "hello world!");
+    assert_eq!(site.asked(), 1);
+}
+
+#[test]
+fn chunks_reach_who_waits_as_chunks() {
+    let site = Slow::new("Cache-Control: max-age=60\r\nTransfer-Encoding: chunked");
+    let mut clients = site.asking(3);
+    site.says("3\r\nabc\r\n");
+    for client in &mut clients {
+        client.read_head().unwrap();
+        assert_eq!(client.read_until("abc\r\n"), "3\r\nabc\r\n");
+    }
+    site.says("0\r\n\r\n");
+    assert!(clients.iter_mut().all(|client| client.read_until("0\r\n\r\n") == "0\r\n\r\n"));
+    assert_eq!(clients[1].ask(GET).content, "abc");
+}
+
+#[test]
+fn an_answer_that_breaks_off_ends_nobodys_connection_as_if_it_were_whole() {
+    for framing in ["Content-Length: 12", "Transfer-Encoding: chunked"] {
+        let site = Slow::new(&format!("Cache-Control: max-age=60\r\n{framing}"));
+        let mut clients = site.asking(3);
+        site.says(if framing.starts_with('T') { "6\r\nhello \r\n" } else { "hello " });
+        for client in &mut clients {
+            client.read_head().unwrap();
+            client.read_until("hello ");
+        }
+        site.breaks_off();
+        for client in &mut clients {
+            let rest = client.read_to_end();
+            assert!(!rest.ends_with(b"0\r\n\r\n"), "{framing}: {}", rest.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_neither_the_fetch_nor_the_others() {
+    let content = "x".repeat(6 << 20);
+    let gate = Arc::new(Barrier::new(2));
+    let (held, large) = (gate.clone(), content.clone());
+    let site = Site::configured(
+        |setup| {
+            setup.plan.pages.memory_bytes = 64 << 20;
+            setup.plan.pages.object_bytes_max = 8 << 20;
+        },
+        move |_, _| {
+            held.wait();
+            ok("Cache-Control: max-age=60", &large)
+        },
+    );
+    let (mut first, mut idle, mut third) = (site.client(), site.client(), site.client());
+    for (number, client) in [&mut first, &mut idle, &mut third].into_iter().enumerate() {
+        client.write(GET);
+        wait_until("it is asked", || site.edge.status().pages.unwrap().misses == number as u64 + 1);
+    }
+    gate.wait();
+    // Neither who fetches nor one who waits takes anything; the third has it all, and it is stored.
+    assert_eq!(third.read_answer().content.len(), content.len());
+    wait_until("it is stored", || site.edge.status().pages.unwrap().entries == 1);
+    assert_eq!(site.client().ask(GET).content.len(), content.len());
+    assert_eq!(first.read_answer().content, content);
+    assert_eq!(idle.read_answer().content, content);
+    assert_eq!(site.asked(), 1);
+}
+
+#[test]
+fn a_fetch_goes_on_for_the_others_when_its_client_leaves() {
+    let site = Slow::new("Cache-Control: max-age=60\r\nContent-Length: 200006");
+    let mut clients = site.asking(3);
+    site.says("hello ");
+    for client in &mut clients {
+        client.read_head().unwrap();
+        client.read_exact(6);
+    }
+    drop(clients.remove(0)); // the others came after it
+    for _ in 0..20 {
+        site.says(&"x".repeat(10_000)); // enough to notice that it is gone
+    }
+    assert!(clients.iter_mut().all(|client| client.read_exact(200_000).len() == 200_000));
+    assert_eq!(site.asked(), 1);
+    wait_until("it is stored", || site.site.edge.status().pages.unwrap().entries == 1);
+}
+
+#[test]
+fn an_http_1_0_client_is_not_sent_what_has_no_end_yet() {
+    let site = Slow::new("Cache-Control: max-age=60\r\nTransfer-Encoding: chunked");
+    let mut clients = site.asking(1);
+    let mut old = site.client();
+    old.write("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    wait_until("it waits", || site.site.edge.status().pages.unwrap().misses == 2);
+    site.says("3\r\nabc\r\n");
+    clients[0].read_head().unwrap();
+    clients[0].read_until("abc");
+    site.says("0\r\n\r\n");
+    let answer = old.read_answer();
+    assert_eq!((answer.content.as_str(), answer.field("content-length").as_deref()), ("abc", Some("3")));
+}
+
+// === forms ===
+
+#[test]
+fn a_page_is_sent_in_the_form_the_client_likes_best() {
+    let text = "the same again and again ".repeat(400);
+    let sent = text.clone();
+    let site = Site::new(move |_, _| ok("Cache-Control: max-age=60\r\nContent-Type: text/plain\r\nETag: \"v1\"", &sent));
+    let mut client = site.client();
+    let asking = |codings: &str| format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {codings}\r\n\r\n");
+    let first = client.ask(&asking("gzip"));
+    assert_eq!((first.content == text, first.field("vary").as_deref()), (true, Some("Accept-Encoding")));
+    for (codings, name) in [("gzip, br;q=0.1", "gzip"), ("gzip, deflate, br, zstd", "br"), ("zstd, br;q=0.9", "zstd")] {
+        let mut last = None;
+        wait_until("the form is made", || {
+            client.write(asking(codings));
+            let head = client.read_head().unwrap();
+            client.read_exact(field(&head, "content-length").unwrap().parse().unwrap());
+            let made = field(&head, "content-encoding").as_deref() == Some(name);
+            last = Some(head);
+            made
+        });
+        let head = last.unwrap();
+        assert_eq!(field(&head, "etag"), Some(format!("\"v1;{name}\"")));
+        let had = client.ask(&format!("GET / HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"v1;{name}\"\r\n\r\n"));
+        assert_eq!((had.status, had.field("etag")), (304, Some(format!("\"v1;{name}\""))));
+    }
+    assert_eq!(client.ask(GET).content, text);
+    assert_eq!(site.asked(), 1);
+}
+
+#[test]
+fn the_origin_is_asked_with_the_tag_it_gave() {
+    let site = Site::new(|_, head| ok("X: y", &field(head, "if-match").unwrap_or_default()));
+    let mut client = site.client();
+    let put = client.ask("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nIf-Match: \"v1;br\", \"v0\"\r\n\r\n");
+    assert_eq!(put.content, "\"v1\", \"v0\"");
+}
+
 #[test]
 fn a_get_with_content_is_nobody_elses() {
     let site = Site::new(|number, _| ok("Cache-Control: max-age=60", &format!("v{number}")));
@@ -305,6 +460,10 @@ impl Site {
                 peer.write(text);
             }
         });
+        Site::before(origin, asked, configure)
+    }
+
+    fn before(origin: Origin, asked: Arc<AtomicUsize>, configure: impl Fn(&mut Setup)) -> Site {
         let mut setup = setup(&[origin.address]);
         setup.plan.routes[0].pages = PagesMode::Standard;
         setup.plan.pages.memory_bytes = 8 << 20;
@@ -319,6 +478,61 @@ impl Site {
     /// Requests the origin has seen.
     fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
+    }
+}
+
+/// A site whose first answer comes in pieces, when a test says so.
+struct Slow {
+    site: Site,
+    pieces: std::sync::mpsc::Sender<Option<String>>,
+    origin_asked: Arc<AtomicUsize>,
+}
+
+impl Slow {
+    /// `lines` of its head; the content is what [`Slow::says`] writes.
+    fn new(lines: &str) -> Slow {
+        let (pieces, said) = std::sync::mpsc::channel::<Option<String>>();
+        let (said, lines) = (std::sync::Mutex::new(said), lines.to_owned());
+        let origin_asked = Arc::new(AtomicUsize::new(0));
+        let counted = origin_asked.clone();
+        let origin = Origin::start(move |mut peer| {
+            if peer.read_head().is_some() {
+                counted.fetch_add(1, Ordering::SeqCst);
+                peer.write(format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\n"));
+                while let Ok(Some(piece)) = said.lock().unwrap().recv() {
+                    peer.write(piece);
+                }
+            }
+        });
+        let site = Site::before(origin, Arc::default(), |_| {});
+        Slow { site, pieces, origin_asked }
+    }
+
+    /// So many clients that ask one after the other; the first fetches.
+    fn asking(&self, count: usize) -> Vec<Peer> {
+        let ask = |number: usize| {
+            let mut client = self.client();
+            client.write(GET);
+            wait_until("it is asked", || self.site.edge.status().pages.unwrap().misses == number as u64);
+            client
+        };
+        (1..=count).map(ask).collect()
+    }
+
+    fn client(&self) -> Peer {
+        self.site.client()
+    }
+
+    fn says(&self, piece: &str) {
+        self.pieces.send(Some(piece.into())).unwrap();
+    }
+
+    fn breaks_off(&self) {
+        self.pieces.send(None).unwrap();
+    }
+
+    fn asked(&self) -> usize {
+        self.origin_asked.load(Ordering::SeqCst)
     }
 }
 
