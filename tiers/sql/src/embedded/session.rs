@@ -1,6 +1,9 @@
 //! One client's session: its transaction, its statements, its state.
 
-use std::collections::BTreeSet;
+mod rows;
+mod transaction;
+mod writing;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -9,21 +12,20 @@ use pumasi_dialect::catalogue::{Catalogue, Object};
 use pumasi_dialect::error;
 use pumasi_dialect::parse::{self, Parsed, Statement};
 use pumasi_dialect::text;
-use pumasi_dialect::translate::{self, Context, ParameterType, Settings, Translation, Variables, WriteKind};
+use pumasi_dialect::translate::{self, Context, ParameterType, Settings, Translation, Variables};
 use pumasi_dialect::types::{OutColumn, Ty};
-use pumasi_mysqlwire::{Column, SqlError, Value, ValueRef};
+use pumasi_mysqlwire::{Column, SqlError, Value};
 use rusqlite::types::ValueRef as Stored;
-use rusqlite::{CachedStatement, Rows};
 
-use super::changes::Counts;
 use super::connection::{SessionConnection, lock};
-use super::lock::NotTaken;
 use super::prepared::{PLANS_MAX, Plan, PlanKey, Prepared, parameter_type};
 use super::{Activity, SessionState, Shared, failure, variables};
 use crate::engine::{
-    Client, CommitOutcome, EngineSession, Interrupter, ResultSink, SnapshotAge, SnapshotReport, Stamp, StatementKind, StatementReport,
-    Summary, TableName,
+    Client, EngineSession, Interrupter, ResultSink, SnapshotAge, SnapshotReport, Stamp, StatementKind, StatementReport, Summary, TableName,
 };
+
+use rows::{bind, emit};
+pub(super) use transaction::Transaction;
 
 pub struct Session {
     pub(super) shared: Arc<Shared>,
@@ -47,30 +49,6 @@ pub struct Session {
     pub(super) next_read_only: Option<bool>,
     pub(super) foreign_keys: bool,
     report: StatementReport,
-}
-
-/// None --BEGIN--> Pending --first read--> Reading --first write--> Writing --COMMIT or ROLLBACK--> None
-pub(super) enum Transaction {
-    None,
-    /// Begun, no snapshot yet.
-    Pending {
-        read_only: bool,
-        explicit: bool,
-    },
-    Active(Active),
-}
-
-pub(super) struct Active {
-    pub read_only: bool,
-    pub explicit: bool,
-    pub writing: bool,
-    stamp: Stamp,
-    /// Commits known when the snapshot began.
-    commits: u64,
-    catalogue: Arc<Catalogue>,
-    /// Tables read so far, by SQLite name.
-    read: BTreeSet<String>,
-    pub savepoints: Vec<String>,
 }
 
 /// What stopped a statement.
@@ -447,317 +425,6 @@ impl Session {
         done
     }
 
-    // --- writing ---
-
-    fn write(&mut self, parsed: &Parsed, plans: &mut Vec<Arc<Plan>>, values: &[Value], out: &mut dyn ResultSink) -> Result<(), SqlError> {
-        self.start_if_needed();
-        self.report.kind = StatementKind::Write;
-        self.report.pure = Err("a write");
-        if self.transaction.read_only() {
-            return Err(error::read_only_transaction());
-        }
-        let alone = matches!(self.transaction, Transaction::None);
-        self.begin_write()?;
-        let written = self.write_in_transaction(parsed, plans, values);
-        if alone {
-            // The statement is the transaction.
-            return match written {
-                Ok(summary) => self.commit().and_then(|()| out.finish(summary)),
-                Err(error) => {
-                    self.rollback();
-                    Err(error)
-                }
-            };
-        }
-        out.finish(written?)
-    }
-
-    fn write_in_transaction(&mut self, parsed: &Parsed, plans: &mut Vec<Arc<Plan>>, values: &[Value]) -> Result<Summary, SqlError> {
-        let catalogue = self.visible_catalogue();
-        let plan = self.plan(parsed, plans, values, &catalogue)?;
-        let Some(write) = &plan.translation.write else { return Err(error::internal("a write without a target")) };
-        if let Transaction::Active(active) = &mut self.transaction {
-            active.read.extend(plan.storages.iter().cloned());
-        }
-        {
-            let connection = self.connection();
-            lock(&connection.collector).statement = Counts::default();
-            let mut env = lock(&connection.env);
-            env.key_values.clear();
-            env.rows_done = 0;
-            env.explicit_insert_id = None;
-            env.strict = self.settings.strict && !write.ignore;
-        }
-        let result = self.perform(&plan, values);
-        self.settle(result, Some(write), &catalogue)?;
-        let counts = lock(&self.connection().collector).statement;
-        Ok(self.summarize(write, counts))
-    }
-
-    fn perform(&mut self, plan: &Plan, values: &[Value]) -> Result<(), Fail> {
-        self.connection.as_mut().expect("held until the session is dropped").register_separators(&plan.translation.separators)?;
-        let mut statement = self.connection().sqlite.prepare_cached(&plan.translation.sql)?;
-        bind(&mut statement, values)?;
-        statement.raw_execute()?;
-        Ok(())
-    }
-
-    /// Affected rows, generated ids and info, as MySQL counts them.
-    fn summarize(&mut self, write: &translate::Write, counts: Counts) -> Summary {
-        let matched = counts.changed + counts.unchanged;
-        let (affected, info_rows) = match write.kind {
-            WriteKind::Insert { upsert: true, .. } => (
-                counts.inserted + 2 * counts.changed + if self.found_rows_option { counts.unchanged } else { 0 },
-                counts.inserted + matched,
-            ),
-            WriteKind::Insert { .. } => (counts.inserted + counts.deleted, counts.inserted),
-            WriteKind::Update => (if self.found_rows_option { matched } else { counts.changed }, matched),
-            WriteKind::Delete => (counts.deleted, 0),
-        };
-        let connection = self.connection();
-        let mut env = lock(&connection.env);
-        env.row_count = i64::try_from(affected).unwrap_or(i64::MAX);
-        let mut insert_id = 0;
-        if let (WriteKind::Insert { .. }, Some(auto)) = (write.kind, write.table.columns.iter().find(|c| c.auto_increment)) {
-            let given = env.key_values.get(&auto.name).is_some_and(|v| v != "NULL");
-            if given {
-                insert_id = counts.last_inserted.or(counts.last_updated).unwrap_or(0).unsigned_abs();
-            } else if let Some(first) = counts.first_inserted {
-                insert_id = first.unsigned_abs();
-                env.last_insert_id = insert_id;
-            } else if let Some(updated) = counts.last_updated {
-                insert_id = updated.unsigned_abs();
-            }
-        }
-        if let Some(explicit) = env.explicit_insert_id.take() {
-            env.last_insert_id = explicit;
-            insert_id = explicit;
-        }
-        let warnings = env.warning_count;
-        let info = match write.kind {
-            WriteKind::Update => format!("Rows matched: {matched}  Changed: {}  Warnings: {warnings}", counts.changed),
-            WriteKind::Insert { .. } if info_rows > 1 => {
-                format!("Records: {info_rows}  Duplicates: {}  Warnings: {warnings}", matched + counts.deleted)
-            }
-            _ => String::new(),
-        };
-        Summary { affected_rows: affected, last_insert_id: insert_id, warnings: u16::try_from(warnings).unwrap_or(u16::MAX), info }
-    }
-
-    /// Turns a failure into MySQL's, and notices when SQLite has rolled the transaction back on its own.
-    fn settle(&mut self, result: Result<(), Fail>, write: Option<&translate::Write>, catalogue: &Catalogue) -> Result<(), SqlError> {
-        let failure = match result {
-            Ok(()) => return Ok(()),
-            Err(Fail::Sql(error)) => error,
-            Err(Fail::Sqlite(e)) => failure::explain(e, &mut lock(&self.connection().env), write, catalogue),
-        };
-        let lost = matches!(&self.transaction, Transaction::Active(_)) && self.connection().sqlite.is_autocommit();
-        if lost {
-            // An interrupt, a full disk: earlier statements of the transaction are gone, so the client must not go on as if they were not.
-            let explicit = matches!(&self.transaction, Transaction::Active(a) if a.explicit || !self.autocommit);
-            self.abandon();
-            if explicit && failure.code == 1317 {
-                return Err(error::deadlock());
-            }
-        }
-        Err(failure)
-    }
-
-    // --- transactions ---
-
-    /// With autocommit off, every statement is in a transaction.
-    fn start_if_needed(&mut self) {
-        if !self.autocommit && matches!(self.transaction, Transaction::None) {
-            let read_only = self.next_read_only.take().unwrap_or(self.read_only_default);
-            self.transaction = Transaction::Pending { read_only, explicit: false };
-        }
-    }
-
-    /// Sees to it that the transaction has its snapshot, and answers the schema it sees.
-    pub(super) fn snapshot(&mut self) -> Result<Arc<Catalogue>, SqlError> {
-        let (read_only, explicit) = match &self.transaction {
-            Transaction::Active(active) if self.read_committed && !active.writing && active.savepoints.is_empty() => {
-                // READ COMMITTED: every statement has a snapshot of its own.
-                let kept = (active.read_only, active.explicit);
-                self.batch("COMMIT")?;
-                self.transaction = Transaction::Pending { read_only: kept.0, explicit: kept.1 };
-                kept
-            }
-            Transaction::Active(active) => return Ok(Arc::clone(&active.catalogue)),
-            Transaction::Pending { read_only, explicit } => (*read_only, *explicit),
-            Transaction::None => return Ok(self.shared.catalogue()),
-        };
-        loop {
-            let epoch = self.shared.settled_epoch();
-            let catalogue = self.shared.catalogue();
-            let commits = self.shared.commits.load(Ordering::Acquire);
-            let stamp = self.shared.options.observer.stamp();
-            // SQLite takes the snapshot at the first read.
-            self.batch("BEGIN DEFERRED; SELECT 1 FROM __pumasi_meta LIMIT 1")?;
-            if self.shared.schema_epoch.load(Ordering::Acquire) != epoch {
-                self.batch("ROLLBACK")?;
-                continue;
-            }
-            self.transaction = Transaction::Active(Active {
-                read_only,
-                explicit,
-                writing: false,
-                stamp,
-                commits,
-                catalogue: Arc::clone(&catalogue),
-                read: BTreeSet::new(),
-                savepoints: vec![],
-            });
-            return Ok(catalogue);
-        }
-    }
-
-    /// Sees to it that the session holds the writer's lock and a transaction on the newest state. 1205, 1213.
-    pub(super) fn begin_write(&mut self) -> Result<(), SqlError> {
-        if matches!(&self.transaction, Transaction::Active(active) if active.writing) {
-            return Ok(());
-        }
-        self.take_writer()?;
-        let started = self.begin_write_locked();
-        if started.is_err() {
-            self.give_writer();
-        }
-        started
-    }
-
-    fn begin_write_locked(&mut self) -> Result<(), SqlError> {
-        let (read_only, explicit, read, savepoints) = match &mut self.transaction {
-            Transaction::None => (false, false, BTreeSet::new(), vec![]),
-            Transaction::Pending { read_only, explicit } => (*read_only, *explicit, BTreeSet::new(), vec![]),
-            Transaction::Active(active) => {
-                let conflict = !self.read_committed && active.read.iter().any(|storage| self.shared.changed_since(storage, active.commits));
-                if conflict {
-                    self.rollback_reader();
-                    return Err(error::deadlock());
-                }
-                let kept = (active.read_only, active.explicit, std::mem::take(&mut active.read), std::mem::take(&mut active.savepoints));
-                // Nothing it has read has changed: its reads would have answered the same on the newest snapshot.
-                self.batch("COMMIT")?;
-                kept
-            }
-        };
-        let stamp = self.shared.options.observer.stamp();
-        let commits = self.shared.commits.load(Ordering::Acquire);
-        self.transaction = if explicit { Transaction::Pending { read_only, explicit } } else { Transaction::None };
-        self.batch("BEGIN IMMEDIATE")?;
-        // Schema changes need the writer's lock, which is ours: the catalogue is the one of this snapshot.
-        let catalogue = self.shared.catalogue();
-        lock(&self.connection().collector).clear();
-        for savepoint in &savepoints {
-            self.batch(&format!("SAVEPOINT {}", translate::quote(savepoint)))?;
-        }
-        self.transaction = Transaction::Active(Active { read_only, explicit, writing: true, stamp, commits, catalogue, read, savepoints });
-        Ok(())
-    }
-
-    pub(super) fn take_writer(&mut self) -> Result<(), SqlError> {
-        if self.tables_locked {
-            return Ok(());
-        }
-        let state = Arc::clone(&self.state);
-        self.shared.writer.acquire(self.lock_wait, || state.interrupted()).map_err(|why| match why {
-            NotTaken::TimedOut => error::lock_wait_timeout(),
-            NotTaken::Interrupted => error::interrupted(),
-        })
-    }
-
-    pub(super) fn give_writer(&mut self) {
-        if !self.tables_locked {
-            self.shared.writer.release();
-        }
-    }
-
-    pub(super) fn batch(&self, sql: &str) -> Result<(), SqlError> {
-        let connection = self.connection();
-        connection.sqlite.execute_batch(sql).map_err(|e| failure::explain(e, &mut lock(&connection.env), None, &Catalogue::default()))
-    }
-
-    pub(super) fn commit(&mut self) -> Result<(), SqlError> {
-        let Transaction::Active(active) = &self.transaction else {
-            self.transaction = Transaction::None;
-            return Ok(());
-        };
-        if !active.writing {
-            let done = self.batch("COMMIT");
-            self.transaction = Transaction::None;
-            return done;
-        }
-        let catalogue = Arc::clone(&active.catalogue);
-        let (changes, storages) = {
-            let mut collector = lock(&self.connection().collector);
-            let storages: Vec<String> = collector.storages();
-            (collector.take(&catalogue, false), storages)
-        };
-        let done = self.commit_observed(&changes, storages);
-        self.transaction = Transaction::None;
-        self.give_writer();
-        done
-    }
-
-    /// SQLite's COMMIT between the observer's calls. The writer's lock is held; on failure everything is rolled back.
-    pub(super) fn commit_observed(&mut self, changes: &crate::engine::ChangeSet, storages: Vec<String>) -> Result<(), SqlError> {
-        if changes.tables.is_empty() && !changes.schema {
-            return self.batch("COMMIT").inspect_err(|_| drop(self.batch("ROLLBACK")));
-        }
-        let observer = Arc::clone(&self.shared.options.observer);
-        let fence = observer.commit_begins(changes);
-        let done = self.batch("COMMIT");
-        match &done {
-            Ok(()) => {
-                self.shared.note_commit(storages.into_iter());
-                observer.commit_ended(fence, changes, CommitOutcome::Visible);
-            }
-            Err(_) => {
-                let _ = self.batch("ROLLBACK");
-                observer.commit_ended(fence, changes, CommitOutcome::RolledBack);
-            }
-        }
-        done
-    }
-
-    pub(super) fn rollback(&mut self) {
-        if matches!(self.transaction, Transaction::Active(_)) && !self.connection().sqlite.is_autocommit() {
-            let _ = self.batch("ROLLBACK");
-        }
-        self.abandon();
-    }
-
-    /// Forgets a transaction that SQLite no longer has.
-    fn abandon(&mut self) {
-        let writing = matches!(&self.transaction, Transaction::Active(active) if active.writing);
-        self.transaction = Transaction::None;
-        lock(&self.connection().collector).clear();
-        if writing {
-            self.give_writer();
-        }
-        self.forget_lost_temporary_tables();
-    }
-
-    /// A reader that may not go on; it holds no lock of its own.
-    fn rollback_reader(&mut self) {
-        let _ = self.batch("ROLLBACK");
-        self.transaction = Transaction::None;
-    }
-
-    /// SQLite rolls temporary tables back with the rest.
-    fn forget_lost_temporary_tables(&mut self) {
-        let names: Vec<(String, String, String)> =
-            self.temporary.tables().map(|t| (t.database.clone(), t.name.clone(), t.storage.clone())).collect();
-        for (database, name, storage) in names {
-            let there =
-                self.connection().sqlite.query_row("SELECT 1 FROM temp.sqlite_schema WHERE name = ?1", [&storage], |_| Ok(())).is_ok();
-            if !there {
-                self.temporary.remove(&database, &name);
-                self.temporary.version += 1;
-            }
-        }
-    }
-
     fn explain(&mut self, statement: &Statement, parsed: &Parsed, out: &mut dyn ResultSink) -> Result<(), SqlError> {
         let catalogue = self.visible_catalogue();
         let translation = self.with_context(&catalogue, &parsed.parameters, &[], |cx| translate::translate(cx, statement))?;
@@ -807,16 +474,6 @@ impl Session {
         });
         let value = value.map_err(|e| failure::explain(e, &mut lock(&connection.env), None, &catalogue))?;
         Ok((value, ty))
-    }
-}
-
-impl Transaction {
-    fn read_only(&self) -> bool {
-        match self {
-            Transaction::None => false,
-            Transaction::Pending { read_only, .. } => *read_only,
-            Transaction::Active(active) => active.read_only,
-        }
     }
 }
 
@@ -1007,113 +664,4 @@ fn made(key: PlanKey, translation: Translation, catalogue: &Catalogue) -> Plan {
 fn seed(connection_id: u32) -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(connection_id) | 1
-}
-
-fn bind(statement: &mut CachedStatement<'_>, values: &[Value]) -> Result<(), Fail> {
-    use rusqlite::types::{ToSqlOutput, Value as Bound};
-    let count = statement.parameter_count();
-    for (i, value) in values.iter().enumerate().take(count) {
-        let bound = match value {
-            Value::Null => ToSqlOutput::Owned(Bound::Null),
-            Value::Int(n) => ToSqlOutput::Owned(Bound::Integer(*n)),
-            Value::UInt(n) => match i64::try_from(*n) {
-                Ok(n) => ToSqlOutput::Owned(Bound::Integer(n)),
-                Err(_) => return Err(Fail::Sql(SqlError::unsupported("BIGINT UNSIGNED value above 2^63 - 1"))),
-            },
-            Value::Float(x) => ToSqlOutput::Owned(Bound::Real(f64::from(*x))),
-            Value::Double(x) => ToSqlOutput::Owned(Bound::Real(*x)),
-            Value::Bytes(bytes) => {
-                ToSqlOutput::Borrowed(if std::str::from_utf8(bytes).is_ok() { Stored::Text(bytes) } else { Stored::Blob(bytes) })
-            }
-            Value::DateTime { year, month, day, hour, minute, second, micros } => {
-                let date = pumasi_dialect::temporal::DateTime {
-                    year: *year,
-                    month: *month,
-                    day: *day,
-                    hour: *hour,
-                    minute: *minute,
-                    second: *second,
-                    micros: *micros,
-                };
-                let text = if parameter_type(value) == ParameterType::Date { date.format_date() } else { date.format(6) };
-                ToSqlOutput::Owned(Bound::Text(text))
-            }
-            Value::Time { negative, hours, minutes, seconds, micros } => {
-                let total = (i64::from(*hours) * 3600 + i64::from(*minutes) * 60 + i64::from(*seconds)) * 1_000_000 + i64::from(*micros);
-                let time = pumasi_dialect::temporal::Time(if *negative { -total } else { total });
-                ToSqlOutput::Owned(Bound::Text(time.format(6)))
-            }
-        };
-        statement.raw_bind_parameter(i + 1, bound)?;
-    }
-    Ok(())
-}
-
-/// Hands the rows out. `still_good` is asked once the first row is there, before anything is handed out; `None` if it was not.
-fn emit(rows: &mut Rows<'_>, plan: &Plan, out: &mut dyn ResultSink, still_good: impl FnOnce() -> bool) -> Result<Option<u64>, Fail> {
-    let mut row = rows.next()?;
-    if !still_good() {
-        return Ok(None);
-    }
-    out.columns(&plan.columns)?;
-    let columns = &plan.translation.columns;
-    let mut count = 0;
-    let mut written: Vec<Option<String>> = vec![None; columns.len()];
-    while let Some(current) = row {
-        for (i, column) in columns.iter().enumerate() {
-            written[i] = spelled(current.get_ref(i)?, column)?;
-        }
-        let mut values = Vec::with_capacity(columns.len());
-        for (i, column) in columns.iter().enumerate() {
-            values.push(match &written[i] {
-                Some(text) => ValueRef::Bytes(text.as_bytes()),
-                None => handed(current.get_ref(i)?, &column.ty)?,
-            });
-        }
-        out.row(&values)?;
-        count += 1;
-        row = rows.next()?;
-    }
-    Ok(Some(count))
-}
-
-/// The text of a value that does not stand in the form its column is answered in.
-fn spelled(value: Stored<'_>, column: &OutColumn) -> Result<Option<String>, Fail> {
-    Ok(match (&column.ty, value) {
-        (Ty::Int { .. } | Ty::Year | Ty::Bit(_) | Ty::Float | Ty::Double | Ty::Null, _) => None,
-        (Ty::Decimal { scale, .. }, Stored::Text(t)) => {
-            let fraction = t.iter().rposition(|c| *c == b'.').map_or(0, |point| t.len() - point - 1);
-            if fraction == usize::from(*scale) {
-                return Ok(None);
-            }
-            let exact = std::str::from_utf8(t).ok().and_then(pumasi_dialect::decimal::Decimal::parse).and_then(|d| d.rescale(*scale));
-            Some(exact.ok_or_else(|| Fail::Sql(error::parameter_out_of_range("DECIMAL", "result")))?.to_string())
-        }
-        (_, Stored::Null | Stored::Text(_) | Stored::Blob(_)) => None,
-        (Ty::Decimal { scale, .. }, Stored::Integer(n)) => {
-            let exact = pumasi_dialect::decimal::Decimal::from_int(n).rescale(*scale);
-            Some(exact.map_or_else(|| n.to_string(), |d| d.to_string()))
-        }
-        // An exact sum that overflowed into a real is an error, not a rounded answer.
-        (Ty::Decimal { .. }, Stored::Real(x)) => return Err(Fail::Sql(error::parameter_out_of_range("DECIMAL", x))),
-        (_, Stored::Integer(n)) => Some(n.to_string()),
-        (_, Stored::Real(x)) => Some(text::double(x)),
-    })
-}
-
-fn handed<'v>(value: Stored<'v>, ty: &Ty) -> Result<ValueRef<'v>, Fail> {
-    Ok(match (value, ty) {
-        (Stored::Null, _) => ValueRef::Null,
-        (Stored::Integer(n), Ty::Float) => ValueRef::Float(n as f32),
-        (Stored::Integer(n), Ty::Double) => ValueRef::Double(n as f64),
-        (Stored::Integer(n), _) if ty.unsigned() => match u64::try_from(n) {
-            Ok(n) => ValueRef::UInt(n),
-            Err(_) => return Err(Fail::Sql(error::parameter_out_of_range("BIGINT UNSIGNED", n))),
-        },
-        (Stored::Integer(n), _) => ValueRef::Int(n),
-        (Stored::Real(x), Ty::Float) => ValueRef::Float(x as f32),
-        (Stored::Real(x), Ty::Int { .. } | Ty::Year | Ty::Bit(_)) => return Err(Fail::Sql(error::parameter_out_of_range("BIGINT", x))),
-        (Stored::Real(x), _) => ValueRef::Double(x),
-        (Stored::Text(t) | Stored::Blob(t), _) => ValueRef::Bytes(t),
-    })
 }
