@@ -204,26 +204,36 @@ struct Surroundings {
     pages_automatic: bool,
 }
 
+impl Surroundings {
+    fn results(&self, plan: &SqlPlan) -> Option<Arc<Results>> {
+        match plan.results {
+            ResultsMode::Automatic => Some(Results::new(self.freshness.clone(), plan.results_bytes)),
+            // Nothing is kept, but what pages were made of is still told.
+            ResultsMode::Off if self.pages_automatic => Some(Results::new(self.freshness.clone(), 0)),
+            ResultsMode::Off => None,
+        }
+    }
+}
+
 fn open(plan: &SqlPlan, surroundings: &Surroundings) -> anyhow::Result<Box<dyn Tier>> {
     let settings = |engine| Settings { name: plan.name.clone(), engine, connections_max: plan.connections_max, users: plan.users.clone() };
     match &plan.engine {
         EnginePlan::Embedded { file } => {
-            let Surroundings { state, freshness, pages_automatic } = surroundings;
+            let Surroundings { state, freshness, .. } = surroundings;
             let options = Options { observer: Arc::new(Observer::new(freshness.clone())), ..Options::new(state.join(file)) };
             let engine = Embedded::open(options).map_err(|error| anyhow!("{}", error.message))?;
-            let results = match plan.results {
-                ResultsMode::Automatic => Some(Results::new(freshness.clone(), plan.results_bytes)),
-                // Nothing is kept, but what pages were made of is still told.
-                ResultsMode::Off if *pages_automatic => Some(Results::new(freshness.clone(), 0)),
-                ResultsMode::Off => None,
-            };
+            let results = surroundings.results(plan);
             Ok(Box::new(Server::with_results(engine, settings(format!("embedded:{}", file.display())), results)))
         }
         EnginePlan::Servers { primary, .. } => {
             let target = Target::parse(primary)?;
             let settings = settings(target.address());
             let threads = thread::available_parallelism().map_or(1, |cores| cores.get());
-            Ok(Box::new(Proxy::start(target, settings, threads).context("cannot start the proxy's threads")?))
+            let proxy = match surroundings.results(plan) {
+                Some(results) => Proxy::start_following(target, settings, threads, results),
+                None => Proxy::start(target, settings, threads),
+            };
+            Ok(Box::new(proxy.context("cannot start the proxy's threads")?))
         }
     }
 }

@@ -5,6 +5,7 @@
 //! runs its next statement; what cannot be carried keeps the session on its connection ([`nature`], [`client`]).
 pub(crate) mod backend;
 mod client;
+pub mod follow;
 pub(crate) mod link;
 pub mod nature;
 mod pool;
@@ -34,6 +35,7 @@ use tokio::sync::mpsc;
 use self::{
     backend::{Facts, Key},
     client::Signals,
+    follow::Follow,
     pool::{Lease, NoLease, Pools},
     route::{Choice, Errand, OnlyOne, Route, Server},
 };
@@ -45,6 +47,7 @@ use crate::front::{
     registry::{Place, Registry},
     shutting_down, too_many_connections,
 };
+use crate::results::Results;
 
 pub use self::target::{BadTarget, Target};
 
@@ -62,6 +65,8 @@ pub struct Proxy(Arc<Shared>);
 struct Shared {
     settings: Settings,
     route: Arc<dyn Route>,
+    /// Answers are kept, or pages are made of them.
+    follow: Option<Arc<Follow>>,
     /// Nobody needs a password: then nobody from elsewhere may come in.
     loopback_only: bool,
     registry: Arc<Registry>,
@@ -92,11 +97,25 @@ impl Proxy {
     /// Errors: a thread or its loop cannot be made.
     pub fn start(target: Target, settings: Settings, threads: usize) -> io::Result<Proxy> {
         let route = Arc::new(OnlyOne(Server::new(target.clone())));
-        Proxy::start_with(route, target, settings, threads)
+        Proxy::start_with(route, target, settings, threads, None)
     }
 
-    /// As [`Proxy::start`], with servers that `route` chooses. `target` only says who may log in where the settings do not.
-    pub fn start_with(route: Arc<dyn Route>, target: Target, settings: Settings, threads: usize) -> io::Result<Proxy> {
+    /// As [`Proxy::start`], with answers kept in `results` until a write makes them wrong.
+    pub fn start_following(target: Target, settings: Settings, threads: usize, results: Arc<Results>) -> io::Result<Proxy> {
+        let route = Arc::new(OnlyOne(Server::new(target.clone())));
+        let follow = Follow::start(target.clone(), results)?;
+        Proxy::start_with(route, target, settings, threads, Some(follow))
+    }
+
+    /// As [`Proxy::start`], with servers that `route` chooses. `target` only says who may log in where the settings do not. Whoever chooses another
+    /// primary tells `follow` ([`Follow::primary_changed`]).
+    pub fn start_with(
+        route: Arc<dyn Route>,
+        target: Target,
+        settings: Settings,
+        threads: usize,
+        follow: Option<Arc<Follow>>,
+    ) -> io::Result<Proxy> {
         let mut settings = settings;
         let loopback_only = settings.users.is_empty() && target.password.is_empty();
         if settings.users.is_empty() {
@@ -106,6 +125,7 @@ impl Proxy {
             registry: Arc::new(Registry::new(settings.connections_max)),
             settings,
             route,
+            follow,
             loopback_only,
             stopping: AtomicBool::new(false),
             addresses: Mutex::default(),
@@ -149,7 +169,7 @@ impl Proxy {
             traffic: self.0.meter.traffic(),
             reads_total: self.0.reads.value(),
             writes_total: self.0.writes.value(),
-            results: None,
+            results: self.0.follow.as_ref().map(|follow| follow.results().status()),
             digests: self.0.digests.slowest(),
         }
     }

@@ -28,7 +28,7 @@ use pumasi_freshness::{Entry, Freshness, Stamp};
 
 pub use key::{Key, Parts};
 pub use observer::Observer;
-pub use reading::{Reading, Templates};
+pub use reading::{Reading, Templates, scalar};
 
 use flight::{Flight, Landing};
 
@@ -98,6 +98,16 @@ pub struct Miss {
     flight: Option<Arc<Flight>>,
 }
 
+/// A look-up under way.
+struct Asking {
+    key: Arc<Key>,
+    hash: u64,
+    /// Taken before the first look.
+    stamp: Stamp,
+    /// A flight that may have begun earlier has been waited for.
+    joined: bool,
+}
+
 impl Results {
     pub fn new(freshness: Arc<Freshness>, budget: u64) -> Arc<Results> {
         let shard = || Mutex::new(Shard { stored: Store::new(Policy::S3Fifo, budget / SHARDS as u64), flights: HashMap::new() });
@@ -120,57 +130,84 @@ impl Results {
         &self.templates
     }
 
-    /// Looks a read up; may wait while another connection runs the same one.
+    /// Looks a read up; may wait, with its thread, while another connection runs the same one.
     pub fn ask(self: &Arc<Results>, key: Key) -> Asked {
-        let hash = self.hasher.hash_one(&key);
-        let stamp = self.freshness.stamp();
-        let mut key = Arc::new(key);
-        for joined_before in [false, true] {
-            let flight = {
-                let mut shard = self.shard(hash);
-                let found = shard.stored.get(hash, |stored| stored.key == key).cloned();
-                if let Some(stored) = found {
-                    if stored.entry.usable(&self.freshness) {
-                        drop(shard);
-                        self.counters.hits.fetch_add(1, Relaxed);
-                        return Asked::Hit { stored, stamp };
-                    }
-                    if stored.entry.dead(&self.freshness) {
-                        // Its place is somebody else's; the bytes are freed outside the lock.
-                        shard.stored.remove(hash, |other| Arc::ptr_eq(other, &stored));
-                        self.counters.invalidated.fetch_add(1, Relaxed);
-                    }
-                    key = stored.key.clone();
-                }
-                if self.refused[place(hash)].load(Relaxed) == hash {
-                    break;
-                }
-                match shard.flights.get(&key) {
-                    Some(flight) => flight.clone(),
-                    None => {
-                        let flight = Arc::new(Flight::default());
-                        shard.flights.insert(key.clone(), flight.clone());
-                        drop(shard);
-                        return Asked::Miss(self.miss(key, hash, Some(flight)));
-                    }
-                }
+        let mut asking = self.asking(key);
+        loop {
+            let flight = match self.look(&mut asking) {
+                Ok(asked) => return asked,
+                Err(flight) => flight,
             };
-            let stored = match flight.wait(WAITERS_MAX) {
-                Landing::Stored(stored) => stored,
-                Landing::Alone => break,
-            };
-            // The first flight may have begun before we asked, so its result is checked like any other. One that was not on the board when that
-            // landed began after we asked: it is what our own statement would have read.
-            let stamp = match (stored.entry.usable(&self.freshness), joined_before) {
-                (true, _) => stamp,
-                (false, true) => stored.entry.stamp(),
-                (false, false) => continue,
-            };
-            self.counters.hits.fetch_add(1, Relaxed);
-            self.counters.waited.fetch_add(1, Relaxed);
-            return Asked::Hit { stored, stamp };
+            if let Some(asked) = self.landed(&mut asking, flight.wait(WAITERS_MAX)) {
+                return asked;
+            }
         }
-        Asked::Miss(self.miss(key, hash, None))
+    }
+
+    /// As [`Results::ask`], for connections that share a thread.
+    pub async fn ask_sharing(self: &Arc<Results>, key: Key) -> Asked {
+        let mut asking = self.asking(key);
+        loop {
+            let flight = match self.look(&mut asking) {
+                Ok(asked) => return asked,
+                Err(flight) => flight,
+            };
+            let landing = flight.wait_sharing(WAITERS_MAX).await;
+            if let Some(asked) = self.landed(&mut asking, landing) {
+                return asked;
+            }
+        }
+    }
+
+    fn asking(&self, key: Key) -> Asking {
+        Asking { hash: self.hasher.hash_one(&key), stamp: self.freshness.stamp(), key: Arc::new(key), joined: false }
+    }
+
+    /// A hit, a miss to be run, or the flight to wait for.
+    fn look(self: &Arc<Results>, asking: &mut Asking) -> Result<Asked, Arc<Flight>> {
+        let hash = asking.hash;
+        let mut shard = self.shard(hash);
+        let found = shard.stored.get(hash, |stored| stored.key == asking.key).cloned();
+        if let Some(stored) = found {
+            if stored.entry.usable(&self.freshness) {
+                drop(shard);
+                self.counters.hits.fetch_add(1, Relaxed);
+                return Ok(Asked::Hit { stored, stamp: asking.stamp });
+            }
+            if stored.entry.dead(&self.freshness) {
+                // Its place is somebody else's; the bytes are freed outside the lock.
+                shard.stored.remove(hash, |other| Arc::ptr_eq(other, &stored));
+                self.counters.invalidated.fetch_add(1, Relaxed);
+            }
+            asking.key = stored.key.clone();
+        }
+        if self.refused[place(hash)].load(Relaxed) == hash {
+            drop(shard);
+            return Ok(Asked::Miss(self.miss(asking.key.clone(), hash, None)));
+        }
+        if let Some(flight) = shard.flights.get(&asking.key) {
+            return Err(flight.clone());
+        }
+        let flight = Arc::new(Flight::default());
+        shard.flights.insert(asking.key.clone(), flight.clone());
+        drop(shard);
+        Ok(Asked::Miss(self.miss(asking.key.clone(), hash, Some(flight))))
+    }
+
+    /// What a flight brought; `None`: look again.
+    ///
+    /// The first flight may have begun before we asked, so its result is checked like any other. One that was not on the board when that landed
+    /// began after we asked: it is what our own statement would have read.
+    fn landed(self: &Arc<Results>, asking: &mut Asking, landing: Landing) -> Option<Asked> {
+        let Landing::Stored(stored) = landing else { return Some(Asked::Miss(self.miss(asking.key.clone(), asking.hash, None))) };
+        let stamp = match (stored.entry.usable(&self.freshness), std::mem::replace(&mut asking.joined, true)) {
+            (true, _) => asking.stamp,
+            (false, true) => stored.entry.stamp(),
+            (false, false) => return None,
+        };
+        self.counters.hits.fetch_add(1, Relaxed);
+        self.counters.waited.fetch_add(1, Relaxed);
+        Some(Asked::Hit { stored, stamp })
     }
 
     fn miss(self: &Arc<Results>, key: Arc<Key>, hash: u64, flight: Option<Arc<Flight>>) -> Miss {

@@ -13,6 +13,7 @@ use pumasi_config::SqlUser;
 use pumasi_mysqlwire::{
     AuthStep, Capabilities, Command, ErrPacket, Expect, Follower, Greeting, Login, Passed, Prepared, ServerStatus, SqlError,
     auth::{self, CACHING_SHA2, NATIVE, Salt},
+    decode_text_row,
     rsa::PublicKey,
 };
 use tokio::net::TcpStream;
@@ -214,6 +215,34 @@ impl Backend {
             }
         }
         Ok(answer)
+    }
+
+    /// The rows of a question of our own, as text. Errors: more than `rows_max` rows are a malformed answer.
+    pub async fn rows(&mut self, sql: &str, rows_max: usize) -> Result<Result<Vec<Vec<Option<String>>>, SqlError>, Lost> {
+        self.send(Command::Query(sql.as_bytes())).await?;
+        let mut follower = Follower::new(Expect::Results, self.key.capabilities);
+        let (mut rows, mut columns, mut answer) = (Vec::new(), 0_usize, Ok(()));
+        while !follower.done() {
+            let payload = self.link.receive().await?;
+            let row = follower.in_rows();
+            match follower.packet(&payload, payload.len())? {
+                Passed::Data if row => {
+                    if rows.len() >= rows_max {
+                        return Err(Lost::Wire(pumasi_mysqlwire::WireError::Malformed("answer, which has too many rows,")));
+                    }
+                    let values = decode_text_row(&payload, columns.saturating_sub(1))?;
+                    rows.push(values.into_iter().map(|value| Some(String::from_utf8_lossy(value?).into_owned())).collect());
+                }
+                // How many columns there are, then each of them.
+                Passed::Data => columns += 1,
+                Passed::Ok(ok) => self.status = ok.status,
+                Passed::Eof(eof) => self.status = eof.status,
+                Passed::Err => answer = Err(owned(&ErrPacket::decode(&payload)?)),
+                Passed::Prepared(_) => {}
+                Passed::WantsFile => return Err(Lost::Wire(pumasi_mysqlwire::WireError::Malformed("answer, which asks for a file"))),
+            }
+        }
+        Ok(answer.map(|()| rows))
     }
 
     /// Sends a command whose answer somebody else reads.

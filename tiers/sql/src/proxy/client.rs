@@ -13,6 +13,7 @@ mod look_back;
 mod prepared;
 mod relay;
 mod session;
+mod stored;
 mod texts;
 
 use std::{
@@ -42,6 +43,7 @@ use self::{
 use super::{
     Shared,
     backend::Key,
+    follow::Session,
     link::{Link, in_time},
     pool::{Lease, Pools},
     state::SessionState,
@@ -170,6 +172,12 @@ struct Client {
     /// By the statement that runs now, if it succeeds.
     collation_to_set: Option<Vec<u8>>,
     digests: Remembered,
+    /// Its transaction, as far as stored answers are concerned.
+    session: Session,
+    /// The packets of the answer that is being forwarded, if it may be kept.
+    recording: Option<Vec<u8>>,
+    /// What stored answers depend on besides their statement, and the state it was written from.
+    shaping: (Arc<SessionState>, Arc<[u8]>),
 }
 
 /// Why a command was not answered by the server.
@@ -230,6 +238,9 @@ impl Client {
             last: Last::default(),
             collation_to_set: None,
             digests: Remembered::default(),
+            session: Session::default(),
+            recording: None,
+            shaping: (Arc::default(), Arc::from([])),
         }
     }
 
@@ -240,7 +251,10 @@ impl Client {
             return;
         }
         let lost = loop {
-            if let Err(lost) = self.link.flush().await {
+            // A client that sends its commands without waiting is answered in one piece.
+            let more = self.link.inbox.ready().unwrap_or(false);
+            let flushed = if more { self.link.flush_if_large().await } else { self.link.flush().await };
+            if let Err(lost) = flushed {
                 break lost;
             }
             match self.next_command().await {

@@ -79,6 +79,11 @@ impl Link {
         Ok(())
     }
 
+    /// Our end's port; 0 if the connection is gone.
+    pub fn local_port(&self) -> u16 {
+        self.stream.local_addr().map_or(0, |address| address.port())
+    }
+
     /// False if the other side has hung up, or said something nobody asked for: a server that says goodbye before it closes.
     pub fn quiet(&self) -> bool {
         let nothing = matches!(self.stream.try_read(&mut [0; 1]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::Notify;
+
 use super::Stored;
 
 /// After this a waiter runs its statement itself: it must not be slower for having waited than its own would have been, twice over.
@@ -14,6 +16,8 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 pub struct Flight {
     state: Mutex<State>,
     landed: Condvar,
+    /// For those who share a thread.
+    notify: Notify,
 }
 
 #[derive(Default)]
@@ -53,6 +57,30 @@ impl Flight {
         }
     }
 
+    /// As [`Flight::wait`], without holding the thread.
+    pub async fn wait_sharing(&self, waiters_max: usize) -> Landing {
+        let notified = self.notify.notified();
+        tokio::pin!(notified);
+        // From here on a landing is not missed.
+        notified.as_mut().enable();
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(landing) = state.landing.clone() {
+                return landing;
+            }
+            if state.waiting >= waiters_max {
+                return Landing::Alone;
+            }
+            state.waiting += 1;
+        }
+        let landed = tokio::time::timeout(WAIT_MAX, notified).await.is_ok();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !landed {
+            state.waiting -= 1;
+        }
+        state.landing.clone().unwrap_or(Landing::Alone)
+    }
+
     #[cfg(test)]
     pub fn waiting(&self) -> usize {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).waiting
@@ -61,5 +89,6 @@ impl Flight {
     pub fn land(&self, landing: Landing) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).landing = Some(landing);
         self.landed.notify_all();
+        self.notify.notify_waiters();
     }
 }

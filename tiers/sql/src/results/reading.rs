@@ -155,7 +155,7 @@ impl Templates {
 
 // === helpers ===
 
-fn scalar(value: &Value) -> Scalar<'_> {
+pub fn scalar(value: &Value) -> Scalar<'_> {
     match value {
         Value::Null => Scalar::Null,
         Value::Int(value) => Scalar::Int(i128::from(*value)),

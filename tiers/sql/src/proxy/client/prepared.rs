@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pumasi_freshness::Observed;
 use pumasi_mysqlwire::{Command, Execution, Expect, SqlError, WireError};
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
         state::SessionState,
     },
     Client, Relayed, Trouble,
+    stored::Question,
 };
 use crate::front::digests::Count;
 
@@ -83,11 +85,22 @@ impl Client {
             self.hold.warnings = false;
             self.settle(&Relayed::default());
         }
+        let statement = self.statements.get_mut(&id).expect("found above");
+        let mut payload = with_types(payload, 0, statement)?;
+        let parameters = statement.parameters;
+        let question = if self.hold.long_data.contains(&id) {
+            // Values that are at the server: what it reads cannot be said by them.
+            self.ask_nothing()
+        } else {
+            match self.ask(&sql, nature, Some((&payload, parameters)), &count).await? {
+                Some(question) => question,
+                None => return Ok(()),
+            }
+        };
         self.acquire(&sql, nature).await?;
         let server_id = self.server_statement(id).await?;
-        let statement = self.statements.get_mut(&id).expect("found above");
-        let payload = with_types(payload, server_id, statement)?;
-        let relayed = self.measured_execute(id, nature, count, &sql, &payload).await?;
+        payload[..4].copy_from_slice(&server_id.to_le_bytes());
+        let relayed = self.measured_execute(id, nature, count, &sql, &payload, question).await?;
         if relayed.cursor {
             self.hold.cursors.insert(id);
         }
@@ -102,10 +115,11 @@ impl Client {
         count: Arc<Count>,
         sql: &[u8],
         payload: &[u8],
+        question: Question,
     ) -> Result<Relayed, Trouble> {
         self.hold.long_data.remove(&id);
         self.hold.cursors.remove(&id);
-        self.measured(nature, count, sql, Command::Execute(payload)).await
+        self.measured(nature, count, sql, Command::Execute(payload), question).await
     }
 
     /// The number by which the leased connection knows the client's statement.
@@ -176,6 +190,8 @@ impl Client {
         if !self.hold.cursors.contains(&id) || self.lease.is_none() {
             return Err(SqlError::new(1421, "HY000", format!("The statement ({id}) has no open cursor.")).into());
         }
+        // Rows that an earlier statement read.
+        let _witnessed = self.witness.as_ref().map(|witness| witness.statement(Observed::Refused("cursor")));
         let statement = self.server_statement(id).await?;
         let relayed = self.run_leased(Command::Fetch { statement, rows }, Expect::Rows).await?;
         if relayed.last_row || relayed.failed {

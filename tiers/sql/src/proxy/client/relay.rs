@@ -8,7 +8,7 @@ use super::{
     super::{backend::Backend, link::Link},
     Client, Trouble,
 };
-use crate::front::wire::Lost;
+use crate::{front::wire::Lost, results::RESULT_MAX};
 
 /// A packet of rows longer than this is passed on as it comes instead of being read whole first.
 const STREAM_BYTES: usize = 64 * 1024;
@@ -17,6 +17,8 @@ const STREAM_BYTES: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Relayed {
     pub(super) failed: bool,
+    /// The number of the error it ended in.
+    pub(super) error: Option<u16>,
     pub(super) rows: u64,
     pub(super) warnings: u16,
     pub(super) prepared: Option<pumasi_mysqlwire::Prepared>,
@@ -72,7 +74,7 @@ impl Client {
 
     /// Takes one packet of the answer, if there is a whole one, and puts it into the client's outbox.
     fn pass(&mut self, follower: &mut Follower, relayed: &mut Relayed, statement: Option<u32>) -> Result<Option<Step>, WireError> {
-        let Client { link, lease, state, key, capabilities, .. } = self;
+        let Client { link, lease, state, key, capabilities, recording, .. } = self;
         let backend = &mut lease.as_mut().expect("acquired by the caller").backend;
         let Some((header, payload)) = backend.link.inbox.peek() else { return Ok(None) };
         let whole = payload.len() == header.length;
@@ -85,6 +87,7 @@ impl Client {
         let raw = &backend.link.inbox.raw()[..HEADER + payload.len()];
         let mut step = Step::Passed;
         let row = follower.in_rows();
+        let before = link.outbox.bytes().len();
         match follower.packet(payload, header.length)? {
             Passed::Data => {
                 relayed.rows += u64::from(row);
@@ -114,6 +117,7 @@ impl Client {
             }
             Passed::Err => {
                 relayed.failed = true;
+                relayed.error = payload.get(1..3).map(|code| u16::from_le_bytes([code[0], code[1]]));
                 link.outbox.payload().extend_from_slice(raw);
             }
             Passed::Prepared(prepared) => {
@@ -130,6 +134,12 @@ impl Client {
             }
         }
         let (taken, left) = (raw.len(), header.length - payload.len());
+        if let Some(packets) = recording {
+            packets.extend_from_slice(&link.outbox.bytes()[before..]);
+            if left > 0 || relayed.failed || packets.len() > RESULT_MAX {
+                *recording = None;
+            }
+        }
         backend.link.inbox.skip(taken);
         if left > 0 {
             step = Step::Stream { left };

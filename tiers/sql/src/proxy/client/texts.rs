@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use pumasi_freshness::Observed;
 use pumasi_mysqlwire::{Command, Expect};
 
 use super::{
@@ -12,6 +11,7 @@ use super::{
     },
     Client, Flow, Relayed, Trouble,
     hold::in_transaction,
+    stored::Question,
 };
 use crate::front::{
     digests::Count,
@@ -38,8 +38,9 @@ impl Client {
             self.hold.warnings = false;
             self.settle(&Relayed::default());
         }
+        let Some(question) = self.ask(sql, nature, None, &count).await? else { return Ok(Flow::Next) };
         self.acquire(sql, nature).await?;
-        self.measured(nature, count, sql, Command::Query(sql)).await?;
+        self.measured(nature, count, sql, Command::Query(sql), question).await?;
         Ok(Flow::Next)
     }
 
@@ -50,10 +51,13 @@ impl Client {
         count: Arc<Count>,
         sql: &[u8],
         command: Command<'_>,
+        question: Question,
     ) -> Result<Relayed, Trouble> {
         self.shared.meter.started();
         let started = Instant::now();
-        let _witnessed = self.witness_of(nature);
+        // From here until it has ended: dropped on the way, its outcome is unknown.
+        let running = self.begins(&question, sql);
+        let _witnessed = self.witness_of(nature, running.as_ref());
         let relayed = self.run_leased(command, Expect::Results).await;
         self.report(sql, nature, &relayed);
         let us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -73,6 +77,7 @@ impl Client {
             lease.backend.state.set_collation(collation);
             lease.backend.state.copy_to(&mut self.state);
         }
+        self.ended(question, running, &relayed).await;
         self.remember(&relayed);
         self.hold.until_transaction |= nature.until_transaction && !relayed.failed;
         if !nature.until_transaction && self.hold.until_transaction {
@@ -97,16 +102,6 @@ impl Client {
         };
         let errand = Errand { sql, nature, user: &self.user.name, state: &self.state };
         self.shared.route.ended(lease.server(), &errand, outcome);
-    }
-
-    /// What a worker's open requests are told, from before the statement is sent until its answer is.
-    pub(super) fn witness_of(&self, nature: Nature) -> Option<pumasi_freshness::Statement> {
-        let witness = self.witness.as_ref()?;
-        match (nature.reads, nature.controls) {
-            (true, _) => Some(witness.statement(Observed::Refused("server-not-followed"))),
-            (false, true) => None,
-            (false, false) => Some(witness.statement(Observed::Wrote)),
-        }
     }
 }
 
