@@ -8,6 +8,7 @@ mod clients;
 mod console;
 mod freshness;
 mod kills;
+mod load;
 mod manual;
 mod operating;
 mod service;

@@ -148,9 +148,10 @@ impl Ladder {
         }
     }
 
-    /// A rung of ours was stale. The hand-written caches promise nothing.
+    /// A rung of ours was stale, or was to be verified and nothing was: a check that saw nothing has not been passed. The hand-written
+    /// caches promise nothing.
     pub fn promise_broken(&self) -> bool {
-        self.rungs.iter().any(|rung| rung.promises_freshness && rung.stale.is_some())
+        self.rungs.iter().any(|rung| rung.promises_freshness && (rung.stale.is_some() || rung.unproven()))
     }
 }
 
@@ -194,10 +195,16 @@ impl RungReport {
         }
     }
 
+    /// It was to be verified, but no read was answered, or no write that a read could have missed.
+    fn unproven(&self) -> bool {
+        self.verified_reads == Some(0) || self.verified_reads.is_some() && self.acknowledged_writes == Some(0)
+    }
+
     fn freshness(&self) -> Option<String> {
         let reads = self.verified_reads?;
         Some(match &self.stale {
             None if reads == 0 => "nothing was verified: no read was answered in time".to_string(),
+            None if self.unproven() => "nothing was verified: no write was acknowledged".to_string(),
             None => {
                 let failed =
                     self.unanswered.filter(|failed| *failed > 0).map_or(String::new(), |failed| format!(" ({failed} requests failed)"));
@@ -256,8 +263,7 @@ pub fn text(ladder: &Ladder, style: Style) -> String {
     let _ = writeln!(out);
     for rung in &ladder.rungs {
         if let Some(freshness) = rung.freshness() {
-            let painted =
-                if rung.stale.is_some() || rung.verified_reads == Some(0) { style.bad(&freshness) } else { style.good(&freshness) };
+            let painted = if rung.stale.is_some() || rung.unproven() { style.bad(&freshness) } else { style.good(&freshness) };
             let _ = writeln!(out, "{:<3} {painted}", rung.number);
         }
         for note in &rung.notes {
@@ -318,7 +324,7 @@ pub fn page(ladder: &Ladder) -> String {
         p.faint { "The last four columns are CPU time per request, by tier. The generator runs on the same machine." }
         @for rung in &ladder.rungs {
             @if let Some(freshness) = rung.freshness() {
-                p.(if rung.stale.is_some() { "bad" } else { "good" }) { strong { "Rung " (rung.number) ": " } (freshness) }
+                p.(if rung.stale.is_some() || rung.unproven() { "bad" } else { "good" }) { strong { "Rung " (rung.number) ": " } (freshness) }
             }
             @for note in &rung.notes { p.faint { "Rung " (rung.number) ": " (note) } }
         }

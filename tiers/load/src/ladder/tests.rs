@@ -135,6 +135,18 @@ fn the_report_tells_medians_spread_gain_and_who_was_left_out() {
 }
 
 #[test]
+fn a_check_that_saw_nothing_has_not_been_passed() {
+    for (reads, writes, broken) in [(500, 20, false), (0, 20, true), (500, 0, true)] {
+        let mut verified = measured(&[100.0]);
+        verified.verified = Some(Verified { reads, writes, failed: 3, violation: None });
+        let rows = [(rung("1"), measured(&[100.0])), (rung("7b"), verified)];
+        let ladder = Ladder::of(&args(""), &setting(""), rows.iter().map(|(rung, measured)| (rung, measured)), Vec::new());
+        assert_eq!(ladder.promise_broken(), broken, "{reads} reads, {writes} writes");
+        assert_eq!(report::text(&ladder, Style { colour: false }).contains("nothing was verified"), broken);
+    }
+}
+
+#[test]
 fn a_stale_hand_written_cache_breaks_no_promise_of_ours() {
     let mut stale = measured(&[100.0]);
     stale.verified = Some(Verified { violation: Some("STALE".into()), ..Verified::default() });
