@@ -15,19 +15,23 @@ struct Wanted {
     address: SocketAddr,
 }
 
-/// Tries every address of the plan that is not in `ours` already. Errors: one line for each that cannot be had, naming the key, the
+/// Tries every address of the plan that is not among `held`, where we listen already. Errors: one line for each that cannot be had, naming the key, the
 /// process that holds it where /proc tells, and the remedy.
 ///
 /// Needed although the tiers would find out: the edge's listeners share their port by SO_REUSEPORT, so a second Pumasi on the same
 /// port would start without complaint and take half of the connections.
-pub fn check_free(source: &Source, loaded: &Loaded, ours: Option<&Plan>) -> Result<(), String> {
-    let held: Vec<SocketAddr> = ours.map(|plan| wanted(plan).into_iter().map(|wanted| wanted.address).collect()).unwrap_or_default();
+pub fn check_free(source: &Source, loaded: &Loaded, held: &[SocketAddr]) -> Result<(), String> {
     let complaints: Vec<String> = wanted(&loaded.plan)
         .into_iter()
         .filter(|wanted| !held.contains(&wanted.address))
         .filter_map(|wanted| Some(complain(&wanted, source, loaded, TcpListener::bind(wanted.address).err()?)))
         .collect();
     if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\n")) }
+}
+
+/// Every address that the plan listens on.
+pub fn of(plan: &Plan) -> Vec<SocketAddr> {
+    wanted(plan).into_iter().map(|wanted| wanted.address).collect()
 }
 
 fn wanted(plan: &Plan) -> Vec<Wanted> {

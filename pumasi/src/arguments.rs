@@ -41,6 +41,11 @@ pub enum Verb {
         #[command(flatten)]
         running: RunningArguments,
     },
+    /// Replace the running Pumasi by the program as it lies on the disk now, without a refused connection
+    Upgrade {
+        #[command(flatten)]
+        running: RunningArguments,
+    },
     /// Drop kept pages: one address, a beginning, a tag, or everything
     Purge {
         /// http://example.org/path?query, or /path?query on every host

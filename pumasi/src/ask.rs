@@ -1,6 +1,9 @@
 //! `pumasi status`, `top`, `reload`, `purge` and `drain`: asks the running Pumasi through its console.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, anyhow};
 use pumasi_status::{Status, Traffic};
@@ -12,6 +15,7 @@ use crate::{
     demo,
     failure::Failure,
     show::print,
+    state::StateDirectory,
     top,
 };
 
@@ -19,6 +23,34 @@ pub fn reload(running: &RunningArguments) -> Result<(), Failure> {
     // A mistake is told here as well as there, and with the code for it.
     order(&places(running, Mistakes::Tell)?, "/api/reload", &[])
 }
+
+/// Returns when the new process is in charge. Errors: it is not, and the old one goes on.
+pub fn upgrade(running: &RunningArguments) -> Result<(), Failure> {
+    let places = places(running, Mistakes::Overlook)?;
+    let found = || places.iter().find_map(|path| StateDirectory::running(path));
+    let before = found();
+    order(&places, "/api/upgrade", &[])?;
+    let Some(before) = before else { return Ok(()) };
+    // The console that answered is gone now; the next one announces itself when it is there.
+    let until = Instant::now() + UPGRADE_PATIENCE;
+    while Instant::now() < until {
+        match found() {
+            Some(now) if now.process != before.process => {
+                eprintln!("process {} is in charge, version {}", now.process, now.version);
+                return Ok(());
+            }
+            Some(now) if now.taken_back.count != before.taken_back.count => {
+                return Err(anyhow!("process {} has taken back: {}", now.process, now.taken_back.reason).into());
+            }
+            Some(_) => std::thread::sleep(Duration::from_millis(50)),
+            None => return Err(anyhow!("no Pumasi runs there any more; look at its messages").into()),
+        }
+    }
+    Err(anyhow!("process {} still drains after {} s", before.process, UPGRADE_PATIENCE.as_secs()).into())
+}
+
+/// Longer than any drain that somebody waits for.
+const UPGRADE_PATIENCE: Duration = Duration::from_secs(1800);
 
 /// `pages` are the API's form fields, of which the command line has set one.
 pub fn purge(pages: [(&str, Option<String>); 4], soft: bool, running: &RunningArguments) -> Result<(), Failure> {

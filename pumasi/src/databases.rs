@@ -19,13 +19,16 @@ use pumasi_freshness::{Freshness, Witness};
 use pumasi_sql::{
     embedded::{Embedded, Options},
     engine::Engine,
-    front::{Listener, Server, Settings},
+    front::{Door, Listener, Server, Settings},
     proxy::{Proxy, Target},
     results::{Observer, Results},
 };
 use pumasi_web::{Binding, Resources};
 
-use crate::reload;
+use crate::{
+    reload,
+    upgrade::sockets::{Socket, Sockets, of_database},
+};
 
 /// How long connections may finish the statement they are at when a database stops. The workers are gone by then, so what is
 /// left are people's own clients.
@@ -50,15 +53,15 @@ struct Database {
 
 /// A server of any engine.
 trait Tier: Send + Sync {
-    fn listen(&self, address: SocketAddr, witness: Option<Arc<Witness>>) -> io::Result<Listener>;
+    fn listen(&self, door: Door, witness: Option<Arc<Witness>>) -> io::Result<Listener>;
     fn status(&self) -> pumasi_status::Sql;
     fn tick(&self, now: Instant);
     fn stop(&self, deadline: Duration);
 }
 
 impl<E: Engine> Tier for Server<E> {
-    fn listen(&self, address: SocketAddr, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
-        Server::listen(self, address, witness)
+    fn listen(&self, door: Door, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
+        self.listen_at(door, witness)
     }
 
     fn status(&self) -> pumasi_status::Sql {
@@ -75,8 +78,8 @@ impl<E: Engine> Tier for Server<E> {
 }
 
 impl Tier for Proxy {
-    fn listen(&self, address: SocketAddr, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
-        Proxy::listen(self, address, witness)
+    fn listen(&self, door: Door, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
+        self.listen_at(door, witness)
     }
 
     fn status(&self) -> pumasi_status::Sql {
@@ -93,21 +96,22 @@ impl Tier for Proxy {
 }
 
 impl Databases {
-    /// Opens and serves every database. Errors: a file that cannot be opened, an address that cannot be had.
-    pub fn start(plan: &Plan, state: &Path) -> anyhow::Result<Databases> {
+    /// Opens and serves every database, on its socket among `sockets` if it is there. Errors: a file that cannot be opened, an address that cannot be had.
+    pub fn start(plan: &Plan, state: &Path, sockets: &mut Sockets) -> anyhow::Result<Databases> {
         let pages_automatic = reload::pages_automatic(plan);
         let surroundings = Surroundings { state: state.to_owned(), freshness: Arc::new(Freshness::new()), pages_automatic };
         let databases = Databases { running: Arc::default(), surroundings };
-        databases.add(&plan.sql)?;
+        databases.add(&plan.sql, sockets)?;
         Ok(databases)
     }
 
     /// Starts those of the plans that do not run yet, and opens the new address of those that move. All or nothing.
-    pub fn add(&self, plans: &BTreeMap<String, SqlPlan>) -> anyhow::Result<()> {
+    pub fn add(&self, plans: &BTreeMap<String, SqlPlan>, sockets: &mut Sockets) -> anyhow::Result<()> {
         let mut opened = BTreeMap::new();
         for plan in plans.values() {
-            let listen = |server: &dyn Tier| {
-                let listener = server.listen(plan.listen, None);
+            let mut listen = |server: &dyn Tier| {
+                let handed = sockets.take(&of_database(&plan.name), plan.listen);
+                let listener = server.listen(handed.map_or(Door::Closed(plan.listen), Door::Open), None);
                 listener.with_context(|| format!("sql.{}.listen: cannot listen on {}", plan.name, plan.listen))
             };
             match self.running().get_mut(&plan.name) {
@@ -166,6 +170,13 @@ impl Databases {
     pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
         let running = self.running();
         running.iter().filter_map(|(name, database)| Some((name.clone(), database.listeners.first()?.1.address()))).collect()
+    }
+
+    /// The sockets that clients other than the workers connect to, once more. Errors: no file descriptors are left.
+    pub fn sockets(&self) -> io::Result<Vec<Socket>> {
+        let running = self.running();
+        let all = running.iter().flat_map(|(name, database)| database.listeners.iter().map(move |(written, l)| (name, *written, l)));
+        all.map(|(name, written, l)| Ok(Socket { owner: of_database(name), written, listener: l.socket()? })).collect()
     }
 
     /// Lets statements finish, then closes everything.
@@ -252,7 +263,7 @@ impl Resources for Databases {
             witness: witness.clone(),
         };
         for (name, database) in self.running().iter_mut() {
-            let listener = database.server.listen((Ipv4Addr::LOCALHOST, 0).into(), Some(witness.clone()));
+            let listener = database.server.listen(Door::Closed((Ipv4Addr::LOCALHOST, 0).into()), Some(witness.clone()));
             let listener = listener.map_err(|error| format!("no address for {worker} at sql.{name}: {error}"))?;
             bound.addresses.insert(name.clone(), listener.address());
             database.of_workers.insert(bound.number, listener);

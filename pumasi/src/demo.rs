@@ -1,6 +1,9 @@
 //! `pumasi demo`: the reference application through every tier, nothing to install.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,6 +16,7 @@ use crate::{
     failure::Failure,
     run::{Occasion, Serving, run},
     state::{StateDirectory, TOKEN},
+    upgrade::Heir,
 };
 
 /// Where the demo keeps its database unless told otherwise.
@@ -28,7 +32,7 @@ const DATABASE: &str = "askhy";
 pub const ASKS: u32 = 50;
 pub const CHEERS: u32 = 50_000;
 
-pub fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
+pub fn demo(arguments: &DemoArguments, heir: Option<Heir>) -> Result<ExitCode, Failure> {
     let program = std::env::current_exe().context("cannot tell the path of this program")?;
     let origin = Written::Text { name: "(demo)", text: text(&program) };
     let mut flags = arguments.configuration.flags();
@@ -41,7 +45,7 @@ pub fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
         key: "pool.app.workers".into(),
         value: workers.to_string(),
     }));
-    run(Configuration { origin, flags }, &Demo { fresh: arguments.fresh })
+    run(Configuration { origin, flags }, &Demo { fresh: arguments.fresh }, heir)
 }
 
 /// The demo's configuration: what a user would write for an application like it. Its database takes any free port, because where

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -11,13 +11,21 @@ use anyhow::{Context, anyhow, bail};
 use arc_swap::ArcSwap;
 use pumasi_balance::Pool;
 use pumasi_config::{BalancePolicy, Loaded, Plan, PoolPlan, Setting, Source};
-use pumasi_edge::{Edge, EdgeConfig, PoolConfig, Purge, PurgeKind};
+use pumasi_edge::{Edge, EdgeConfig, OpenSocket, PoolConfig, Purge, PurgeKind};
 use pumasi_status::Status;
-use pumasi_web::{GuardianProgram, Setup, Web};
+use pumasi_web::{GuardianProgram, OWN_PROGRAM, Setup, Web};
 
 use crate::{
-    addresses, configuration::Configuration, databases::Databases, diary::Diary, failure::Failure, load_tests::LoadDesk, logging::Logging,
+    addresses,
+    configuration::Configuration,
+    databases::Databases,
+    diary::Diary,
+    failure::Failure,
+    load_tests::LoadDesk,
+    logging::Logging,
     own_process, reload,
+    stop::Wish,
+    upgrade::sockets::{EDGE, Socket, Sockets},
 };
 
 /// Everything that runs but the console, which shows it.
@@ -25,7 +33,7 @@ use crate::{
 /// Started from the inside out (databases, workers, edge) and stopped from the outside in, so that whoever calls finds whom it calls.
 pub struct House {
     configuration: Configuration,
-    logging: Logging,
+    logging: Arc<Logging>,
     diary: Arc<Diary>,
     started: Instant,
     databases: Arc<Databases>,
@@ -39,6 +47,23 @@ pub struct House {
     /// Held through a whole reload: one at a time.
     reloading: Mutex<()>,
     load_desk: LoadDesk,
+    /// Where the one who runs the house hears what is asked of it.
+    wishes: mpsc::Sender<Wish>,
+}
+
+/// What a house is started with.
+pub struct Foundation {
+    /// To read it again.
+    pub configuration: Configuration,
+    pub plan: Plan,
+    /// Every value of the plan with where it was written.
+    pub settings: Vec<(Setting, String)>,
+    pub databases: Arc<Databases>,
+    pub logging: Arc<Logging>,
+    pub diary: Arc<Diary>,
+    /// Sockets that listen already.
+    pub sockets: Vec<OpenSocket>,
+    pub wishes: mpsc::Sender<Wish>,
 }
 
 /// What runs, and the shared pools that tie the web tier to the edge.
@@ -51,33 +76,29 @@ struct Current {
 type Pools = BTreeMap<String, Arc<Pool>>;
 
 impl House {
-    /// Starts every tier. The workers may still be starting when it returns: see [`House::wait_ready`].
-    pub fn start(
-        configuration: Configuration,
-        source: &Source,
-        loaded: Loaded,
-        databases: Arc<Databases>,
-        logging: Logging,
-        diary: Arc<Diary>,
-    ) -> Result<House, Failure> {
-        let settings = placed(source, &loaded);
-        let plan = loaded.plan;
+    /// Starts every tier. The workers may still be starting when it returns: see [`House::wait_ready`]. No connection is accepted before
+    /// [`House::open`].
+    pub fn start(foundation: Foundation) -> Result<House, Failure> {
+        let Foundation { configuration, plan, settings, databases, logging, diary, sockets, wishes } = foundation;
         let pools: Pools = plan.pools.keys().map(|name| (name.clone(), Arc::new(Pool::new(name)))).collect();
         let setup = Setup {
             resources: databases.clone(),
             journal: diary.clone(),
-            guardian: GuardianProgram { program: std::env::current_exe().context("cannot tell the path of this program")? },
+            guardian: GuardianProgram { program: OWN_PROGRAM.into() },
             drain_timeout: plan.edge.limits.drain_timeout,
         };
         let web = Web::start(plan.pools.clone(), pools.clone(), setup).context("cannot start the supervisor's thread")?;
         let edge = match plan.edge.listen.is_empty() {
             true => None,
-            false => Some(Edge::start(EdgeConfig {
-                plan: plan.edge.clone(),
-                pools: pool_configs(&plan, &pools),
-                access_log: Box::new(std::io::stderr()),
-                freshness: databases.freshness(),
-            })?),
+            false => {
+                let config = EdgeConfig {
+                    plan: plan.edge.clone(),
+                    pools: pool_configs(&plan, &pools),
+                    access_log: Box::new(std::io::stderr()),
+                    freshness: databases.freshness(),
+                };
+                Some(Edge::prepare(config, sockets)?)
+            }
         };
         let load_desk = LoadDesk::new(plan.state.clone(), diary.clone());
         let current = Arc::new(ArcSwap::from_pointee(Current { plan, pools, settings }));
@@ -93,7 +114,13 @@ impl House {
             edge: Mutex::new(edge),
             current,
             reloading: Mutex::new(()),
+            wishes,
         })
+    }
+
+    /// Accepts connections from now on.
+    pub fn open(&self) {
+        self.with_edge(Edge::open);
     }
 
     /// Waits until every pool has a worker that takes requests. `Ok(false)`: `interrupted` said to stop waiting.
@@ -115,14 +142,15 @@ impl House {
         &self.databases
     }
 
-    /// Drains and stops every tier, from the outside in.
-    pub fn stop(&self) {
+    /// Drains and stops every tier, from the outside in. Idle connections may send one more request within `linger`; zero, unless another
+    /// process has taken over.
+    pub fn stop(&self, linger: Duration) {
         // There may be none; what it measured so far is kept.
         let _ = self.load_desk.stop();
         let deadline = self.current.load().plan.edge.limits.drain_timeout;
         let edge = self.edge.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(edge) = edge {
-            let cut = edge.drain(deadline);
+            let cut = edge.drain_lingering(deadline, linger.min(deadline / 2));
             if cut > 0 {
                 self.diary.note("warn", "edge", &format!("{cut} connections were cut: they did not end within {} s", deadline.as_secs()));
             }
@@ -179,7 +207,7 @@ impl House {
     /// The order lets every request find whom it needs: databases before the workers that use them, new workers before the routes that
     /// lead to them, and what is dropped goes last. On an error what was started for the new configuration goes again.
     fn become_(&self, now: &Current, then: Current) -> Result<(), Failure> {
-        self.databases.add(&then.plan.sql)?;
+        self.databases.add(&then.plan.sql, &mut Sockets::default())?;
         if let Err(failure) = self.roll_out(both(&now.plan, &then.plan), union(&now.pools, &then.pools)) {
             self.roll_out(now.plan.pools.clone(), now.pools.clone()).context("and the old workers could not be brought back")?;
             self.databases.keep(&now.plan.sql);
@@ -190,7 +218,10 @@ impl House {
             self.databases.keep(&now.plan.sql);
             return Err(error.into());
         }
-        self.roll_out(then.plan.pools.clone(), then.pools.clone())?;
+        // The new configuration is in force now, whatever becomes of what it drops.
+        if let Err(error) = self.roll_out(then.plan.pools.clone(), then.pools.clone()) {
+            self.diary.note("warn", "configuration", &format!("what the new configuration drops is still running: {error:#}"));
+        }
         self.databases.keep(&then.plan.sql);
         self.logging.set_level(&then.plan.log);
         self.current.store(Arc::new(then));
@@ -209,9 +240,13 @@ fn check_reload(now: &Plan, source: &Source, loaded: &Loaded) -> Result<(), Fail
     let fixed = reload::needs_restart(now, &loaded.plan);
     if !fixed.is_empty() {
         let keys = fixed.join(", ");
-        return Err(anyhow!("a reload cannot change {keys}. Restart Pumasi for that, or take the change back").into());
+        let remedy = match fixed.iter().any(|key| key == "state") {
+            true => "Restart Pumasi for that",
+            false => "Restart Pumasi for that with `pumasi upgrade`",
+        };
+        return Err(anyhow!("a reload cannot change {keys}. {remedy}, or take the change back").into());
     }
-    addresses::check_free(source, loaded, Some(now)).map_err(|text| anyhow!(text).into())
+    addresses::check_free(source, loaded, &addresses::of(now)).map_err(|text| anyhow!(text).into())
 }
 
 /// The shared pools of the new plan: those that stay are the same ones.
@@ -235,6 +270,42 @@ fn union(now: &Pools, then: &Pools) -> Pools {
 
 fn pool_configs(plan: &Plan, pools: &Pools) -> Vec<PoolConfig> {
     plan.pools.values().filter_map(|plan| Some(PoolConfig { plan: plan.clone(), pool: pools.get(&plan.name)?.clone() })).collect()
+}
+
+// === Handing over ===
+
+impl House {
+    /// Asks the one who runs the house to hand over, and waits for what comes of it.
+    pub fn upgrade(&self) -> Result<String, String> {
+        let (answer, answered) = mpsc::channel();
+        let stopping = "Pumasi is stopping, or another upgrade is under way";
+        self.wishes.send(Wish::Upgrade(Some(answer))).map_err(|_| stopping)?;
+        answered.recv().map_err(|_| stopping)?
+    }
+
+    /// No reload as long as the guard lives. Waits for one that is under way.
+    pub fn hold_still(&self) -> MutexGuard<'_, ()> {
+        self.reloading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The configuration in force.
+    pub fn plan(&self) -> Plan {
+        self.current.load().plan.clone()
+    }
+
+    /// Every listening socket but the console's, once more. Errors: no file descriptors are left.
+    pub fn sockets(&self) -> std::io::Result<Sockets> {
+        let mut sockets = Sockets::default();
+        let of_edge = self.with_edge(Edge::sockets).transpose()?.unwrap_or_default();
+        of_edge.into_iter().for_each(|OpenSocket { written, listener }| sockets.push(Socket { owner: EDGE.into(), written, listener }));
+        self.databases.sockets()?.into_iter().for_each(|socket| sockets.push(socket));
+        Ok(sockets)
+    }
+
+    /// Every answer is its connection's last from now on: see [`Edge::retire`].
+    pub fn retire(&self) {
+        self.with_edge(Edge::retire);
+    }
 }
 
 // === Orders ===
@@ -328,6 +399,6 @@ fn policy_word(plan: &PoolPlan) -> String {
     .into()
 }
 
-fn placed(source: &Source, loaded: &Loaded) -> Vec<(Setting, String)> {
+pub fn placed(source: &Source, loaded: &Loaded) -> Vec<(Setting, String)> {
     loaded.settings.iter().map(|setting| (setting.clone(), source.place(&setting.origin))).collect()
 }

@@ -10,6 +10,7 @@ use std::{
 
 use pumasi_console::load::{Comparison, Difference, LoadTests, Progress, RUNS_SHOWN, Run, Second, Wanted};
 use pumasi_load::{Kept, Report, Tick, compare, html};
+use pumasi_web::OWN_PROGRAM;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{diary::Diary, house::House};
@@ -58,9 +59,8 @@ impl LoadDesk {
         if running.is_some() {
             return Err("A load test is running already. Wait for its end, or end it.".into());
         }
-        let program = std::env::current_exe().map_err(|error| format!("cannot tell the path of this program: {error}"))?;
         let target = format!("http://{site}{}", wanted.path);
-        let mut child = Command::new(program)
+        let mut child = Command::new(OWN_PROGRAM)
             .arg("load")
             .arg(&target)
             .args(["--rate", &wanted.rate.to_string(), "--for", &format!("{}s", wanted.lasts_s), "--warmup", &format!("{WARMUP_S}s")])

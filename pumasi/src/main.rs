@@ -20,20 +20,31 @@ mod show;
 mod state;
 mod stop;
 mod top;
+mod upgrade;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use arguments::{Arguments, ConfigVerb, Verb};
 use clap::{CommandFactory, Parser};
 use configuration::Configuration;
 use failure::Failure;
+use upgrade::{Heir, stand_in};
 
 fn main() -> ExitCode {
     if let Some(code) = hidden_subcommand() {
         return code;
     }
-    let arguments = Arguments::parse();
-    match carry_out(arguments) {
+    let (arguments, heir) = match taking_over() {
+        None => (Arguments::parse(), None),
+        Some(rest) => match Heir::receive() {
+            Ok(heir) => (Arguments::parse_from(rest), Some(heir)),
+            Err(error) => {
+                eprintln!("pumasi: {error:#}");
+                return ExitCode::from(2);
+            }
+        },
+    };
+    match carry_out(arguments, heir) {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("{failure}");
@@ -49,19 +60,28 @@ fn hidden_subcommand() -> Option<ExitCode> {
     match arguments.get(1).map(String::as_str) {
         Some("worker-guardian") => Some(pumasi_web::guardian::main(&arguments[2..])),
         Some("askhy") => Some(askhy::main()),
+        Some(stand_in::SUBCOMMAND) => Some(stand_in::main(&std::env::args_os().skip(2).collect::<Vec<_>>())),
         _ => None,
     }
 }
 
-fn carry_out(arguments: Arguments) -> Result<ExitCode, Failure> {
+/// The command line of the process that this one shall take over from, if it was started for that.
+fn taking_over() -> Option<Vec<OsString>> {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next()?;
+    (arguments.next()? == upgrade::SUBCOMMAND).then(|| std::iter::once(program).chain(arguments).collect())
+}
+
+fn carry_out(arguments: Arguments, heir: Option<Heir>) -> Result<ExitCode, Failure> {
     let done = match arguments.verb {
         // Has exit codes of its own: an objective missed, a target out of reach.
         Verb::Load(load) => return Ok(pumasi_load::run(&load)),
         Verb::Ladder(arguments) => return ladder::ladder(&arguments),
-        Verb::Demo { arguments } => demo::demo(&arguments),
+        Verb::Demo { arguments } => return demo::demo(&arguments, heir),
         Verb::Run { configuration, workers, command } => {
-            run::run(Configuration::to_run(&configuration, workers, &command)?, &run::Ordinary)
+            return run::run(Configuration::to_run(&configuration, workers, &command)?, &run::Ordinary, heir);
         }
+        Verb::Upgrade { running } => ask::upgrade(&running),
         Verb::Reload { running } => ask::reload(&running),
         Verb::Purge { url, prefix, tag, all, soft, running } => {
             let pages = [("url", url), ("path", prefix), ("tag", tag), ("everything", all.then(|| "1".into()))];

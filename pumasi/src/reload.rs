@@ -12,6 +12,7 @@ pub fn needs_restart(now: &Plan, then: &Plan) -> Vec<String> {
     };
     differs("state", now.state != then.state);
     differs("log.json", now.log.json != then.log.json);
+    differs("edge.threads", now.edge.threads != then.edge.threads);
     differs("console.listen", now.console != then.console);
     // Databases are opened with or without what tells of their reads.
     differs("edge.route.pages to or from \"automatic\"", !now.sql.is_empty() && pages_automatic(now) != pages_automatic(then));
@@ -91,9 +92,8 @@ mod tests {
     #[test]
     fn what_only_a_restart_can_change_is_named() {
         let app = "[sql.a]\nengine = \"embedded:a.db\"\n[pool.app]\ncommand = \"x\"\n";
-        let other =
-            "state = \"elsewhere\"\n[sql.a]\nengine = \"embedded:b.db\"\n[console]\nlisten = \"off\"\n[pool.app]\ncommand = \"x\"\n";
-        assert_eq!(needs_restart(&plan(app), &plan(other)), ["state", "console.listen", "sql.a.engine"]);
+        let other = "state = \"elsewhere\"\n[sql.a]\nengine = \"embedded:b.db\"\n[console]\nlisten = \"off\"\n[edge]\nthreads = 2\n[pool.app]\ncommand = \"x\"\n";
+        assert_eq!(needs_restart(&plan(app), &plan(other)), ["state", "edge.threads", "console.listen", "sql.a.engine"]);
         assert!(needs_restart(&plan(app), &plan(app)).is_empty());
     }
 }

@@ -23,6 +23,10 @@ impl Service for House {
         House::reload(self).map_err(|failure| failure.text())
     }
 
+    fn upgrade(&self) -> Result<String, String> {
+        House::upgrade(self)
+    }
+
     fn load_tests(&self) -> Option<&dyn LoadTests> {
         Some(self)
     }

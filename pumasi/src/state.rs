@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{Read, Seek, Write},
     net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -18,6 +19,16 @@ pub struct Running {
     pub process: u32,
     pub version: String,
     pub console: Option<SocketAddr>,
+    /// Upgrades that failed after this process had stopped for them, and why the last one did.
+    #[serde(default)]
+    pub taken_back: TakenBack,
+}
+
+/// See [`Running::taken_back`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    pub count: u32,
+    pub reason: String,
 }
 
 /// The directory, held by this process until it is dropped.
@@ -57,9 +68,20 @@ impl StateDirectory {
         Ok(StateDirectory { path: path.to_owned(), lock })
     }
 
+    /// The directory whose lock an older process has handed over: both hold it until the last of them ends.
+    pub fn inherit(path: &Path, lock: File) -> StateDirectory {
+        StateDirectory { path: path.to_owned(), lock }
+    }
+
+    /// To be handed over.
+    pub fn lock(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
+    }
+
     /// Tells others how to reach this process.
-    pub fn announce(&mut self, console: Option<SocketAddr>) -> anyhow::Result<()> {
-        let running = Running { process: std::process::id(), version: env!("CARGO_PKG_VERSION").into(), console };
+    pub fn announce(&mut self, console: Option<SocketAddr>, taken_back: &TakenBack) -> anyhow::Result<()> {
+        let version = env!("CARGO_PKG_VERSION").into();
+        let running = Running { process: std::process::id(), version, console, taken_back: taken_back.clone() };
         let text = serde_json::to_string(&running)?;
         let write = |lock: &mut File| {
             lock.set_len(0)?;
@@ -93,7 +115,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state");
         let mut first = StateDirectory::take(&path).expect("free");
-        first.announce(Some("127.0.0.1:8090".parse().expect("an address"))).expect("writable");
+        first.announce(Some("127.0.0.1:8090".parse().expect("an address")), &TakenBack::default()).expect("writable");
         let refused = StateDirectory::take(&path).err().expect("taken").to_string();
         assert!(refused.contains(&format!("(process {})", std::process::id())), "{refused}");
         assert_eq!(StateDirectory::running(&path).expect("it runs").console, Some("127.0.0.1:8090".parse().expect("an address")));

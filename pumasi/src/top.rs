@@ -28,7 +28,7 @@ pub fn top(places: &[PathBuf]) -> Result<(), Failure> {
     }
     let console = Console::of_running(places)?;
     let (wishes, wished) = mpsc::channel();
-    stop::listen(wishes).context("cannot listen for signals")?;
+    stop::listen(wishes, Duration::ZERO).context("cannot listen for signals")?;
     let screen = Screen::enter()?;
     loop {
         let status = ask::current(&console)?;

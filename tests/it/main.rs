@@ -13,3 +13,4 @@ mod manual;
 mod operating;
 mod service;
 mod tidy;
+mod upgrade;

@@ -53,6 +53,11 @@ impl Service {
 
     /// `pumasi run` with a file. `{site}`, `{console}` and `{database}` in it become free addresses.
     pub fn run(toml: &str, more: &[&str]) -> Service {
+        Service::run_program(&binary(), toml, more)
+    }
+
+    /// The same with another copy of the program.
+    pub fn run_program(program: &Path, toml: &str, more: &[&str]) -> Service {
         let home = Arc::new(tempfile::tempdir().expect("a folder"));
         let (site, console) = (free_address(), free_address());
         let toml = toml
@@ -60,7 +65,7 @@ impl Service {
             .replace("{console}", &console.to_string())
             .replace("{database}", &free_address().to_string());
         std::fs::write(home.path().join("pumasi.toml"), toml).expect("the configuration is written");
-        let mut command = Command::new(binary());
+        let mut command = Command::new(program);
         command.arg("run").current_dir(home.path()).args(more);
         Service::start(command, site, console, home)
     }

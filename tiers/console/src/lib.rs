@@ -48,6 +48,12 @@ pub trait Service: Send + Sync + 'static {
         None
     }
 
+    /// Hands over to a new process of the program as it lies on the disk now. `Ok` says who takes over, and then this process ends; `Err`
+    /// why nobody does, and then nothing changed. Waits until the new process is ready.
+    fn upgrade(&self) -> Result<String, String> {
+        Err("This Pumasi cannot hand over to another one.".into())
+    }
+
     /// Drops kept pages, or makes them stale. Says how many, or why it cannot.
     fn purge(&self, purge: &Purge) -> Result<String, String>;
 
@@ -117,6 +123,8 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Console {
     address: SocketAddr,
+    /// Once more what the thread accepts from, to be handed to another process.
+    socket: std::net::TcpListener,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -126,7 +134,14 @@ impl Console {
     pub fn start(options: Options, service: Arc<dyn Service>) -> Result<Console, StartError> {
         let at = |source| StartError::Listen { address: options.listen, source };
         let listener = std::net::TcpListener::bind(options.listen).map_err(at)?;
+        Console::start_on(listener, options, service)
+    }
+
+    /// The same on a socket that listens already; `options.listen` is only what messages call it.
+    pub fn start_on(listener: std::net::TcpListener, options: Options, service: Arc<dyn Service>) -> Result<Console, StartError> {
+        let at = |source| StartError::Listen { address: options.listen, source };
         listener.set_nonblocking(true).map_err(at)?;
+        let socket = listener.try_clone().map_err(at)?;
         let address = listener.local_addr().map_err(at)?;
         let history = match &options.history {
             Some(path) => History::open(path, unix_now()).map_err(|source| StartError::History { path: path.clone(), source })?,
@@ -146,7 +161,12 @@ impl Console {
             runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("console".into()).spawn(serve).map_err(StartError::Thread)?;
-        Ok(Console { address, stop: Some(stop), thread: Some(thread) })
+        Ok(Console { address, socket, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The listening socket once more, for a process that goes on with it.
+    pub fn socket(&self) -> std::io::Result<std::net::TcpListener> {
+        self.socket.try_clone()
     }
 
     /// Where it listens; the port is a real one even if 0 was asked for.

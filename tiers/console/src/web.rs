@@ -48,6 +48,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/findings", get(async |State(shared): State<Arc<Shared>>| json(&shared.picture().findings)))
         .route("/api/configuration", get(async |State(shared): State<Arc<Shared>>| json(&shared.service.configuration())))
         .route("/api/reload", post(reload))
+        .route("/api/upgrade", post(upgrade))
         .route("/api/purge", post(purge))
         .route("/api/load/start", post(start_load))
         .route("/api/load/stop", post(stop_load))
@@ -139,6 +140,15 @@ async fn reload(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respon
     };
     let service = shared.service.clone();
     caller.answer(&shared, Page::Configuration, tokio::task::spawn_blocking(move || service.reload()).await)
+}
+
+async fn upgrade(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let caller = match Caller::of(&shared, &headers) {
+        Ok(caller) => caller,
+        Err(refused) => return *refused,
+    };
+    let service = shared.service.clone();
+    caller.answer(&shared, Page::Configuration, tokio::task::spawn_blocking(move || service.upgrade()).await)
 }
 
 /// Exactly one of the first four.

@@ -49,8 +49,11 @@ pub(crate) struct Shared {
 pub(crate) enum Command {
     Listen(std::net::TcpListener, Address),
     StopListening(SocketAddr),
-    /// No new connections; idle ones are closed, busy ones end with their request.
-    Drain,
+    /// No new connections; busy ones end with their request. Idle ones may send one more within `linger`, which is answered as their last:
+    /// closing one at once can meet a request on its way.
+    Drain {
+        linger: Duration,
+    },
     /// The drain's time is over: what is still open is cut.
     Stop,
 }
@@ -198,17 +201,21 @@ async fn main(start: CoreStart) {
     let mut listeners: Vec<Listener> = Vec::new();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut draining = false;
+    // Since when, and how long idle connections are still kept.
+    let mut draining: Option<(Instant, Duration)> = None;
     loop {
         tokio::select! {
             _ = tick.tick() => {
                 core.tick();
-                if draining {
+                if let Some((since, linger)) = draining {
                     // Not at the command itself: what had arrived by then has been seen by now, and is no idle connection.
-                    core.timers.fire_idle();
-                }
-                if draining && core.counters.connections() == 0 {
-                    return;
+                    match since.elapsed() < linger {
+                        true => core.timers.fire_announced(),
+                        false => core.timers.fire_idle(),
+                    }
+                    if core.counters.connections() == 0 {
+                        return;
+                    }
                 }
             }
             command = commands.recv() => match command {
@@ -219,9 +226,9 @@ async fn main(start: CoreStart) {
                 Some(Command::StopListening(gone)) => {
                     listeners.extract_if(.., |listener| listener.address.bound == gone).for_each(|listener| listener.stop(&core));
                 }
-                Some(Command::Drain) => {
+                Some(Command::Drain { linger }) => {
                     listeners.drain(..).for_each(|listener| listener.stop(&core));
-                    draining = true;
+                    draining = Some((Instant::now(), linger));
                 }
                 Some(Command::Stop) | None => return,
             },

@@ -76,7 +76,9 @@ pub struct Edge {
     pools: watch::Sender<Arc<Vec<PoolConfig>>>,
     samples: Arc<Mutex<Samples>>,
     /// Held while a reload changes it.
-    listening: Mutex<Vec<Address>>,
+    listening: Mutex<Vec<Listening>>,
+    /// Bound and not listened on yet: see [`Edge::open`].
+    waiting: Mutex<Vec<Bound>>,
     tickets: Tickets,
     control: Option<JoinHandle<()>>,
     compressor: Option<JoinHandle<()>>,
@@ -88,6 +90,19 @@ struct Bound {
     listeners: Vec<std::net::TcpListener>,
 }
 
+/// An address that is listened on. Its sockets are the cores' own ones once more, to be handed to another process.
+struct Listening {
+    address: Address,
+    sockets: Vec<std::net::TcpListener>,
+}
+
+/// A listening socket, and the address as the configuration writes it. There are as many of one address as there are cores.
+#[derive(Debug)]
+pub struct OpenSocket {
+    pub written: SocketAddr,
+    pub listener: std::net::TcpListener,
+}
+
 struct CoreHandle {
     commands: mpsc::UnboundedSender<Command>,
     counters: Arc<CoreCounters>,
@@ -97,11 +112,23 @@ struct CoreHandle {
 impl Edge {
     /// Binds every address, then starts the threads: an address that is taken is an error before anything runs.
     pub fn start(config: EdgeConfig) -> Result<Edge, StartError> {
+        let edge = Edge::prepare(config, Vec::new())?;
+        edge.open();
+        Ok(edge)
+    }
+
+    /// The same without accepting a connection before [`Edge::open`]. Addresses among `handed` are not bound but taken over with whoever
+    /// waits there; what the plan does not want of them is closed.
+    pub fn prepare(config: EdgeConfig, mut handed: Vec<OpenSocket>) -> Result<Edge, StartError> {
         let EdgeConfig { plan, pools, access_log, freshness } = config;
         let tickets = Tickets::new()?;
         let snapshot = make_snapshot(&plan, &pools, &tickets, None)?;
         let threads = plan.threads.max(1);
-        let bound = addresses_of(&plan).map(|(address, protocol)| bind(address, protocol, threads)).collect::<Result<Vec<_>, _>>()?;
+        let mut bind = |(address, protocol)| {
+            let ours: Vec<_> = handed.extract_if(.., |socket| socket.written == address).map(|socket| socket.listener).collect();
+            bind(address, protocol, threads, ours)
+        };
+        let bound = addresses_of(&plan).map(&mut bind).collect::<Result<Vec<_>, _>>()?;
         apply_settings(&pools);
         let shared = Arc::new(Shared {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -118,23 +145,38 @@ impl Edge {
         let control = start_control(watched, shared.clone(), samples.clone())?;
         let pages = shared.pages.clone();
         let compressor = std::thread::Builder::new().name("edge-compress".into()).spawn(move || pages.compress())?;
-        let edge = Edge {
+        Ok(Edge {
             shared,
             cores,
             pools,
             samples,
             listening: Mutex::default(),
+            waiting: Mutex::new(bound),
             tickets,
             control: Some(control),
             compressor: Some(compressor),
-        };
-        let mut listening = edge.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        for bound in bound {
-            listening.push(bound.listening);
-            edge.listen(bound);
-        }
-        drop(listening);
-        Ok(edge)
+        })
+    }
+
+    /// Begins to accept connections at what [`Edge::prepare`] has bound.
+    pub fn open(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        listening.extend(waiting.into_iter().map(|bound| self.listen(bound)));
+    }
+
+    /// Every listening socket once more, for a process that goes on with them. Who connects while neither process accepts waits in them.
+    /// Errors: no file descriptors are left.
+    pub fn sockets(&self) -> io::Result<Vec<OpenSocket>> {
+        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = listening.iter().flat_map(|l| l.sockets.iter().map(|socket| (l.address.written, socket)));
+        all.map(|(written, socket)| Ok(OpenSocket { written, listener: socket.try_clone()? })).collect()
+    }
+
+    /// From now on every answer is its connection's last, while new connections are still accepted: clients that keep theirs for many
+    /// requests change over without one of them failing. Cannot be taken back.
+    pub fn retire(&self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
     }
 
     /// Takes over routes, limits, pools and listening addresses for what is asked from now on. Connections stay; requests under way end as
@@ -143,19 +185,17 @@ impl Edge {
         let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.shared.snapshot.load();
         let snapshot = make_snapshot(plan, &pools, &self.tickets, Some(&before))?;
-        let known =
-            |(address, protocol): &(SocketAddr, Protocol)| listening.iter().any(|l| l.written == *address && l.protocol == *protocol);
+        let known = |(address, protocol): &(SocketAddr, Protocol)| {
+            listening.iter().any(|l| (l.address.written, l.address.protocol) == (*address, *protocol))
+        };
         let new = addresses_of(plan).filter(|wanted| !known(wanted));
-        let bound = new.map(|(address, protocol)| bind(address, protocol, self.cores.len())).collect::<Result<Vec<_>, _>>()?;
+        let bound = new.map(|(address, protocol)| bind(address, protocol, self.cores.len(), Vec::new())).collect::<Result<Vec<_>, _>>()?;
         // Nothing can fail any more.
         apply_settings(&pools);
         self.shared.snapshot.store(Arc::new(snapshot));
         self.shared.pages.reconfigure(pages::settings(&plan.pages));
-        for bound in bound {
-            listening.push(bound.listening);
-            self.listen(bound);
-        }
-        listening.retain(|Address { written, protocol, bound }| {
+        listening.extend(bound.into_iter().map(|bound| self.listen(bound)));
+        listening.retain(|Listening { address: Address { written, protocol, bound }, .. }| {
             let stays = addresses_of(plan).any(|wanted| wanted == (*written, *protocol));
             if !stays {
                 info!(address = %bound, "no longer listening");
@@ -169,7 +209,7 @@ impl Edge {
 
     /// The addresses that are listened on, in the order HTTP, HTTPS, TCP when started; port 0 of the plan is the one that was given.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listening.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|l| l.bound).collect()
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|l| l.address.bound).collect()
     }
 
     /// Client connections open now.
@@ -226,9 +266,17 @@ impl Edge {
 
     /// Accepts nothing new, lets what runs finish, closes what is idle. What is still open after `deadline` is cut. Blocks until done.
     /// Returns how many connections were cut.
-    pub fn drain(mut self, deadline: Duration) -> usize {
-        self.shared.draining.store(true, Ordering::Relaxed);
-        self.tell(|| Command::Drain);
+    pub fn drain(self, deadline: Duration) -> usize {
+        self.drain_lingering(deadline, Duration::ZERO)
+    }
+
+    /// The same where another process answers at these addresses already: idle connections are closed after `linger` at the earliest, and
+    /// until then may send one more request, because closing one can meet a request on its way.
+    pub fn drain_lingering(mut self, deadline: Duration, linger: Duration) -> usize {
+        // Before the cores close theirs: while one is open, the kernel goes on accepting for us.
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.retire();
+        self.tell(|| Command::Drain { linger });
         let until = Instant::now() + deadline;
         while Instant::now() < until && !self.cores.iter().all(|c| c.thread.as_ref().is_none_or(JoinHandle::is_finished)) {
             std::thread::sleep(DRAIN_POLL);
@@ -238,12 +286,16 @@ impl Edge {
         cut
     }
 
-    fn listen(&self, bound: Bound) {
+    fn listen(&self, bound: Bound) -> Listening {
         let address = bound.listening;
-        for (core, listener) in self.cores.iter().zip(bound.listeners) {
+        // Without one there is nothing to hand over, and that is said when somebody asks for it.
+        let sockets = bound.listeners.iter().filter_map(|listener| listener.try_clone().ok()).collect();
+        // More sockets than cores were handed to us: the first cores have several, or whoever waits there would wait for ever.
+        for (core, listener) in self.cores.iter().cycle().zip(bound.listeners) {
             let _ = core.commands.send(Command::Listen(listener, address)); // fails only when the core is gone, and then all is
         }
         info!(address = %address.bound, protocol = ?address.protocol, "listening");
+        Listening { address, sockets }
     }
 
     fn tell(&self, command: impl Fn() -> Command) {
@@ -289,13 +341,15 @@ fn addresses_of(plan: &EdgePlan) -> impl Iterator<Item = (SocketAddr, Protocol)>
     plan.listen.iter().map(|&address| (address, Protocol::Plain)).chain(tls.map(|&address| (address, Protocol::Tls))).chain(tcp)
 }
 
-fn bind(address: SocketAddr, protocol: Protocol, count: usize) -> Result<Bound, StartError> {
+/// `handed`: sockets of this address that another process listened on.
+fn bind(address: SocketAddr, protocol: Protocol, count: usize, handed: Vec<std::net::TcpListener>) -> Result<Bound, StartError> {
     let key = match protocol {
         Protocol::Plain => "edge.listen",
         Protocol::Tls => "edge.tls.listen",
         Protocol::Tcp => "edge.tcp.listen",
     };
-    let (bound, listeners) = listen::bind(address, count).map_err(|source| StartError::Bind { key, address, source })?;
+    let taken = if handed.is_empty() { listen::bind(address, count) } else { listen::adopt(handed, count) };
+    let (bound, listeners) = taken.map_err(|source| StartError::Bind { key, address, source })?;
     Ok(Bound { listening: Address { written: address, protocol, bound }, listeners })
 }
 

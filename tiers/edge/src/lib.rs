@@ -39,7 +39,7 @@ mod timer;
 mod tls;
 mod upstream;
 
-pub use edge::{Edge, EdgeConfig, PoolConfig, StartError};
+pub use edge::{Edge, EdgeConfig, OpenSocket, PoolConfig, StartError};
 pub use pages::Difference;
 pub use pumasi_pagestore::{Purge, PurgeKind};
 pub use tls::TlsError;

@@ -20,15 +20,34 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<(SocketAddr,
     let mut bound = address;
     let mut listeners = Vec::with_capacity(count);
     for _ in 0..count {
-        let socket = socket(address)?;
-        socket.set_reuse_port(true)?;
-        socket.bind(&bound.into())?;
-        socket.listen(BACKLOG)?;
-        let listener: std::net::TcpListener = socket.into();
+        let listener = join(address, bound)?;
         bound = listener.local_addr()?;
         listeners.push(listener);
     }
     Ok((bound, listeners))
+}
+
+/// Goes on with sockets that another process has listened on: `handed` are all of one address. Where they are fewer than `count`, more
+/// join them; whoever waits in one of their queues is accepted by us. Errors: `handed` is empty, or a socket cannot be had.
+pub(crate) fn adopt(mut handed: Vec<std::net::TcpListener>, count: usize) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
+    let first = handed.first().ok_or(io::ErrorKind::InvalidInput)?;
+    let bound = first.local_addr()?;
+    for listener in &handed {
+        listener.set_nonblocking(true)?;
+    }
+    while handed.len() < count {
+        handed.push(join(bound, bound)?);
+    }
+    Ok((bound, handed))
+}
+
+/// One more socket for `bound`, which others share.
+fn join(address: SocketAddr, bound: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = socket(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&bound.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {

@@ -33,9 +33,18 @@ struct Slots {
 struct Slot {
     deadline_ms: u64,
     fired: bool,
-    /// What it waits for is only a next request: a drain may end that wait.
-    idle: bool,
+    idle: Idle,
     waker: Option<Waker>,
+}
+
+/// Whether a deadline's task waits only for a next request, so that a drain may end the wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Idle {
+    No,
+    /// Ending it closes the connection, and the client's next request may be on its way already.
+    Silent,
+    /// Ending it tells the client, which may still finish what it has sent (HTTP/2's GOAWAY).
+    Announced,
 }
 
 /// One task's deadline. Disarmed when new.
@@ -57,7 +66,7 @@ impl Timers {
 
     pub fn timer(self: &Rc<Timers>) -> Timer {
         let mut slots = self.slots.borrow_mut();
-        let slot = Slot { deadline_ms: u64::MAX, fired: false, idle: false, waker: None };
+        let slot = Slot { deadline_ms: u64::MAX, fired: false, idle: Idle::No, waker: None };
         let index = match slots.free.pop() {
             Some(index) => {
                 slots.slots[index as usize] = slot;
@@ -80,7 +89,12 @@ impl Timers {
 
     /// Ends the wait of everyone who waits only for a next request.
     pub fn fire_idle(&self) {
-        self.fire(|slot| slot.idle);
+        self.fire(|slot| slot.idle != Idle::No);
+    }
+
+    /// Only of those whose clients are told, so that no request can be lost by it.
+    pub fn fire_announced(&self) {
+        self.fire(|slot| slot.idle == Idle::Announced);
     }
 
     fn fire(&self, due: impl Fn(&Slot) -> bool) {
@@ -99,16 +113,21 @@ impl Timers {
 impl Timer {
     /// Sets the deadline `after` from now, in place of any earlier one.
     pub fn arm(&self, after: Duration) {
-        self.set(self.timers.now_ms().saturating_add(after.as_millis() as u64).saturating_add(1), false);
+        self.set(self.timers.now_ms().saturating_add(after.as_millis() as u64).saturating_add(1), Idle::No);
     }
 
-    /// The same, for a wait that a drain may end at once.
+    /// The same, for a wait that a drain may end.
     pub fn arm_idle(&self, after: Duration) {
-        self.set(self.timers.now_ms().saturating_add(after.as_millis() as u64).saturating_add(1), true);
+        self.set(self.timers.now_ms().saturating_add(after.as_millis() as u64).saturating_add(1), Idle::Silent);
+    }
+
+    /// The same where the client is told that the wait is over.
+    pub fn arm_announced(&self, after: Duration) {
+        self.set(self.timers.now_ms().saturating_add(after.as_millis() as u64).saturating_add(1), Idle::Announced);
     }
 
     pub fn disarm(&self) {
-        self.set(u64::MAX, false);
+        self.set(u64::MAX, Idle::No);
     }
 
     /// Whether the deadline has passed since it was set.
@@ -128,7 +147,7 @@ impl Timer {
         self.timers.now_ms()
     }
 
-    fn set(&self, deadline_ms: u64, idle: bool) {
+    fn set(&self, deadline_ms: u64, idle: Idle) {
         let slot = &mut self.timers.slots.borrow_mut().slots[self.index as usize];
         (slot.deadline_ms, slot.fired, slot.idle) = (deadline_ms, false, idle);
     }

@@ -30,7 +30,7 @@ use pumasi_mysqlwire::SqlError;
 use self::{digests::Digests, registry::Registry};
 use crate::{engine::Engine, results::Results};
 
-pub use self::listener::Listener;
+pub use self::listener::{Door, Listener};
 
 /// What a server calls itself, in the greeting and as VERSION().
 ///
@@ -122,7 +122,12 @@ impl<E: Engine> Server<E> {
 
     /// Opens one more address. Connections that come in through it belong to the worker of `witness`.
     pub fn listen(&self, address: SocketAddr, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
-        listener::open(self.0.clone(), address, witness)
+        self.listen_at(Door::Closed(address), witness)
+    }
+
+    /// The same where the socket may be another process's already.
+    pub fn listen_at(&self, door: Door, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
+        listener::open(self.0.clone(), door, witness)
     }
 
     pub fn engine(&self) -> &E {

@@ -40,7 +40,7 @@ use self::{
     route::{Choice, Errand, OnlyOne, Route, Server},
 };
 use crate::front::{
-    Listener, Settings,
+    Door, Listener, Settings,
     digests::Digests,
     listener::turn_away,
     not_from_there,
@@ -147,9 +147,14 @@ impl Proxy {
 
     /// Opens one more address. Connections that come in through it belong to the worker of `witness`.
     pub fn listen(&self, address: SocketAddr, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
+        self.listen_at(Door::Closed(address), witness)
+    }
+
+    /// The same where the socket may be another process's already.
+    pub fn listen_at(&self, door: Door, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
         let (admitting, closing) = (self.0.clone(), self.0.clone());
         let admit = move |stream, peer| admitting.admit(stream, peer, witness.clone());
-        let listener = Listener::open(address, admit, move |address| closing.addresses().retain(|known| *known != address))?;
+        let listener = Listener::open(door, admit, move |address| closing.addresses().retain(|known| *known != address))?;
         self.0.addresses().push(listener.address());
         Ok(listener)
     }

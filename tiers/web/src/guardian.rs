@@ -23,6 +23,8 @@ use tokio::{
     time::Instant,
 };
 
+use crate::process::OWN_PROGRAM;
+
 /// From TERM to KILL when Pumasi is gone: long enough for an application to close its database connections.
 const ORPHAN_GRACE: Duration = Duration::from_secs(2);
 
@@ -66,12 +68,7 @@ async fn guard_worker(command: &[String]) -> std::io::Result<ExitCode> {
     let mut asked = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?];
     let mut lifeline = lifeline();
     let us = rustix::process::getpid().as_raw_nonzero().to_string();
-    let worker = Command::new(std::env::current_exe()?)
-        .arg(SUBCOMMAND)
-        .args([BECOME, &us])
-        .args(command)
-        .stdin(std::process::Stdio::null())
-        .spawn()?;
+    let worker = Command::new(OWN_PROGRAM).arg(SUBCOMMAND).args([BECOME, &us]).args(command).stdin(std::process::Stdio::null()).spawn()?;
     let worker = Pid::from_raw(worker.id() as i32).expect("a process has a number");
     let mut kill_at: Option<Instant> = None;
     loop {

@@ -21,7 +21,7 @@ use std::{
 };
 
 pub use output::Journal;
-pub use process::GuardianProgram;
+pub use process::{GuardianProgram, OWN_PROGRAM};
 pub use rollout::{Rollout, RolloutError};
 
 use census::Census;

@@ -18,6 +18,10 @@ use crate::{
     output::{self, Journal, Tail},
 };
 
+/// The program that runs, even where another one lies at its path by now: a guardian of another version could not be relied on.
+/// (proc(5): the link leads to the file itself.)
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// How to start a guardian: our own binary.
 #[derive(Clone, Debug)]
 pub struct GuardianProgram {

@@ -78,7 +78,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
     let Some(mut connection) = connection.await else { return };
     let state = Rc::new(ConnectionState { at_work: Cell::new(0), leaving: Cell::new(false), timer });
     let timer = &state.timer;
-    timer.arm_idle(snapshot.limits.idle_timeout);
+    timer.arm_announced(snapshot.limits.idle_timeout);
     loop {
         if core.draining() && !state.leaving.replace(true) {
             connection.graceful_shutdown();
@@ -177,7 +177,7 @@ impl Drop for StreamAtWork {
         self.state.at_work.set(left);
         if left == 0 && !self.state.leaving.get() {
             let idle = self.core.snapshot().limits.idle_timeout;
-            self.state.timer.arm_idle(if self.core.draining() { Duration::ZERO } else { idle });
+            self.state.timer.arm_announced(if self.core.draining() { Duration::ZERO } else { idle });
         }
     }
 }

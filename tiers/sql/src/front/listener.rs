@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::fd::{AsFd, OwnedFd},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,7 +14,10 @@ use std::{
 
 use pumasi_freshness::Witness;
 use pumasi_mysqlwire::{ErrorPhase, Outbox, Sequence, SqlError, put_error};
-use socket2::SockRef;
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    pipe::{PipeFlags, pipe_with},
+};
 use tracing::{debug, warn};
 
 use super::{Shared, login, not_from_there, registry::Place, shutting_down, too_many_connections};
@@ -22,11 +26,23 @@ use crate::engine::Engine;
 /// How long accepting pauses when the system has no descriptor or memory to spare: trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// An open address. Dropping it closes the address; connections that came in through it stay.
+/// What is listened on.
+#[derive(Debug)]
+pub enum Door {
+    /// An address to be bound.
+    Closed(SocketAddr),
+    /// A socket that another process listened on: whoever waits there is accepted by us.
+    Open(TcpListener),
+}
+
+/// An open address. Dropping it closes the address; connections that came in through it stay, and a copy of the socket
+/// ([`Listener::socket`]) goes on listening.
 pub struct Listener {
     address: SocketAddr,
     socket: TcpListener,
     closing: Arc<AtomicBool>,
+    /// Closed to wake the thread. Not the socket: shutting that down would end it for whoever else holds it.
+    waker: Option<OwnedFd>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -34,20 +50,31 @@ impl Listener {
     /// Listens on `address` and calls `admit` for each connection, on a thread of its own; `closed` when there will be no more.
     /// Errors: the address cannot be bound.
     pub fn open(
-        address: SocketAddr,
+        door: Door,
         admit: impl Fn(TcpStream, SocketAddr) + Send + 'static,
         closed: impl FnOnce(SocketAddr) + Send + 'static,
     ) -> io::Result<Listener> {
-        let socket = TcpListener::bind(address)?;
+        let socket = match door {
+            Door::Closed(address) => TcpListener::bind(address)?,
+            Door::Open(socket) => socket,
+        };
+        // Two processes may accept from one socket for a while: whoever comes second must not be stuck there.
+        socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
+        let (woken, waker) = pipe_with(PipeFlags::CLOEXEC)?;
         let closing = Arc::new(AtomicBool::new(false));
         let (accepting, flag) = (socket.try_clone()?, closing.clone());
         let run = move || {
-            accept(&accepting, &flag, admit);
+            accept(&accepting, &woken, &flag, admit);
             closed(address);
         };
         let thread = thread::Builder::new().name(format!("sql-accept-{}", address.port())).spawn(run)?;
-        Ok(Listener { address, socket, closing, thread: Some(thread) })
+        Ok(Listener { address, socket, closing, waker: Some(waker), thread: Some(thread) })
+    }
+
+    /// The listening socket once more, for a process that goes on with it.
+    pub fn socket(&self) -> io::Result<TcpListener> {
+        self.socket.try_clone()
     }
 
     /// The address with the port that was given when 0 was asked for.
@@ -59,23 +86,25 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.closing.store(true, Ordering::SeqCst);
-        // Wakes the thread out of accept, which then finds the flag.
-        let _ = SockRef::from(&self.socket).shutdown(Shutdown::Both);
+        // Wakes the thread, which then finds the flag.
+        self.waker.take();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn accept(socket: &TcpListener, closing: &AtomicBool, admit: impl Fn(TcpStream, SocketAddr)) {
+fn accept(socket: &TcpListener, woken: &OwnedFd, closing: &AtomicBool, admit: impl Fn(TcpStream, SocketAddr)) {
     loop {
-        let accepted = socket.accept();
+        let mut waited = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN), PollFd::from_borrowed_fd(woken.as_fd(), PollFlags::IN)];
+        // Interrupted by a signal: the accept below finds nobody.
+        let _ = poll(&mut waited, None);
         if closing.load(Ordering::SeqCst) {
             return;
         }
-        match accepted {
-            Ok((stream, peer)) => admit(stream, peer),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+        match socket.accept() {
+            Ok((stream, peer)) => admit(stream, peer), // blocking: what accept(2) returns inherits no flags
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::WouldBlock) => {}
             Err(error) => {
                 warn!(%error, "a connection cannot be accepted");
                 thread::sleep(ACCEPT_PAUSE);
@@ -85,10 +114,10 @@ fn accept(socket: &TcpListener, closing: &AtomicBool, admit: impl Fn(TcpStream, 
 }
 
 /// Opens an address of `shared`'s server.
-pub fn open<E: Engine>(shared: Arc<Shared<E>>, address: SocketAddr, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
+pub fn open<E: Engine>(shared: Arc<Shared<E>>, door: Door, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
     let (admitting, closing) = (shared.clone(), shared.clone());
     let admit = move |stream, peer| admit(&admitting, stream, peer, &witness);
-    let listener = Listener::open(address, admit, move |address| closing.addresses().retain(|known| *known != address))?;
+    let listener = Listener::open(door, admit, move |address| closing.addresses().retain(|known| *known != address))?;
     shared.addresses().push(listener.address());
     Ok(listener)
 }
