@@ -10,6 +10,13 @@ pub struct Field {
     value: (u32, u32),
 }
 
+impl Field {
+    /// Where the value lies in the buffer: start and length.
+    pub(crate) fn value_span(&self) -> (u32, u32) {
+        self.value
+    }
+}
+
 /// A buffer with field lines in it. Order and case are kept as they arrived.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {

@@ -18,6 +18,8 @@ pub struct RequestHead {
     path: (u32, u32),
     /// Host, with its port if it has one: from an absolute target, else from Host. Empty in HTTP/1.0 without Host.
     authority: (u32, u32),
+    /// The host's share of the authority, from its start.
+    host_length: u32,
     pub form: TargetForm,
     pub version: Version,
     pub framing: Framing,
@@ -91,7 +93,7 @@ impl RequestHead {
 
     /// The host in the authority, without port, in the case it was written in.
     pub fn host(&self) -> &[u8] {
-        Authority::parse(self.authority()).map_or(&[], |a| a.host)
+        &self.authority()[..self.host_length as usize]
     }
 
     /// Safe methods change nothing (RFC 9110 §9.2.1).
@@ -140,8 +142,8 @@ impl RequestHead {
         let mut in_target = None;
         (self.form, self.path) = match target {
             _ if self.method() == b"CONNECT" => {
-                Authority::parse(target).ok().filter(|a| a.port.is_some()).ok_or(Refusal::Target)?;
-                in_target = Some((start, length));
+                let authority = Authority::parse(target).ok().filter(|a| a.port.is_some()).ok_or(Refusal::Target)?;
+                in_target = Some(((start, length), authority.host.len() as u32));
                 (TargetForm::Authority, (start, 0))
             }
             [b'/', ..] => (TargetForm::Origin, (start, length)),
@@ -151,9 +153,9 @@ impl RequestHead {
                 let known = absolute[..scheme].eq_ignore_ascii_case(b"http") || absolute[..scheme].eq_ignore_ascii_case(b"https");
                 let rest = absolute[scheme..].strip_prefix(b"://").filter(|_| known).ok_or(Refusal::Target)?;
                 let end = rest.iter().position(|&b| b == b'/' || b == b'?').unwrap_or(rest.len());
-                Authority::parse(&rest[..end])?;
+                let host_length = Authority::parse(&rest[..end])?.host.len() as u32;
                 let authority_start = start + scheme as u32 + 3;
-                in_target = Some((authority_start, end as u32));
+                in_target = Some(((authority_start, end as u32), host_length));
                 // `http://host?query` has an empty path, which is sent as `/` (RFC 9112 §3.2.1); with a query that is no slice of ours.
                 if rest.get(end) == Some(&b'?') {
                     return Err(Refusal::Target);
@@ -161,11 +163,12 @@ impl RequestHead {
                 (TargetForm::Absolute, (authority_start + end as u32, (rest.len() - end) as u32))
             }
         };
-        self.authority = self.find_authority(in_target)?;
+        (self.authority, self.host_length) = self.find_authority(in_target)?;
         Ok(())
     }
 
-    fn find_authority(&self, in_target: Option<(u32, u32)>) -> Result<(u32, u32), Refusal> {
+    /// Where the authority lies, and how much of it is the host.
+    fn find_authority(&self, in_target: Option<((u32, u32), u32)>) -> Result<((u32, u32), u32), Refusal> {
         let mut hosts = self.fields.list.iter().filter(|f| f.known == Known::Host);
         let host = hosts.next();
         if hosts.next().is_some() {
@@ -174,15 +177,15 @@ impl RequestHead {
         let Some(host) = host else {
             return match self.version {
                 Version::Http11 => Err(Refusal::HostMissing),
-                Version::Http10 => Ok(in_target.unwrap_or((0, 0))),
+                Version::Http10 => Ok(in_target.unwrap_or_default()),
             };
         };
         let value = self.fields.value(host);
-        Authority::parse(value)?;
+        let host_length = Authority::parse(value)?.host.len() as u32;
         match in_target {
-            Some(span) if !self.slice(span).eq_ignore_ascii_case(value) => Err(Refusal::HostMismatch),
-            Some(span) => Ok(span),
-            None => Ok((value.as_ptr() as usize as u32 - self.fields.bytes.as_ptr() as usize as u32, value.len() as u32)),
+            Some((span, _)) if !self.slice(span).eq_ignore_ascii_case(value) => Err(Refusal::HostMismatch),
+            Some(found) => Ok(found),
+            None => Ok((host.value_span(), host_length)),
         }
     }
 

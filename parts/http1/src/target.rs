@@ -53,15 +53,22 @@ fn is_host(host: &[u8]) -> bool {
         [b'[', literal @ .., b']'] => {
             !literal.is_empty() && literal.iter().all(|&b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.') || b == b'v')
         }
-        name => name.iter().all(|&b| {
-            b.is_ascii_alphanumeric()
-                || matches!(
-                    b,
-                    b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
-                )
-        }),
+        name => name.iter().all(|&b| REGISTERED_NAME[b as usize]),
     }
 }
+
+/// What a registered name may hold (RFC 3986 §3.2.2): unreserved, the sign of percent-encoding, sub-delims.
+const REGISTERED_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=');
+        byte += 1;
+    }
+    table
+};
 
 /// `tchar` (RFC 9110 §5.6.2).
 pub(crate) const TOKEN: [bool; 256] = {

@@ -26,18 +26,19 @@ pub struct Keys(RandomState);
 impl Keys {
     pub fn of(&self, scheme: &str, host: &[u8], path_and_query: &[u8]) -> Key {
         let mut bytes = Vec::with_capacity(scheme.len() + 3 + host.len() + path_and_query.len());
-        bytes.extend_from_slice(scheme.as_bytes());
-        bytes.extend_from_slice(b"://");
-        bytes.extend(host.iter().map(u8::to_ascii_lowercase));
-        bytes.extend_from_slice(path_and_query);
+        write_target(&mut bytes, scheme, host, path_and_query);
         self.of_bytes(bytes)
+    }
+
+    pub(crate) fn hash(&self, target: &[u8]) -> u64 {
+        let mut hasher = self.0.build_hasher();
+        hasher.write(target);
+        hasher.finish()
     }
 
     /// A whole target as [`Key::as_bytes`] writes it.
     pub fn of_bytes(&self, bytes: Vec<u8>) -> Key {
-        let mut hasher = self.0.build_hasher();
-        hasher.write(&bytes);
-        Key { hash: hasher.finish(), bytes: bytes.into() }
+        Key { hash: self.hash(&bytes), bytes: bytes.into() }
     }
 
     /// A tag, for the purge marks.
@@ -47,4 +48,14 @@ impl Keys {
         hasher.write(tag);
         hasher.finish()
     }
+}
+
+/// Appends a target as [`Key::as_bytes`] has it.
+pub(crate) fn write_target(out: &mut Vec<u8>, scheme: &str, host: &[u8], path_and_query: &[u8]) {
+    out.extend_from_slice(scheme.as_bytes());
+    out.extend_from_slice(b"://");
+    let start = out.len();
+    out.extend_from_slice(host);
+    out[start..].make_ascii_lowercase();
+    out.extend_from_slice(path_and_query);
 }

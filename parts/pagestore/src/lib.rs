@@ -187,6 +187,29 @@ impl Pages {
         self.keys.of(scheme, host, path_and_query)
     }
 
+    /// The page that answers a request outright: stored, fresh, overtaken by nothing. `None` says nothing yet: ask [`Pages::look_up`], which
+    /// finds such a page as well, after making a key. `scratch` is overwritten.
+    pub fn find_fresh<'a>(
+        &self,
+        (scheme, host, path_and_query): (&str, &[u8], &[u8]),
+        asked: &Asked<'a>,
+        fields: impl FieldLines<'a> + Clone,
+        now_ms: u64,
+        scratch: &mut Vec<u8>,
+    ) -> Option<Arc<Page>> {
+        if asked.bypass().is_some() {
+            return None;
+        }
+        scratch.clear();
+        key::write_target(scratch, scheme, host, path_and_query);
+        let hash = self.keys.hash(scratch);
+        let is = |resource: &Resource| resource.is_target(scratch);
+        let found = lock(self.shard_of(hash)).resources.get(hash, is).and_then(|resource| resource.select(fields).page);
+        let page = found.filter(|page| !self.gone(page) && self.reuse(page, asked, now_ms) == Reuse::Fresh)?;
+        self.counters.hit();
+        Some(page)
+    }
+
     /// What to do with a request for `key`. `fields`: those of its head.
     pub fn look_up<'a>(self: &Arc<Pages>, key: &Key, asked: &Asked<'a>, fields: impl FieldLines<'a> + Clone, now_ms: u64) -> Lookup {
         if let Some(reason) = asked.bypass() {
@@ -209,11 +232,7 @@ impl Pages {
             }
             page => page,
         };
-        // An automatic page has just been found to be what the origin would answer: that is as good as asking it, whatever the client's wishes.
-        let reuse = page.as_ref().map(|page| match page.entry() {
-            Some(_) if page.terms_now(&self.marks).fresh(now_ms) => Reuse::Fresh,
-            _ => page.terms_now(&self.marks).reuse(asked, now_ms),
-        });
+        let reuse = page.as_ref().map(|page| self.reuse(page, asked, now_ms));
         let wants_any = asked.directives == pumasi_httpcache::directives::RequestDirectives::default();
         let why = match (&page, varies) {
             (None, true) => Forward::VaryMiss,
@@ -277,6 +296,16 @@ impl Pages {
     /// Purged, invalidated, or overtaken by a write.
     fn gone(&self, page: &Page) -> bool {
         self.marks.overtook(page.marks(), page.sequence) || page.overtaken(self.freshness.as_deref())
+    }
+
+    /// What may be done with a page that nothing has overtaken. An automatic page has just been found to be what the origin would answer: that
+    /// is as good as asking it, whatever the client's wishes.
+    fn reuse(&self, page: &Page, asked: &Asked<'_>, now_ms: u64) -> Reuse {
+        let terms = page.terms_now(&self.marks);
+        match page.entry() {
+            Some(_) if terms.fresh(now_ms) => Reuse::Fresh,
+            _ => terms.reuse(asked, now_ms),
+        }
     }
 
     fn purged(&self, page: &Page) -> bool {
@@ -380,8 +409,12 @@ impl Pages {
     }
 
     fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
+        lock(self.shard_of(key.hash))
+    }
+
+    fn shard_of(&self, hash: u64) -> &Mutex<Shard> {
         // The index uses the hash's low bits and its top seven; these are in between.
-        lock(&self.shards[(key.hash >> 40) as usize & (self.shards.len() - 1)])
+        &self.shards[(hash >> 40) as usize & (self.shards.len() - 1)]
     }
 }
 

@@ -42,6 +42,11 @@ impl Resource {
         self.key.bytes == key.bytes
     }
 
+    /// [`Resource::is`] for who has no key.
+    pub fn is_target(&self, target: &[u8]) -> bool {
+        *self.key.bytes == *target
+    }
+
     pub fn key(&self) -> &[u8] {
         &self.key.bytes
     }

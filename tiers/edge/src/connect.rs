@@ -6,6 +6,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     core::Buffers,
+    listen::tune,
     timer::Timer,
     upstream::{UpstreamConnection, UpstreamFault},
 };
@@ -16,7 +17,7 @@ pub(crate) async fn connect(
     timeout: Duration,
     timer: &Timer,
     buffers: &Rc<Buffers>,
-) -> Result<UpstreamConnection, UpstreamFault> {
+) -> Result<Box<UpstreamConnection>, UpstreamFault> {
     open_stream(address, timeout, timer).await.map(|stream| UpstreamConnection::new(stream, buffers))
 }
 
@@ -33,6 +34,6 @@ pub(crate) async fn open_stream(address: SocketAddr, timeout: Duration, timer: &
     });
     let stream = outcome.await?;
     timer.disarm();
-    let _ = stream.set_nodelay(true); // a request's last packet must not wait for an acknowledgement
+    tune(&stream, address.ip());
     Ok(stream)
 }

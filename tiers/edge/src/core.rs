@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::{ArcSwap, Cache};
@@ -25,6 +25,7 @@ use crate::{
     counters::CoreCounters,
     date::HttpDate,
     downstream,
+    listen::tune,
     pages::Habits,
     routes::Snapshot,
     timer::{TICK, Timers},
@@ -88,6 +89,10 @@ pub(crate) struct Core {
     pub counters: Arc<CoreCounters>,
     pub log: CoreLog,
     pub date: HttpDate,
+    /// The same moment on both clocks, as of the last tick.
+    unix: Cell<(Instant, u64)>,
+    /// Scratch for the name a page is looked up by. Taken and put back within one poll.
+    pub target: Cell<Vec<u8>>,
     /// Scratch for field lines, so that building a head costs no allocation. Taken and put back within one poll.
     pub lines: Cell<Vec<u8>>,
     number: u64,
@@ -98,6 +103,17 @@ impl Core {
     /// The configuration as of now. A request keeps the one it began with.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.borrow_mut().load().clone()
+    }
+
+    /// A look at the configuration as of now, without counting another owner of it. `look` must not ask the core for it again.
+    pub fn with_snapshot<R>(&self, look: impl FnOnce(&Snapshot) -> R) -> R {
+        look(self.snapshot.borrow_mut().load())
+    }
+
+    /// Milliseconds since the Unix epoch at a moment that was read from the other clock already: one reading serves both.
+    pub fn unix_ms(&self, at: Instant) -> u64 {
+        let (then, unix_ms) = self.unix.get();
+        unix_ms + at.saturating_duration_since(then).as_millis() as u64
     }
 
     pub fn draining(&self) -> bool {
@@ -191,6 +207,8 @@ async fn main(start: CoreStart) {
         buffers: Rc::default(),
         idle: IdleConnections::default(),
         date: HttpDate::new(SystemTime::now()),
+        unix: Cell::new((Instant::now(), unix_ms_now())),
+        target: Cell::default(),
         lines: Cell::default(),
         number: number as u64,
         requests: Cell::new(0),
@@ -240,6 +258,7 @@ impl Core {
     fn tick(&self) {
         self.timers.tick(Instant::now());
         self.date.update(SystemTime::now());
+        self.unix.set((Instant::now(), unix_ms_now()));
         self.log.flush();
         let limits = &self.snapshot().limits;
         self.idle.expire(self.timers.now_ms(), limits.upstream_idle_timeout);
@@ -299,8 +318,7 @@ fn admit(core: &Rc<Core>, stream: TcpStream, peer: SocketAddr, address: Address)
         return downstream::turn_away(&stream, address.protocol);
     }
     let open = OpenConnection::new(core.clone());
-    // Without it, the last packet of an answer may wait for the acknowledgement of the one before (40 ms).
-    let _ = stream.set_nodelay(true);
+    tune(&stream, peer.ip());
     tokio::task::spawn_local(downstream::serve_connection(open, stream, peer, address));
 }
 
@@ -322,6 +340,11 @@ impl Drop for OpenConnection {
         self.core.shared.connections.fetch_sub(1, Ordering::Relaxed);
         self.core.counters.connection_closed();
     }
+}
+
+/// The system's clock now, which may be set at any time: what lasts is measured by `Instant`.
+pub(crate) fn unix_ms_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// After a failed accept. Long enough for descriptors to come back, short enough that nobody notices.

@@ -128,7 +128,8 @@ impl<'a, D: Downstream> Forward<'a, D> {
         }
         let timeout = self.snapshot.limits.connect_timeout;
         let connecting = connect(lease.upstream().address, timeout, self.down.timer(), &self.core.buffers);
-        let mut connection = connecting.await.map_err(Fault::Upstream)?;
+        // On the heap, as it is rare: an open connection is nearly always there.
+        let mut connection = Box::pin(connecting).await.map_err(Fault::Upstream)?;
         let outcome = self.exchange(&mut connection, lease).await;
         self.settle(connection, id, outcome)
     }
@@ -145,7 +146,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
     }
 
     /// Keeps the connection for the next request if both sides are where they should be.
-    fn settle(&self, connection: UpstreamConnection, id: UpstreamId, outcome: Result<(), Fault>) -> Result<(), Fault> {
+    fn settle(&self, connection: Box<UpstreamConnection>, id: UpstreamId, outcome: Result<(), Fault>) -> Result<(), Fault> {
         if outcome.is_ok() && connection.reusable() && !self.down.has_content() {
             self.core.idle.give(id, connection, self.core.timers.now_ms(), self.snapshot.limits.upstream_idle_max);
         }

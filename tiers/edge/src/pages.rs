@@ -19,15 +19,16 @@ use std::{
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::Poll,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use pumasi_config::{CompressCoding, EvictionPolicy, PagesMode, PagesPlan};
 use pumasi_http1::{Fields, Known, RequestHead, Version};
 use pumasi_httpcache::{Asked, Bypass, CacheStatus, Coding, Forward as Why, Grace, Rules};
-use pumasi_pagestore::{Compression, Content, Key, Landing, Lead, Lookup, Page, Policy, Settings, Told, Waiter, plain_tags};
+use pumasi_pagestore::{Compression, Content, Key, Landing, Lead, Lookup, Page, Policy, Reply, Settings, Told, Waiter, plain_tags};
 
+pub(crate) use crate::core::unix_ms_now as now_ms;
 use crate::{
     answers::{Trouble, reason},
     core::{Core, RequestId},
@@ -52,6 +53,41 @@ pub(crate) struct Visit<'a> {
     pub outcome: &'static str,
     pub upstream: Option<Arc<pumasi_balance::Upstream>>,
     pub queued_us: u64,
+}
+
+/// The usual hit: a fresh page that is simply there. Says what it was for the log, or `None` when [`Visit::answer`] is to find out.
+///
+/// What that would find as well is found here without a future, a key or a second look at any field. `began`: when the request was read.
+pub(crate) fn answer_at_once<D: Downstream>(
+    core: &Rc<Core>,
+    snapshot: &Arc<Snapshot>,
+    route: &Arc<Route>,
+    id: RequestId,
+    began: Instant,
+    down: &mut D,
+) -> Option<&'static str> {
+    let head = down.request();
+    let asked = asked_of(head);
+    if head.upgrade || down.has_content() || route.pages == PagesMode::Automatic && automatic::personal(head, snapshot) {
+        return None;
+    }
+    let now_ms = core.unix_ms(began);
+    let target = (down.client().scheme, head.authority(), head.path_and_query());
+    let mut scratch = core.target.take();
+    let found = core.shared.pages.find_fresh(target, &asked, head.fields.iter(), now_ms, &mut scratch);
+    core.target.set(scratch);
+    let page = found?;
+    if page.recheck_due(now_ms) {
+        let visit = Visit { core, snapshot, route, id, outcome: "", upstream: None, queued_us: 0 };
+        visit.recheck(&page, core.shared.pages.lead(&key_of(core, down), now_ms), down);
+    }
+    route.pages_counters.hits.fetch_add(1, Relaxed);
+    let mut lines = core.lines.take();
+    lines.clear();
+    let reply = page.reply(&asked, Told::Hit, now_ms, &mut lines);
+    send_reply(core, &page, reply, &lines, down);
+    core.lines.set(lines);
+    Some("hit")
 }
 
 impl Visit<'_> {
@@ -280,23 +316,9 @@ impl Visit<'_> {
     fn send<D: Downstream>(&self, page: &Arc<Page>, told: Told, down: &mut D) {
         let mut lines = self.core.lines.take();
         lines.clear();
-        let head = down.request();
-        let asked = asked_of(head);
-        let reply = page.reply(&asked, told, now_ms(), &mut lines);
-        if let Some(coding) = reply.wanted {
-            self.core.shared.pages.code(&key_of(self.core, down), page, coding);
-        }
-        let words = if reply.reason_of_page { &page.reason } else { reason(reply.status).as_bytes() };
-        let (length, body) = match reply.content {
-            Content::None => (Length::None(None), Bytes::new()),
-            Content::Announced(length) => (Length::None(Some(length)), Bytes::new()),
-            Content::Body(range) => (Length::Known(range.len() as u64), page.body.slice(range)),
-            Content::Coded(bytes) => (Length::Known(bytes.len() as u64), bytes),
-        };
-        down.send_head(reply.status, words, &lines, length);
+        let reply = page.reply(&asked_of(down.request()), told, now_ms(), &mut lines);
+        send_reply(self.core, page, reply, &lines, down);
         self.core.lines.set(lines);
-        down.send_shared(body);
-        down.send_end(&Fields::default());
     }
 
     fn missed(&mut self) {
@@ -344,10 +366,6 @@ pub(crate) fn settings(plan: &PagesPlan) -> Settings {
     }
 }
 
-pub(super) fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
-}
-
 pub(super) fn asked_of(head: &pumasi_http1::RequestHead) -> Asked<'_> {
     Asked::of(head.method(), head.fields.iter())
 }
@@ -389,6 +407,22 @@ fn coding_of(plan: CompressCoding) -> Coding {
 /// Whole seconds, as HTTP counts lifetimes.
 fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+fn send_reply<D: Downstream>(core: &Core, page: &Arc<Page>, reply: Reply, lines: &[u8], down: &mut D) {
+    if let Some(coding) = reply.wanted {
+        core.shared.pages.code(&key_of(core, down), page, coding);
+    }
+    let words = if reply.reason_of_page { &page.reason } else { reason(reply.status).as_bytes() };
+    let (length, body) = match reply.content {
+        Content::None => (Length::None(None), Bytes::new()),
+        Content::Announced(length) => (Length::None(Some(length)), Bytes::new()),
+        Content::Body(range) => (Length::Known(range.len() as u64), page.body.slice(range)),
+        Content::Coded(bytes) => (Length::Known(bytes.len() as u64), bytes),
+    };
+    down.send_head(reply.status, words, lines, length);
+    down.send_shared(body);
+    down.send_end(&Fields::default());
 }
 
 fn key_of<D: Downstream>(core: &Core, down: &D) -> Key {

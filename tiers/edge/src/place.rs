@@ -26,6 +26,17 @@ pub(crate) async fn find(
         Choice::Nobody(_) => return Err(Trouble::NoUpstream),
         Choice::Full => {}
     }
+    // On the heap, as it is rare: what stands here is part of every request's future.
+    Box::pin(wait(pool, key, exclude, timeout, timer)).await
+}
+
+async fn wait(
+    pool: &Arc<Pool>,
+    key: Option<u64>,
+    exclude: &[UpstreamId],
+    timeout: Duration,
+    timer: &Timer,
+) -> Result<(Lease, u64), Trouble> {
     let began = Instant::now();
     let mut ticket = pool.queue().enter().map_err(|_| Trouble::QueueFull)?;
     timer.arm(timeout);

@@ -2,6 +2,7 @@
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
+use pumasi_balance::Upstream;
 use pumasi_config::{AccessLog, PagesMode};
 use pumasi_http1::{Fields, Known};
 
@@ -13,125 +14,122 @@ use crate::{
     downstream::Downstream,
     forward::{Forward, Forwarded},
     heads::Length,
-    pages::Visit,
+    pages::{self, Visit},
     routes::{Route, Snapshot},
 };
 
-/// Serves the request that `down` has read. Afterwards its answer is in the output, or the connection is marked to be closed.
-pub(crate) async fn serve<D: Downstream>(core: &Rc<Core>, down: &mut D) {
-    let snapshot = core.snapshot();
-    let route = find_route(&snapshot, down);
-    let traffic = route.as_ref().map_or(&snapshot.unrouted, |route| &route.traffic);
-    let mut served = Served::begin(core, &snapshot, traffic, down);
-    match &route {
-        Ok(route) => answer(core, &snapshot, route, down, &mut served).await,
-        Err(trouble) => send_trouble(core, down, served.id, *trouble),
-    }
-    served.end(down);
-}
-
 /// Answers something that is not a request we can serve.
-pub(crate) async fn refuse<D: Downstream>(core: &Rc<Core>, down: &mut D, trouble: Trouble) {
-    let snapshot = core.snapshot();
-    let served = Served::begin(core, &snapshot, &snapshot.unrouted, down);
-    send_trouble(core, down, served.id, trouble);
-    served.end(down);
+pub(crate) fn refuse<D: Downstream>(core: &Rc<Core>, down: &mut D, trouble: Trouble) {
+    let serving = Serving::new(core, core.snapshot(), Err(trouble), down);
+    send_trouble(core, down, serving.id, trouble);
+    serving.end(down);
 }
 
-fn find_route<D: Downstream>(snapshot: &Snapshot, down: &D) -> Result<Arc<Route>, Trouble> {
-    let request = down.request();
-    match request.method() {
-        b"CONNECT" => Err(Trouble::Connect),
-        _ => snapshot.find(request.host(), request.path()).cloned().ok_or(Trouble::NoRoute),
-    }
-}
-
-async fn answer<D: Downstream>(core: &Rc<Core>, snapshot: &Arc<Snapshot>, route: &Arc<Route>, down: &mut D, served: &mut Served<'_>) {
-    if route.pages != PagesMode::Off {
-        return answer_with_pages(core, snapshot, route, down, served).await;
-    }
-    let mut forward = Forward::new(core, snapshot, route, down, served.id, None);
-    let forwarded = forward.run().await;
-    let queued_us = forward.queued_us;
-    served.upstream = forward.upstream.take();
-    if queued_us > 0 {
-        route.traffic.queue_us.record(queued_us);
-    }
-    match forwarded {
-        Forwarded::Answered => {}
-        Forwarded::Trouble(trouble) => send_trouble(core, down, served.id, trouble),
-        Forwarded::Cut => down.close_after(),
-    }
-}
-
-async fn answer_with_pages<D: Downstream>(
-    core: &Rc<Core>,
-    snapshot: &Arc<Snapshot>,
-    route: &Arc<Route>,
-    down: &mut D,
-    served: &mut Served<'_>,
-) {
-    let mut visit = Visit { core, snapshot, route, id: served.id, outcome: "", upstream: None, queued_us: 0 };
-    let answered = visit.answer(down).await;
-    let Visit { outcome, upstream, queued_us, .. } = visit;
-    (served.pages, served.upstream) = (outcome, upstream);
-    if queued_us > 0 {
-        route.traffic.queue_us.record(queued_us);
-    }
-    if let Err(trouble) = answered {
-        send_trouble(core, down, served.id, trouble);
-    }
-}
-
-fn send_trouble<D: Downstream>(core: &Core, down: &mut D, id: RequestId, trouble: Trouble) {
-    if trouble.closes() {
-        down.close_after();
-    }
-    let own = explain(trouble, down.request(), id, &core.date.text());
-    let length = match down.request().method() {
-        b"HEAD" => Length::None(Some(own.content.len() as u64)),
-        _ => Length::Known(own.content.len() as u64),
-    };
-    down.send_head(own.status, reason(own.status).as_bytes(), &own.lines, length);
-    down.send_shared(own.content.into());
-    down.send_end(&Fields::default());
-}
-
-/// Counts and logs one request, whatever becomes of it.
-struct Served<'a> {
+/// A request being served: counted from its beginning, and counted and logged at its end, whatever becomes of it.
+///
+/// ```text
+/// begin --> answer_at_once --true--------------> end
+///                '----------false--> answer -----'
+/// ```
+/// The steps are the caller's to take, so that an answer that waits for nothing never enters a future: that of a forwarded request is
+/// a few hundred bytes on each of several levels, and beginning it copies them.
+pub(crate) struct Serving<'a> {
     core: &'a Rc<Core>,
-    snapshot: &'a Snapshot,
-    traffic: Option<&'a TrafficCounters>,
+    snapshot: Arc<Snapshot>,
+    route: Result<Arc<Route>, Trouble>,
     id: RequestId,
     began: Instant,
     read_before: u64,
     sent_before: u64,
-    upstream: Option<Arc<pumasi_balance::Upstream>>,
+    upstream: Option<Arc<Upstream>>,
     pages: &'static str,
+    counted: bool,
 }
 
-impl<'a> Served<'a> {
-    fn begin<D: Downstream>(core: &'a Rc<Core>, snapshot: &'a Snapshot, traffic: &'a TrafficCounters, down: &D) -> Served<'a> {
-        traffic.began();
-        Served {
+impl<'a> Serving<'a> {
+    /// The request is the one whose head `down` has read.
+    pub fn begin<D: Downstream>(core: &'a Rc<Core>, down: &D) -> Serving<'a> {
+        let snapshot = core.snapshot();
+        let request = down.request();
+        let route = match request.method() {
+            b"CONNECT" => Err(Trouble::Connect),
+            _ => snapshot.find(request.host(), request.path()).cloned().ok_or(Trouble::NoRoute),
+        };
+        Serving::new(core, snapshot, route, down)
+    }
+
+    fn new<D: Downstream>(core: &'a Rc<Core>, snapshot: Arc<Snapshot>, route: Result<Arc<Route>, Trouble>, down: &D) -> Serving<'a> {
+        let serving = Serving {
             core,
             snapshot,
-            traffic: Some(traffic),
+            route,
             id: core.next_request_id(),
             began: Instant::now(),
             read_before: down.read_total(),
             sent_before: down.sent_total(),
             upstream: None,
             pages: "",
+            counted: false,
+        };
+        serving.traffic().began();
+        serving
+    }
+
+    /// Answers if nobody has to be asked: from the store, or that there is no route.
+    pub fn answer_at_once<D: Downstream>(&mut self, down: &mut D) -> bool {
+        match &self.route {
+            Ok(route) if route.pages == PagesMode::Off => false,
+            Ok(route) => {
+                let found = pages::answer_at_once(self.core, &self.snapshot, route, self.id, self.began, down);
+                self.pages = found.unwrap_or("");
+                found.is_some()
+            }
+            Err(trouble) => {
+                send_trouble(self.core, down, self.id, *trouble);
+                true
+            }
         }
     }
 
-    fn end<D: Downstream>(mut self, down: &D) {
+    /// Answers from an upstream, or through the store. Afterwards the answer is in the output, or the connection is marked to be closed.
+    pub async fn answer<D: Downstream>(&mut self, down: &mut D) {
+        let Ok(route) = self.route.clone() else { return };
+        if route.pages != PagesMode::Off {
+            // On the heap: several times as large as what a plain request needs, and only what is fetched comes here.
+            return Box::pin(self.answer_through_store(&route, down)).await;
+        }
+        let mut forward = Forward::new(self.core, &self.snapshot, &route, down, self.id, None);
+        let forwarded = forward.run().await;
+        let queued_us = forward.queued_us;
+        self.upstream = forward.upstream.take();
+        if queued_us > 0 {
+            route.traffic.queue_us.record(queued_us);
+        }
+        match forwarded {
+            Forwarded::Answered => {}
+            Forwarded::Trouble(trouble) => send_trouble(self.core, down, self.id, trouble),
+            Forwarded::Cut => down.close_after(),
+        }
+    }
+
+    async fn answer_through_store<D: Downstream>(&mut self, route: &Arc<Route>, down: &mut D) {
+        let mut visit = Visit { core: self.core, snapshot: &self.snapshot, route, id: self.id, outcome: "", upstream: None, queued_us: 0 };
+        let answered = visit.answer(down).await;
+        let Visit { outcome, upstream, queued_us, .. } = visit;
+        (self.pages, self.upstream) = (outcome, upstream);
+        if queued_us > 0 {
+            route.traffic.queue_us.record(queued_us);
+        }
+        if let Err(trouble) = answered {
+            send_trouble(self.core, down, self.id, trouble);
+        }
+    }
+
+    pub fn end<D: Downstream>(mut self, down: &D) {
         let took_us = self.began.elapsed().as_micros() as u64;
         let status = down.status().unwrap_or(0);
-        if let Some(traffic) = self.traffic.take() {
-            traffic.ended(status, took_us);
-        }
+        self.counted = true;
+        self.traffic().ended(status, took_us);
         let head = down.request();
         let sent = down.sent_total() - self.sent_before;
         let read = down.read_total() - self.read_before + head.bytes().len() as u64;
@@ -156,13 +154,33 @@ impl<'a> Served<'a> {
             self.core.log.write(self.snapshot.access_log, &line);
         }
     }
+
+    fn traffic(&self) -> &TrafficCounters {
+        self.route.as_ref().map_or(&self.snapshot.unrouted, |route| &route.traffic)
+    }
 }
 
-impl Drop for Served<'_> {
+impl Drop for Serving<'_> {
     fn drop(&mut self) {
-        // The core was stopped in the middle of it.
-        if let Some(traffic) = self.traffic {
-            traffic.ended(0, self.began.elapsed().as_micros() as u64);
+        if !self.counted {
+            // The core was stopped in the middle of it.
+            self.traffic().ended(0, self.began.elapsed().as_micros() as u64);
         }
     }
+}
+
+// === helpers ===
+
+fn send_trouble<D: Downstream>(core: &Core, down: &mut D, id: RequestId, trouble: Trouble) {
+    if trouble.closes() {
+        down.close_after();
+    }
+    let own = explain(trouble, down.request(), id, &core.date.text());
+    let length = match down.request().method() {
+        b"HEAD" => Length::None(Some(own.content.len() as u64)),
+        _ => Length::Known(own.content.len() as u64),
+    };
+    down.send_head(own.status, reason(own.status).as_bytes(), &own.lines, length);
+    down.send_shared(own.content.into());
+    down.send_end(&Fields::default());
 }

@@ -58,8 +58,9 @@ pub(crate) enum UpstreamFault {
 const RESPONSE_LIMITS: Limits = Limits { head_bytes_max: 64 << 10, fields_max: 256 };
 
 impl UpstreamConnection {
-    pub fn new(stream: TcpStream, buffers: &Rc<Buffers>) -> UpstreamConnection {
-        UpstreamConnection {
+    /// On the heap: it is handed from place to place several times per request.
+    pub fn new(stream: TcpStream, buffers: &Rc<Buffers>) -> Box<UpstreamConnection> {
+        Box::new(UpstreamConnection {
             stream,
             input: Input::new(buffers.clone()),
             output: Output::new(buffers.clone()),
@@ -69,7 +70,7 @@ impl UpstreamConnection {
             reused: false,
             answered: false,
             idle_since_ms: 0,
-        }
+        })
     }
 
     /// The head of a request is being written to `output`; its content, if any, follows by [`UpstreamConnection::send_data`].
@@ -158,12 +159,13 @@ impl UpstreamConnection {
 /// Idle connections of one core, by upstream, newest last.
 #[derive(Debug, Default)]
 pub(crate) struct IdleConnections {
-    by_upstream: RefCell<HashMap<UpstreamId, Vec<UpstreamConnection>, BuildHasherDefault<IdHasher>>>,
+    #[expect(clippy::vec_box, reason = "a connection is hundreds of bytes, and goes in and out with every request")]
+    by_upstream: RefCell<HashMap<UpstreamId, Vec<Box<UpstreamConnection>>, BuildHasherDefault<IdHasher>>>,
 }
 
 impl IdleConnections {
     /// The connection used last, if any is still good: it is the least likely to be closed by now, and the others may expire.
-    pub fn take(&self, upstream: UpstreamId) -> Option<UpstreamConnection> {
+    pub fn take(&self, upstream: UpstreamId) -> Option<Box<UpstreamConnection>> {
         let mut all = self.by_upstream.borrow_mut();
         let idle = all.get_mut(&upstream)?;
         while let Some(connection) = idle.pop() {
@@ -175,7 +177,7 @@ impl IdleConnections {
     }
 
     /// Keeps `connection` for the next request, unless there are `max` already.
-    pub fn give(&self, upstream: UpstreamId, mut connection: UpstreamConnection, now_ms: u64, max: usize) {
+    pub fn give(&self, upstream: UpstreamId, mut connection: Box<UpstreamConnection>, now_ms: u64, max: usize) {
         let mut all = self.by_upstream.borrow_mut();
         let idle = all.entry(upstream).or_default();
         if idle.len() < max {

@@ -11,6 +11,14 @@ fn every_known_name_is_found_in_any_case() {
 }
 
 #[test]
+fn a_byte_that_differs_from_a_letter_in_its_case_bit_only_is_no_other_letter() {
+    // '-' is 0x2d, and 0x0d has only the case bit less; '@' and '`', '[' and '{' differ by it as well.
+    for other in [&b"content\x0dlength"[..], b"content-lengt@", b"content-lengt`", b"\x08ost", b"hos\x14", b"hos\x54\x00", b"ho\xf3t"] {
+        assert_eq!(Known::of(other), Known::Other, "{}", other.escape_ascii());
+    }
+}
+
+#[test]
 fn hop_by_hop_is_about_the_connection() {
     // RFC 9110 §7.6.1
     for name in ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"] {

@@ -21,7 +21,7 @@ use crate::{
     heads::{Client, Length, write_framing},
     input::{Input, poll_discard},
     output::Output,
-    serve,
+    serve::{Serving, refuse},
     timer::Timer,
 };
 
@@ -69,10 +69,16 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let core = open.core.clone();
     loop {
         match connection.await_request().await {
-            Awaited::Request => serve::serve(&core, &mut connection).await,
+            Awaited::Request => {
+                let mut serving = Serving::begin(&core, &connection);
+                if !serving.answer_at_once(&mut connection) {
+                    serving.answer(&mut connection).await;
+                }
+                serving.end(&connection);
+            }
             Awaited::Refused(trouble) => {
                 connection.begin_refusal();
-                serve::refuse(&core, &mut connection, trouble).await;
+                refuse(&core, &mut connection, trouble);
             }
             Awaited::Http2 => {
                 let ahead = Bytes::copy_from_slice(connection.input.unread());
@@ -122,14 +128,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
 
     /// Waits for the next head: as long as `idle_timeout` for its first byte, then as long as `header_timeout` for the rest.
     async fn await_request(&mut self) -> Awaited {
-        let snapshot = self.core.snapshot();
-        self.limits = snapshot.http1;
         let mut begun = !self.input.unread().is_empty();
+        let (http1, timeout) = self.core.with_snapshot(|snapshot| {
+            let limits = &snapshot.limits;
+            (snapshot.http1, if begun { limits.header_timeout } else { limits.idle_timeout })
+        });
+        self.limits = http1;
         match begun {
-            true => self.timer.arm(snapshot.limits.header_timeout),
-            false => self.timer.arm_idle(snapshot.limits.idle_timeout),
+            true => self.timer.arm(timeout),
+            false => self.timer.arm_idle(timeout),
         }
-        drop(snapshot);
         poll_fn(|context| self.poll_head(context, &mut begun)).await
     }
 
@@ -160,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
                 Ok(0) | Err(_) => return Poll::Ready(Awaited::Nothing),
                 Ok(_) if !*begun => {
                     *begun = true;
-                    self.timer.arm(self.core.snapshot().limits.header_timeout);
+                    self.timer.arm(self.core.with_snapshot(|snapshot| snapshot.limits.header_timeout));
                 }
                 Ok(_) => {}
             }

@@ -27,7 +27,7 @@ use crate::{
     downstream::{Content, Downstream, DownstreamFault},
     heads::{Client, Length},
     output::HIGH_WATER,
-    serve,
+    serve::{Serving, refuse},
     timer::Timer,
 };
 
@@ -151,8 +151,14 @@ async fn serve_stream(guard: StreamAtWork, request: http::Request<RecvStream>, r
         broken: false,
     };
     match refused {
-        None => serve::serve(&core, &mut stream).await,
-        Some(refusal) => serve::refuse(&core, &mut stream, Trouble::Malformed(refusal)).await,
+        None => {
+            let mut serving = Serving::begin(&core, &stream);
+            if !serving.answer_at_once(&mut stream) {
+                serving.answer(&mut stream).await;
+            }
+            serving.end(&stream);
+        }
+        Some(refusal) => refuse(&core, &mut stream, Trouble::Malformed(refusal)),
     }
     let timeout = core.snapshot().limits.body_idle_timeout;
     stream.finish(timeout).await;
