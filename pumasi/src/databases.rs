@@ -20,7 +20,7 @@ use pumasi_sql::{
     embedded::{Embedded, Options},
     engine::Engine,
     front::{Door, Listener, Server, Settings},
-    proxy::{Proxy, Target},
+    proxy::{self, Proxy, Target},
     results::{Observer, Results},
 };
 use pumasi_web::{Binding, Resources};
@@ -239,10 +239,11 @@ fn open(plan: &SqlPlan, surroundings: &Surroundings) -> anyhow::Result<Box<dyn T
         EnginePlan::Servers { primary, .. } => {
             let target = Target::parse(primary)?;
             let settings = settings(target.address());
+            let options = proxy::Options { connections_max: plan.server_connections_max, connections_wait: plan.server_connections_wait };
             let threads = thread::available_parallelism().map_or(1, |cores| cores.get());
             let proxy = match surroundings.results(plan) {
-                Some(results) => Proxy::start_following(target, settings, threads, results),
-                None => Proxy::start(target, settings, threads),
+                Some(results) => Proxy::start_following(target, settings, options, threads, results),
+                None => Proxy::start(target, settings, options, threads),
             };
             Ok(Box::new(proxy.context("cannot start the proxy's threads")?))
         }

@@ -307,6 +307,11 @@ section! {
         results_memory: Bytes = Default("\"64MiB\""),
         /// Connections of clients, workers included; the next is refused with error 1040. From 1 to 100,000.
         connections_max: Count<1, 100_000> = Default("1000"),
+        /// Connections to one server, which the clients share; each core has its part of them and one more for KILL.
+        /// Only with `primary`. From 1 to 10,000.
+        server_connections_max: Count<1, 10_000> = Default("50"),
+        /// How long a client waits for a server connection that others use; then it gets error 1040. Only with `primary`. Duration.
+        server_connections_wait: Span = Default("\"10s\""),
         /// Who may log in: `{ name = "app", password = "..." }`. Without any: root with an empty password, from this machine only.
         users: List<User> = Unset { means: "root, from this machine only", example: "[{ name = \"app\", password = \"secret\" }]" },
     }

@@ -295,6 +295,10 @@ pub struct SqlPlan {
     /// Budget of the result store.
     pub results_bytes: u64,
     pub connections_max: usize,
+    /// To one server, of all cores together.
+    pub server_connections_max: usize,
+    /// How long a client waits for one.
+    pub server_connections_wait: Duration,
     /// Who may log in. Empty: root with an empty password, and only from loopback.
     pub users: Vec<SqlUser>,
 }

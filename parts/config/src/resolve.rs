@@ -419,6 +419,7 @@ fn resolve_sql(name: &str, sql: &Set<Sql>, reader: &mut Reader) -> Option<SqlPla
                 let remedy = "Remove it, or write primary instead of engine.";
                 reader.problem(&keys.replicas.origin, &keys.replicas.path, "the embedded engine has no replicas", remedy);
             }
+            check_only_for_servers(keys, reader);
             EnginePlan::Embedded { file: engine.file.clone() }
         }
         (None, Some(primary)) => {
@@ -453,11 +454,24 @@ fn resolve_sql(name: &str, sql: &Set<Sql>, reader: &mut Reader) -> Option<SqlPla
         results: keys.results.value,
         results_bytes: keys.results_memory.value.0,
         connections_max: keys.connections_max.value.0 as usize,
+        server_connections_max: keys.server_connections_max.value.0 as usize,
+        server_connections_wait: keys.server_connections_wait.value.0,
         users: users
             .iter()
             .map(|user| SqlUser { name: user.value.name.value.clone(), password: user.value.password.value.0.clone() })
             .collect(),
     })
+}
+
+/// What means nothing to the embedded engine is refused rather than ignored.
+fn check_only_for_servers(keys: &Sql, reader: &mut Reader) {
+    let written = [
+        keys.server_connections_max.written().then_some((&keys.server_connections_max.origin, &keys.server_connections_max.path)),
+        keys.server_connections_wait.written().then_some((&keys.server_connections_wait.origin, &keys.server_connections_wait.path)),
+    ];
+    for (origin, path) in written.into_iter().flatten() {
+        reader.problem(origin, path, "is about connections to a server, and the embedded engine has none", "Remove it.");
+    }
 }
 
 /// What the tier does for the embedded engine but not yet for real servers is refused rather than ignored.

@@ -95,6 +95,10 @@ fn every_mistake_names_place_key_value_and_remedy() {
             "engine and primary",
             "[sql.main]\nengine = \"embedded:a.db\"\nprimary = \"mysql://app:hunter2@10.0.0.9/shop\"\n".to_owned() + POOL,
         ),
+        (
+            "the embedded engine has no servers",
+            "[sql.main]\nengine = \"embedded:a.db\"\nserver_connections_max = 9\nserver_connections_wait = \"1s\"\n".to_owned() + POOL,
+        ),
         ("no engine", "[sql.main]\n".to_owned() + POOL),
         (
             "unknown engine",

@@ -20,6 +20,8 @@ pub enum Expect {
 pub enum Passed<'a> {
     /// A row, a column, a count: nothing to see.
     Data,
+    /// The last definition of columns or parameters, where EOF packets are deprecated: without that, one would come next.
+    LastDefinition,
     Ok(OkPacket<'a>),
     Eof(EofPacket),
     /// Ends the answer, also where several results were due.
@@ -99,7 +101,7 @@ impl Follower {
         let first = payload.first().copied();
         let (next, passed) = match self.state {
             State::AwaitResult => self.result(payload, first)?,
-            State::AwaitColumns { left: 1 } if self.deprecates_eof() => (State::AwaitRows, Passed::Data),
+            State::AwaitColumns { left: 1 } if self.deprecates_eof() => (State::AwaitRows, Passed::LastDefinition),
             State::AwaitColumns { left: 1 } => (State::AwaitColumnsEof, Passed::Data),
             State::AwaitColumns { left } => (State::AwaitColumns { left: left - 1 }, Passed::Data),
             State::AwaitColumnsEof => {
@@ -116,7 +118,7 @@ impl Follower {
                     (self.definitions(prepared.parameters.into(), prepared.columns.into()), Passed::Prepared(prepared))
                 }
             },
-            State::AwaitDefinitions { left: 1, then } if self.deprecates_eof() => (self.definitions(then, 0), Passed::Data),
+            State::AwaitDefinitions { left: 1, then } if self.deprecates_eof() => (self.definitions(then, 0), Passed::LastDefinition),
             State::AwaitDefinitions { left: 1, then } => (State::AwaitDefinitionsEof { then }, Passed::Data),
             State::AwaitDefinitions { left, then } => (State::AwaitDefinitions { left: left - 1, then }, Passed::Data),
             State::AwaitDefinitionsEof { then } => (self.definitions(then, 0), Passed::Data),

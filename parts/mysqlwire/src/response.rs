@@ -188,7 +188,11 @@ impl SessionChange<'_> {
                 0
             }
             SessionChange::Schema(name) => put_string(&mut data, 1, name),
-            SessionChange::State(flag) => put_string(&mut data, 2, flag),
+            // The flag is all there is: it has no length of its own.
+            SessionChange::State(flag) => {
+                data.extend_from_slice(flag);
+                2
+            }
             SessionChange::Gtids(gtids) => {
                 // The encoding of the set; 0, text, is the only one there is.
                 data.push(0);
@@ -225,7 +229,7 @@ impl<'a> SessionChanges<'a> {
         Ok(match kind {
             0 => SessionChange::Variable { name: data.lenenc_bytes("variable's name")?, value: data.lenenc_bytes("variable's value")? },
             1 => SessionChange::Schema(data.lenenc_bytes("schema")?),
-            2 => SessionChange::State(data.lenenc_bytes("session state")?),
+            2 => SessionChange::State(raw),
             3 => {
                 data.u8("encoding of the GTIDs")?;
                 SessionChange::Gtids(data.lenenc_bytes("GTIDs")?)

@@ -20,7 +20,7 @@ pub enum Token<'a> {
     Parameter,
     /// `@name`, `@@name`, `@'name'`.
     Variable(&'a [u8]),
-    /// The beginning of `/*!` or `/*M!`: what is inside comes as tokens.
+    /// The beginning of `/*!` or `/*M!`, with the version behind it: what is inside comes as tokens.
     Executable,
     /// Any other character.
     Sign(u8),
@@ -33,11 +33,13 @@ pub struct Tokens<'a> {
     at: usize,
     /// Where the token returned last began.
     began: usize,
+    /// Inside of `/*! */`.
+    executable: bool,
 }
 
 impl<'a> Tokens<'a> {
     pub fn new(text: &'a [u8]) -> Tokens<'a> {
-        Tokens { text, at: 0, began: 0 }
+        Tokens { text, at: 0, began: 0, executable: false }
     }
 
     /// The byte behind the token returned last.
@@ -64,12 +66,16 @@ impl<'a> Tokens<'a> {
                 [b'-', b'-'] => self.skip_line(),
                 [b'-', b'-', after, ..] if after.is_ascii_whitespace() || after.is_ascii_control() => self.skip_line(),
                 [b'/', b'*', b'!', ..] => {
-                    self.at += 3;
+                    self.begin_executable(3);
                     return true;
                 }
                 [b'/', b'*', b'M', b'!', ..] => {
-                    self.at += 4;
+                    self.begin_executable(4);
                     return true;
+                }
+                [b'*', b'/', ..] if self.executable => {
+                    self.at += 2;
+                    self.executable = false;
                 }
                 [b'/', b'*', rest @ ..] => {
                     let end = rest.windows(2).position(|pair| pair == b"*/");
@@ -78,6 +84,12 @@ impl<'a> Tokens<'a> {
                 _ => return false,
             }
         }
+    }
+
+    fn begin_executable(&mut self, mark: usize) {
+        self.at += mark;
+        self.digits();
+        self.executable = true;
     }
 
     fn skip_line(&mut self) {

@@ -11,6 +11,7 @@ mod key;
 mod lexer;
 mod reason;
 mod settings;
+mod shape;
 
 pub use analysis::{Analysis, Catalogue, Column, Relation, TableInfo, TableName, Template, Uses, analyse};
 pub use class::Class;
@@ -19,6 +20,7 @@ pub use key::{Comparison, Key, Scalar};
 pub use lexer::{Token, Tokens};
 pub use reason::Reason;
 pub use settings::asks_settings;
+pub use shape::{hash_shape, shape};
 
 /// Bytes of a statement that are analysed. A longer one is refused: `INSERT`s with data in them, not reads.
 pub const STATEMENT_MAX: usize = 64 * 1024;

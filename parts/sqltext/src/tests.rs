@@ -1,2 +1,3 @@
 mod dependencies;
 mod lexical;
+mod shapes;

@@ -19,7 +19,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     rc::Rc,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -29,7 +29,7 @@ use std::{
 use pumasi_config::SqlUser;
 use pumasi_freshness::Witness;
 use pumasi_metrics::{Counter, Meter};
-use pumasi_mysqlwire::{Capabilities, SqlError};
+use pumasi_mysqlwire::SqlError;
 use tokio::sync::mpsc;
 
 use self::{
@@ -51,11 +51,20 @@ use crate::results::Results;
 
 pub use self::target::{BadTarget, Target};
 
-/// Connections to a server, of all cores together.
-pub const SERVER_CONNECTIONS_MAX: usize = 50;
+/// How a proxy treats its servers.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Connections to one server, of all cores together; one per core comes on top, for KILL.
+    pub connections_max: usize,
+    /// How long a client waits for a connection that others use. Then it gets error 1040.
+    pub connections_wait: Duration,
+}
 
-/// utf8mb4_general_ci, which every server knows: for the connection that asks a server what it is.
-const FACTS_COLLATION: u8 = 45;
+impl Default for Options {
+    fn default() -> Options {
+        Options { connections_max: 50, connections_wait: Duration::from_secs(10) }
+    }
+}
 
 /// A running proxy. Cloning it is another handle on the same one; it ends with [`Proxy::stop`].
 #[derive(Clone)]
@@ -64,6 +73,7 @@ pub struct Proxy(Arc<Shared>);
 /// What all cores share.
 struct Shared {
     settings: Settings,
+    options: Options,
     route: Arc<dyn Route>,
     /// Answers are kept, or pages are made of them.
     follow: Option<Arc<Follow>>,
@@ -72,7 +82,8 @@ struct Shared {
     registry: Arc<Registry>,
     stopping: AtomicBool,
     addresses: Mutex<Vec<SocketAddr>>,
-    lanes: OnceLock<Vec<mpsc::UnboundedSender<Arrival>>>,
+    /// Empty once the proxy has stopped: then the cores end, and with them the idle connections.
+    lanes: RwLock<Vec<mpsc::UnboundedSender<Arrival>>>,
     next_lane: AtomicUsize,
     meter: Meter,
     reads: Counter,
@@ -95,16 +106,22 @@ impl Proxy {
     /// Starts `threads` loops. Connects to nobody: the first client does. `settings.users` empty: who may log in is whom `target` names,
     /// with the same password; without one, only from loopback. Clients are at the server who they are here.
     /// Errors: a thread or its loop cannot be made.
-    pub fn start(target: Target, settings: Settings, threads: usize) -> io::Result<Proxy> {
+    pub fn start(target: Target, settings: Settings, options: Options, threads: usize) -> io::Result<Proxy> {
         let route = Arc::new(OnlyOne(Server::new(target.clone())));
-        Proxy::start_with(route, target, settings, threads, None)
+        Proxy::start_with(route, target, settings, options, threads, None)
     }
 
     /// As [`Proxy::start`], with answers kept in `results` until a write makes them wrong.
-    pub fn start_following(target: Target, settings: Settings, threads: usize, results: Arc<Results>) -> io::Result<Proxy> {
+    pub fn start_following(
+        target: Target,
+        settings: Settings,
+        options: Options,
+        threads: usize,
+        results: Arc<Results>,
+    ) -> io::Result<Proxy> {
         let route = Arc::new(OnlyOne(Server::new(target.clone())));
         let follow = Follow::start(target.clone(), results)?;
-        Proxy::start_with(route, target, settings, threads, Some(follow))
+        Proxy::start_with(route, target, settings, options, threads, Some(follow))
     }
 
     /// As [`Proxy::start`], with servers that `route` chooses. `target` only says who may log in where the settings do not. Whoever chooses another
@@ -113,6 +130,7 @@ impl Proxy {
         route: Arc<dyn Route>,
         target: Target,
         settings: Settings,
+        options: Options,
         threads: usize,
         follow: Option<Arc<Follow>>,
     ) -> io::Result<Proxy> {
@@ -124,12 +142,13 @@ impl Proxy {
         let shared = Arc::new(Shared {
             registry: Arc::new(Registry::new(settings.connections_max)),
             settings,
+            options: options.clone(),
             route,
             follow,
             loopback_only,
             stopping: AtomicBool::new(false),
             addresses: Mutex::default(),
-            lanes: OnceLock::new(),
+            lanes: RwLock::default(),
             next_lane: AtomicUsize::new(0),
             meter: Meter::new(),
             reads: Counter::default(),
@@ -138,10 +157,11 @@ impl Proxy {
             pins: Mutex::default(),
             facts: Mutex::default(),
         });
-        let threads = threads.max(1);
+        // Each core has its share of the connections, so there are no more cores than connections.
+        let threads = threads.clamp(1, options.connections_max.max(1));
         let lanes =
-            (0..threads).map(|number| lane(&shared, number, SERVER_CONNECTIONS_MAX.div_ceil(threads))).collect::<io::Result<_>>()?;
-        let _ = shared.lanes.set(lanes);
+            (0..threads).map(|number| lane(&shared, number, options.connections_max.div_ceil(threads))).collect::<io::Result<_>>()?;
+        *shared.lanes.write().unwrap_or_else(PoisonError::into_inner) = lanes;
         Ok(Proxy(shared))
     }
 
@@ -192,6 +212,7 @@ impl Proxy {
             self.0.registry.cut();
             self.0.registry.wait_until_empty(Duration::from_secs(1));
         }
+        self.0.lanes.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
@@ -238,7 +259,10 @@ impl Shared {
         if stream.set_nonblocking(true).is_err() || stream.set_nodelay(true).is_err() {
             return;
         }
-        let lanes = self.lanes.get().expect("set before anybody listens");
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        if lanes.is_empty() {
+            return;
+        }
         let lane = &lanes[self.next_lane.fetch_add(1, Ordering::Relaxed) % lanes.len()];
         // A lane ends only with the proxy; then the client is dropped with it.
         let _ = lane.send(Arrival { stream, place, signals, witness });
@@ -258,14 +282,7 @@ impl Shared {
             return Ok(facts);
         }
         let user = self.settings.users.first().expect("at least the address's own").clone();
-        let capabilities = Capabilities::LONG_PASSWORD
-            | Capabilities::PROTOCOL_41
-            | Capabilities::SECURE_CONNECTION
-            | Capabilities::PLUGIN_AUTH
-            | Capabilities::PLUGIN_AUTH_LENENC
-            | Capabilities::TRANSACTIONS
-            | Capabilities::SESSION_TRACK;
-        let key = Arc::new(Key { user: user.name.clone(), capabilities, collation: FACTS_COLLATION });
+        let key = Arc::new(Key::plain(&user.name));
         let state = state::SessionState::default();
         let errand = Errand { sql: b"", nature: nature::Nature::default(), user: &user.name, state: &state };
         let lease = self.lease(pools, &key, &user, &errand).await?;

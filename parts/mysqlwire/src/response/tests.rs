@@ -120,3 +120,10 @@ proptest! {
         let _ = ErrPacket::decode(&bytes);
     }
 }
+
+/// What MariaDB 10.11 and MySQL 8 send behind `SET @a = 1`: kind, length, the flag.
+#[test]
+fn a_session_that_is_unlike_a_new_one_is_recognised() {
+    let ok = OkPacket { changes: &[2, 1, b'1'], ..OkPacket::default() };
+    assert_eq!(ok.changes().collect::<Vec<_>>(), [Ok(SessionChange::State(b"1"))]);
+}

@@ -37,8 +37,9 @@ fn a_statement_is_cut_where_mysql_cuts_it() {
     check("1.5e-3+.5 1e5 1e t.1st 1st", "number:1.5e-3 + number:.5 number:1e5 1e t . 1st 1st");
     check("0x1F 0b01 x'1F' b'1' N'x' 0xZZ", "typed:0x1F typed:0b01 typed:x'1F' typed:b'1' typed:N'x' 0xZZ");
     check("@a @@global.b @'c d' a@b", "variable:@a variable:@@global.b variable:@'c d' a variable:@b");
-    check("/*!40101 SET x */", "executable number:40101 SET x * /");
-    check("/*M! a */", "executable a * /");
+    check("/*!40101 SET x */", "executable SET x");
+    check("/*M! a */", "executable a");
+    check("/*!50000SET*/ a */", "executable SET a * /");
     check("/*+ HINT(a) */ b", "b");
     check("a<=?", "a < = ?");
     check("표.값='값'", "표 . 값 = string:'값'");

@@ -2,13 +2,14 @@
 
 use std::{
     collections::HashMap,
+    hash::{BuildHasher, Hasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
-use super::text;
+use pumasi_sqltext::{hash_shape, shape};
 
 /// Statements told apart. All further ones are counted together: an application that writes values into names must not cost memory.
 const DIGESTS_MAX: usize = 1000;
@@ -26,6 +27,8 @@ const REMEMBERED_MAX: usize = 256;
 #[derive(Default)]
 pub struct Digests {
     table: Mutex<HashMap<u64, Arc<Count>>>,
+    /// With a secret key: what is remembered of a statement decides where it runs, so nobody may make two collide.
+    keys: RandomState,
 }
 
 /// One digest's numbers. Times in microseconds.
@@ -40,10 +43,10 @@ pub struct Count {
     hits: AtomicU64,
 }
 
-/// A connection's own way into the table: the digests it has used lately.
+/// A shorter way into the table: the digests used lately by one connection or one core, with what else was found out about them.
 #[derive(Default)]
-pub struct Remembered {
-    known: HashMap<u64, Arc<Count>>,
+pub struct Remembered<T = ()> {
+    known: HashMap<u64, (Arc<Count>, T)>,
 }
 
 impl Digests {
@@ -62,8 +65,14 @@ impl Digests {
             true => (digest, None),
             false => (0, Some("(statements beyond the first 1000)".to_owned())),
         };
-        let new = || Arc::new(Count { text: text.unwrap_or_else(|| text::digest_text(sql, TEXT_MAX)), ..Count::default() });
+        let new = || Arc::new(Count { text: text.unwrap_or_else(|| shape(sql, TEXT_MAX)), ..Count::default() });
         table.entry(digest).or_insert_with(new).clone()
+    }
+
+    fn digest(&self, sql: &[u8]) -> u64 {
+        let mut hasher = self.keys.build_hasher();
+        hash_shape(sql, &mut hasher);
+        hasher.finish()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Count>>> {
@@ -71,19 +80,26 @@ impl Digests {
     }
 }
 
-impl Remembered {
+impl Remembered<()> {
     /// The numbers of `sql`'s digest.
     pub fn count(&mut self, digests: &Digests, sql: &[u8]) -> Arc<Count> {
-        let digest = text::digest(sql);
-        if let Some(count) = self.known.get(&digest) {
-            return count.clone();
+        self.look_up(digests, sql, |_| ()).0
+    }
+}
+
+impl<T: Copy> Remembered<T> {
+    /// The numbers of `sql`'s digest, and what `find` finds out about a statement of that shape.
+    pub fn look_up(&mut self, digests: &Digests, sql: &[u8], find: impl FnOnce(&[u8]) -> T) -> (Arc<Count>, T) {
+        let digest = digests.digest(sql);
+        if let Some(known) = self.known.get(&digest) {
+            return known.clone();
         }
         if self.known.len() >= REMEMBERED_MAX {
             self.known.clear();
         }
-        let count = digests.find(digest, sql);
-        self.known.insert(digest, count.clone());
-        count
+        let known = (digests.find(digest, sql), find(sql));
+        self.known.insert(digest, known.clone());
+        known
     }
 }
 

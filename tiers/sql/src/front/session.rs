@@ -11,6 +11,7 @@ use pumasi_mysqlwire::{
     Capabilities, Column, ColumnFlags, ColumnType, Command, EofPacket, Execution, LongData, OkPacket, ParameterType, Prepared,
     ServerStatus, SqlError, Value, ValueRef, cursor::NULL, decode_change_user,
 };
+use pumasi_sqltext::{Token, Tokens};
 use tracing::debug;
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
     digests::{Count, Remembered},
     login::{self, FirstProof, NoLogin},
     registry::{Entry, Kill},
-    text::{self, Token, Tokens},
+    text,
     wire::{Lost, Out, Wire},
 };
 use crate::{
@@ -720,24 +721,24 @@ impl<'a> Own<'a> {
     pub fn of(sql: &'a [u8]) -> Option<Own<'a>> {
         let mut tokens = Tokens::new(sql);
         let first = tokens.next()?;
-        let what = if text::is_word(first, "kill") {
+        let what = if first.is("kill") {
             let mut token = tokens.next()?;
-            if text::is_word(token, "hard") || text::is_word(token, "soft") {
+            if token.is("hard") || token.is("soft") {
                 token = tokens.next()?;
             }
             let mut what = Kill::Connection;
-            if text::is_word(token, "connection") || text::is_word(token, "query") {
-                what = if text::is_word(token, "query") { Kill::Query } else { Kill::Connection };
+            if token.is("connection") || token.is("query") {
+                what = if token.is("query") { Kill::Query } else { Kill::Connection };
                 token = tokens.next()?;
             }
-            let Token::Literal(number) = token else { return None };
+            let Token::Number(number) = token else { return None };
             What::Kill(std::str::from_utf8(number).ok()?.parse().ok()?, what)
-        } else if text::is_word(first, "show") {
+        } else if first.is("show") {
             let mut token = tokens.next()?;
-            if text::is_word(token, "full") {
+            if token.is("full") {
                 token = tokens.next()?;
             }
-            if !text::is_word(token, "processlist") {
+            if !token.is("processlist") {
                 return None;
             }
             What::Processes
@@ -746,7 +747,7 @@ impl<'a> Own<'a> {
         };
         match tokens.next() {
             None => Some(Own { what, behind: &[] }),
-            Some(Token::Sign(b';')) => Some(Own { what, behind: text::rest_behind(sql, tokens.position()) }),
+            Some(Token::Sign(b';')) => Some(Own { what, behind: text::rest_behind(sql, tokens.end()) }),
             Some(_) => None,
         }
     }

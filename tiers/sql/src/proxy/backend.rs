@@ -1,7 +1,9 @@
 //! One connection to a real server: login, session state, prepared statements.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -34,6 +36,9 @@ const SERVER_ROOM: usize = 64 * 1024;
 /// Prepared statements kept on one server connection; the one used longest ago makes room.
 const STATEMENTS_PER_BACKEND: usize = 256;
 
+/// utf8mb4_general_ci, which every server knows.
+const PLAIN_COLLATION: u8 = 45;
+
 /// Tells the server to report what changes in a session, so that nobody has to guess.
 const TRACK: &[u8] = b"SET SESSION session_track_schema=ON, session_track_state_change=ON, session_track_system_variables='*', \
     session_track_transaction_info='STATE'";
@@ -46,12 +51,34 @@ pub struct Key {
     pub collation: u8,
 }
 
+impl Key {
+    /// For statements of our own.
+    pub fn plain(user: &str) -> Key {
+        let capabilities = Capabilities::LONG_PASSWORD
+            | Capabilities::PROTOCOL_41
+            | Capabilities::SECURE_CONNECTION
+            | Capabilities::PLUGIN_AUTH
+            | Capabilities::PLUGIN_AUTH_LENENC
+            | Capabilities::TRANSACTIONS;
+        Key { user: user.to_owned(), capabilities, collation: PLAIN_COLLATION }
+    }
+}
+
 /// What the server said of itself.
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub version: String,
     pub capabilities: Capabilities,
     pub collation: u8,
+}
+
+/// Whose LAST_INSERT_ID() a connection has.
+#[derive(Debug, Default)]
+pub struct InsertIdHere {
+    /// A client's number, and which of its changes it was.
+    pub owner: Option<(u32, u64)>,
+    /// Somebody may want to know what it is here.
+    pub asked: Option<Rc<Cell<Option<u64>>>>,
 }
 
 #[derive(Debug)]
@@ -68,6 +95,7 @@ pub struct Backend {
     pub state: SessionState,
     /// As the last packet said.
     pub status: ServerStatus,
+    pub insert_id: InsertIdHere,
     /// The server reported that the transaction holds something, LOCK TABLES included.
     pub transaction_holds: bool,
     statements: HashMap<StatementKey, Known>,
@@ -116,6 +144,11 @@ impl Backend {
             return Err(NoBackend::Refused(owned(&error)));
         }
         let greeting = Greeting::decode(&greeting).map_err(|error| unreachable(Lost::Wire(error)))?;
+        let lacking = key.capabilities & ((Capabilities::DEPRECATE_EOF | Capabilities::SESSION_TRACK) - greeting.capabilities);
+        if lacking != Capabilities::default() {
+            let message = format!("The server at {} is older than the one asked first: it cannot report sessions", target.address());
+            return Err(NoBackend::Refused(SqlError::new(1105, "HY000", message)));
+        }
         let facts = Facts { version: greeting.version.clone(), capabilities: greeting.capabilities, collation: greeting.collation };
         let mut backend = Backend {
             link,
@@ -126,6 +159,7 @@ impl Backend {
             facts,
             state: SessionState::default(),
             status: ServerStatus::AUTOCOMMIT,
+            insert_id: InsertIdHere::default(),
             transaction_holds: false,
             statements: HashMap::new(),
             clock: 0,
@@ -210,7 +244,7 @@ impl Backend {
                 }
                 Passed::Eof(eof) => self.status = eof.status,
                 Passed::Err => answer = Err(owned(&ErrPacket::decode(&payload)?)),
-                Passed::Data | Passed::Prepared(_) => {}
+                Passed::Data | Passed::LastDefinition | Passed::Prepared(_) => {}
                 Passed::WantsFile => return Err(Lost::Wire(pumasi_mysqlwire::WireError::Malformed("answer, which asks for a file"))),
             }
         }
@@ -238,6 +272,7 @@ impl Backend {
                 Passed::Ok(ok) => self.status = ok.status,
                 Passed::Eof(eof) => self.status = eof.status,
                 Passed::Err => answer = Err(owned(&ErrPacket::decode(&payload)?)),
+                Passed::LastDefinition => columns += 1,
                 Passed::Prepared(_) => {}
                 Passed::WantsFile => return Err(Lost::Wire(pumasi_mysqlwire::WireError::Malformed("answer, which asks for a file"))),
             }
@@ -250,6 +285,17 @@ impl Backend {
         self.link.sequence.restart();
         self.link.packet(|out| command.encode(out));
         self.link.flush().await
+    }
+
+    /// Answers whoever has to know this connection's LAST_INSERT_ID(), if it is still there.
+    pub async fn ask_insert_id(&mut self) -> Result<Answer, Lost> {
+        let Some(asked) = self.insert_id.asked.take().filter(|asked| Rc::strong_count(asked) > 1) else { return Ok(Ok(())) };
+        let rows = match self.rows("SELECT LAST_INSERT_ID()", 1).await? {
+            Ok(rows) => rows,
+            Err(error) => return Ok(Err(error)),
+        };
+        asked.set(rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok()));
+        Ok(Ok(()))
     }
 
     // === session state ===
@@ -308,6 +354,7 @@ impl Backend {
             return Ok(Err(error));
         }
         self.statements.clear();
+        self.insert_id.owner = None;
         self.transaction_holds = false;
         let tracked = self.track().await?;
         self.state.database = database;

@@ -8,6 +8,7 @@
 //! Answers are forwarded packet by packet as they come. Only OK packets are looked into, and rewritten where they report session changes.
 
 mod hold;
+mod insert_id;
 mod login;
 mod look_back;
 mod prepared;
@@ -35,6 +36,7 @@ use tracing::debug;
 
 use self::{
     hold::{Hold, in_transaction},
+    insert_id::InsertId,
     login::{Opened, welcome},
     look_back::Last,
     prepared::Statement,
@@ -50,7 +52,6 @@ use super::{
 };
 use crate::front::{
     IDLE_TIMEOUT, LOGIN_TIMEOUT, PACKET_MAX,
-    digests::Remembered,
     login::LOGIN_BYTES_MAX,
     registry::{HangUp, Kill, Place},
     shutting_down,
@@ -68,11 +69,10 @@ const TELLING: Capabilities = Capabilities(
         | Capabilities::INTERACTIVE.0
         | Capabilities::MULTI_STATEMENTS.0
         | Capabilities::MULTI_RESULTS.0
-        | Capabilities::PS_MULTI_RESULTS.0
-        | Capabilities::DEPRECATE_EOF.0,
+        | Capabilities::PS_MULTI_RESULTS.0,
 );
 
-/// What every connection to a server asks for.
+/// What every connection to a server asks for. Without DEPRECATE_EOF a result with rows would not say what it changed in the session.
 const ALWAYS: Capabilities = Capabilities(
     Capabilities::LONG_PASSWORD.0
         | Capabilities::LONG_FLAG.0
@@ -81,7 +81,8 @@ const ALWAYS: Capabilities = Capabilities(
         | Capabilities::SECURE_CONNECTION.0
         | Capabilities::PLUGIN_AUTH.0
         | Capabilities::PLUGIN_AUTH_LENENC.0
-        | Capabilities::SESSION_TRACK.0,
+        | Capabilities::SESSION_TRACK.0
+        | Capabilities::DEPRECATE_EOF.0,
 );
 
 /// How others reach into a client's task.
@@ -152,6 +153,8 @@ struct Client {
     witness: Option<Arc<Witness>>,
     capabilities: Capabilities,
     collation: u8,
+    /// What the server offers.
+    server: Capabilities,
     user: SqlUser,
     key: Arc<Key>,
     /// What the session was at its login, and is again after COM_RESET_CONNECTION.
@@ -169,9 +172,9 @@ struct Client {
     /// The latest prepared statement, which clients of MariaDB may execute by [`LATEST`]; none if it could not be prepared.
     latest: Option<u32>,
     last: Last,
+    insert_id: InsertId,
     /// By the statement that runs now, if it succeeds.
     collation_to_set: Option<Vec<u8>>,
-    digests: Remembered,
     /// Its transaction, as far as stored answers are concerned.
     session: Session,
     /// The packets of the answer that is being forwarded, if it may be kept.
@@ -212,7 +215,7 @@ impl Client {
         witness: Option<Arc<Witness>>,
         opened: Opened,
     ) -> Client {
-        let key = key_of(&opened.user, opened.capabilities, opened.login.collation);
+        let key = key_of(&opened.user, opened.capabilities, opened.login.collation, opened.server);
         let state = SessionState { database: opened.login.database.clone().map(String::into_bytes), ..SessionState::default() };
         place.entry.opened(&opened.user.name, opened.login.database.as_deref(), signals.interrupter());
         Client {
@@ -224,6 +227,7 @@ impl Client {
             witness,
             capabilities: opened.capabilities,
             collation: opened.login.collation,
+            server: opened.server,
             user: opened.user,
             key,
             state,
@@ -236,8 +240,8 @@ impl Client {
             last_statement: 0,
             latest: None,
             last: Last::default(),
+            insert_id: InsertId::default(),
             collation_to_set: None,
-            digests: Remembered::default(),
             session: Session::default(),
             recording: None,
             shaping: (Arc::default(), Arc::from([])),
@@ -414,8 +418,10 @@ impl Client {
 
 // === helpers ===
 
-fn key_of(user: &SqlUser, capabilities: Capabilities, collation: u8) -> Arc<Key> {
-    Arc::new(Key { user: user.name.clone(), capabilities: ALWAYS | (capabilities & TELLING), collation })
+fn key_of(user: &SqlUser, capabilities: Capabilities, collation: u8, server: Capabilities) -> Arc<Key> {
+    // An old server does without; then what it does not report is guessed at from the texts alone.
+    let lacking = (Capabilities::DEPRECATE_EOF | Capabilities::SESSION_TRACK) - server;
+    Arc::new(Key { user: user.name.clone(), capabilities: (ALWAYS - lacking) | (capabilities & TELLING), collation })
 }
 
 fn lost_connection(lost: &Lost) -> SqlError {

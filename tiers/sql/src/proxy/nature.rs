@@ -3,7 +3,7 @@
 //! The server itself reports most of what changes a session (see [`super::state`]). What it does not report is looked for here, word by
 //! word, and rather found once too often than missed: a word in the wrong place pins a session that need not be, nothing else.
 
-use crate::front::text::{Token, Tokens, is_word};
+use pumasi_sqltext::{Token, Tokens};
 
 /// What [`Nature::of`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,15 +35,23 @@ pub enum LooksBack {
 impl Nature {
     pub fn of(sql: &[u8]) -> Nature {
         let mut nature = Nature::default();
-        let mut first = Word::None;
-        for (i, token) in Tokens::new(sql).enumerate() {
-            let Token::Word(text) = token else { continue };
-            let word = Word::of(text);
-            if i == 0 {
-                first = word;
-            }
+        let mut first = None;
+        let (mut tokens, mut end, mut named) = (Tokens::new(sql), 0, false);
+        while let Some(token) = tokens.next() {
+            let host = named && end == tokens.began();
+            end = tokens.end();
+            named = matches!(token, Token::Word(_) | Token::Quoted(_) | Token::String(_));
+            let word = match token {
+                Token::Executable => continue,
+                Token::Word(text) => Word::of(text),
+                // `user@host` and `'user'@'host'` are no variables.
+                Token::Variable(name) if !host => Word::of(name),
+                _ => Word::None,
+            };
+            let first = *first.get_or_insert(word);
             nature.note(first, word);
         }
+        let first = first.unwrap_or(Word::None);
         nature.reads = matches!(first, Word::Select | Word::With | Word::Table | Word::Values);
         nature.controls = matches!(first, Word::Set | Word::Show | Word::Control);
         match first {
@@ -92,18 +100,18 @@ pub const COLLATE: &str = "SET ... COLLATE";
 /// The collation of `SET NAMES charset COLLATE collation`, which several drivers send at every login; `None` for any other statement.
 pub fn names_collation(sql: &[u8]) -> Option<Vec<u8>> {
     let mut tokens = Tokens::new(sql);
-    let mut word = |wanted| tokens.next().is_some_and(|token| is_word(token, wanted)).then_some(());
+    let mut word = |wanted| tokens.next().is_some_and(|token| token.is(wanted)).then_some(());
     word("set")?;
     word("names")?;
     name(tokens.next()?)?;
-    tokens.next().filter(|token| is_word(*token, "collate"))?;
+    tokens.next().filter(|token| token.is("collate"))?;
     let collation = name(tokens.next()?)?;
     tokens.all(|token| token == Token::Sign(b';')).then(|| collation.to_ascii_lowercase())
 }
 
 /// A name of letters, digits and underlines, with or without quotes.
 fn name(token: Token<'_>) -> Option<&[u8]> {
-    let (Token::Word(text) | Token::Literal(text)) = token else { return None };
+    let (Token::Word(text) | Token::String(text)) = token else { return None };
     let text = text.strip_prefix(b"'").and_then(|text| text.strip_suffix(b"'")).unwrap_or(text);
     text.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').then_some(text)
 }
@@ -229,6 +237,7 @@ mod tests {
         for (sql, reason) in [
             ("SET @a = 1", "user variable"),
             ("SELECT @b := 5", "user variable"),
+            ("SELECT 1+@b", "user variable"),
             ("SELECT id INTO @x FROM t", "user variable"),
             ("CREATE TEMPORARY TABLE x (a INT)", "temporary table"),
             ("create or replace temporary table x (a int)", "temporary table"),
@@ -267,6 +276,8 @@ mod tests {
             "BEGIN",
             "SELECT `get_lock` FROM t COLLATE utf8mb4_bin",
             "SELECT user FROM mysql.user WHERE user = 'a@b'",
+            "GRANT SELECT ON shop.* TO app@localhost",
+            "CREATE USER 'app'@'%' IDENTIFIED BY 'x'",
         ] {
             assert_eq!(Nature::of(sql.as_bytes()).pins, None, "{sql}");
         }

@@ -1,15 +1,14 @@
 //! Connections to servers, shared by the clients of one core.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{HashMap, VecDeque},
     rc::Rc,
     sync::Arc,
-    time::Duration,
 };
 
 use pumasi_config::SqlUser;
-use pumasi_mysqlwire::SqlError;
+use pumasi_mysqlwire::{Command, Expect, SqlError};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
@@ -17,14 +16,13 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    Shared,
+    Options, Shared,
     backend::{Backend, Key, NoBackend},
+    nature::Nature,
     route::Server,
     state::SessionState,
 };
-
-/// How long a client waits for a connection that others use. Then it gets error 1040.
-const WAIT_MAX: Duration = Duration::from_secs(10);
+use crate::front::digests::{Count, Remembered};
 
 /// How many idle connections are looked at for one in the right state, most recently used first.
 const LOOK_MAX: usize = 32;
@@ -35,11 +33,18 @@ pub struct Pools {
     /// Of each pool.
     max: usize,
     by_server: RefCell<HashMap<u64, Rc<Pool>>>,
+    /// The statements of this core's clients.
+    known: RefCell<Remembered<Nature>>,
 }
 
 impl Pools {
     pub fn new(shared: Arc<Shared>, max: usize) -> Rc<Pools> {
-        Rc::new(Pools { shared, max, by_server: RefCell::default() })
+        Rc::new(Pools { shared, max, by_server: RefCell::default(), known: RefCell::default() })
+    }
+
+    /// A statement's numbers and nature, without reading it word by word if its like was there before.
+    pub fn known(&self, sql: &[u8]) -> (Arc<Count>, Nature) {
+        self.known.borrow_mut().look_up(&self.shared.digests, sql, Nature::of)
     }
 
     pub fn of(&self, server: &Arc<Server>) -> Rc<Pool> {
@@ -62,6 +67,16 @@ pub struct Pool {
     places: Arc<Semaphore>,
     max: usize,
     inner: RefCell<Inner>,
+    reserve: Reserve,
+}
+
+/// A connection beside the others, for KILL QUERY: when the statement to be ended is one of many that have taken all the connections the
+/// server grants, a new one would be refused.
+#[derive(Default)]
+struct Reserve {
+    backend: RefCell<Option<Backend>>,
+    /// Being opened, or open.
+    wanted: Cell<bool>,
 }
 
 #[derive(Default)]
@@ -121,13 +136,15 @@ impl Drop for Open {
 impl Pool {
     /// At most `max` connections.
     fn new(shared: Arc<Shared>, server: Arc<Server>, max: usize) -> Rc<Pool> {
-        Rc::new(Pool { shared, server, places: Arc::new(Semaphore::new(max)), max, inner: RefCell::default() })
+        Rc::new(Pool { shared, server, places: Arc::new(Semaphore::new(max)), max, inner: RefCell::default(), reserve: Reserve::default() })
     }
 
     /// A connection of `key`'s kind, as near to the state `wanted` as there is one; not yet aligned to it.
     pub async fn acquire(self: &Rc<Pool>, key: &Arc<Key>, user: &SqlUser, wanted: &SessionState) -> Result<Lease, NoLease> {
         let waiting = self.places.clone().acquire_owned();
-        let Ok(place) = timeout(WAIT_MAX, waiting).await else { return Err(NoLease::Refused(none_free(self.max))) };
+        let Ok(place) = timeout(self.shared.options.connections_wait, waiting).await else {
+            return Err(NoLease::Refused(self.none_free()));
+        };
         let place = place.expect("the semaphore is never closed");
         while let Some(backend) = self.nearest(key, wanted) {
             if backend.link.quiet() {
@@ -141,6 +158,7 @@ impl Pool {
         self.inner.borrow_mut().open += 1;
         let backend = Backend::connect(&self.server.target, key, user).await?;
         self.shared.learn_facts(&backend.facts);
+        self.open_reserve(user);
         Ok(Lease { backend, pool: self.clone(), open, _place: place })
     }
 
@@ -153,6 +171,80 @@ impl Pool {
         drop(inner);
         let lease = Lease { backend, pool: self.clone(), open: Open(Some(self.clone())), _place: place };
         lease.backend.link.quiet().then_some(lease)
+    }
+
+    /// The idle connection `number`.
+    pub fn idle(self: &Rc<Pool>, number: u64) -> Option<Lease> {
+        let uses = self.inner.borrow().idle.iter().find(|backend| backend.number == number)?.uses;
+        self.same_again(number, uses)
+    }
+
+    // === KILL QUERY ===
+
+    fn open_reserve(self: &Rc<Pool>, user: &SqlUser) {
+        if self.reserve.wanted.replace(true) {
+            return;
+        }
+        let (pool, user) = (self.clone(), user.clone());
+        tokio::task::spawn_local(async move {
+            let backend = pool.connect_beside(&user).await;
+            pool.reserve.wanted.set(backend.is_some());
+            *pool.reserve.backend.borrow_mut() = backend;
+        });
+    }
+
+    /// As whom the server's address says, who may end anybody's statement if that is an administrator; else as the client itself.
+    async fn connect_beside(&self, user: &SqlUser) -> Option<Backend> {
+        for user in [&self.server.target.login(), user] {
+            let key = Arc::new(Key::plain(&user.name));
+            if let Ok(backend) = Backend::connect(&self.server.target, &key, user).await {
+                return Some(backend);
+            }
+        }
+        None
+    }
+
+    /// Ends the statement that runs on the server's connection `server_id` for `user`. Errors: the reason, for the log.
+    pub async fn interrupt(self: &Rc<Pool>, server_id: u32, user: &SqlUser) -> Result<(), String> {
+        let sql = format!("KILL QUERY {server_id}");
+        let reserved = self.reserve.backend.borrow_mut().take();
+        self.reserve.wanted.set(false);
+        let mut beside = match reserved {
+            Some(backend) if backend.link.quiet() => Some(backend),
+            _ => self.connect_beside(user).await,
+        };
+        let mut why = "no connection beside those in use".to_owned();
+        if let Some(backend) = &mut beside {
+            match backend.run(Command::Query(sql.as_bytes()), Expect::Results).await {
+                Ok(Ok(())) => {
+                    self.reserve.wanted.set(true);
+                    *self.reserve.backend.borrow_mut() = beside;
+                    return Ok(());
+                }
+                Ok(Err(error)) => why = error.to_string(),
+                Err(lost) => why = lost.to_string(),
+            }
+        }
+        // Not that user's to end: its own user may.
+        let own = Backend::connect(&self.server.target, &Arc::new(Key::plain(&user.name)), user).await;
+        match own.map_err(|error| error.to_string())?.run(Command::Query(sql.as_bytes()), Expect::Results).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(format!("{why}; {error}")),
+            Err(lost) => Err(format!("{why}; {lost}")),
+        }
+    }
+
+    fn none_free(&self) -> SqlError {
+        let Options { connections_max, connections_wait, .. } = self.shared.options;
+        SqlError::new(
+            1040,
+            "08004",
+            format!(
+                "Too many connections: none of the {} server connections of this core became free within {connections_wait:?} \
+                 (sql.server_connections_max = {connections_max} for all cores, sql.server_connections_wait)",
+                self.max
+            ),
+        )
     }
 
     /// Takes the idle connection that is the least work to align.
@@ -198,13 +290,4 @@ impl Lease {
         }
         pool.inner.borrow_mut().idle.push_back(self.backend);
     }
-}
-
-fn none_free(max: usize) -> SqlError {
-    let seconds = WAIT_MAX.as_secs();
-    SqlError::new(
-        1040,
-        "08004",
-        format!("Too many connections: none of the {max} server connections of this core became free within {seconds} s"),
-    )
 }

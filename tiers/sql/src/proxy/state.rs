@@ -48,11 +48,13 @@ impl SessionState {
         for change in ok.changes().map_while(Result::ok) {
             match change {
                 SessionChange::Variable { name, value } => {
-                    explained = true;
                     let name = name.to_ascii_lowercase();
                     if name == LAST_GTID {
+                        // A fact about the commit, not a change of the session.
                         learned.gtid = Some(value.to_vec());
+                        continue;
                     }
+                    explained = true;
                     if OF_ONE_CONNECTION.contains(&name.as_slice()) {
                         learned.pins = Some("variable of one connection");
                     } else if carried(&name) {
@@ -115,7 +117,7 @@ impl SessionState {
 
 /// Not our own wishes of the server, nor what a statement reports on the side.
 fn carried(name: &[u8]) -> bool {
-    !name.starts_with(b"session_track") && name != b"last_insert_id" && name != b"identity" && name != LAST_GTID
+    !name.starts_with(b"session_track") && name != b"last_insert_id" && name != b"identity"
 }
 
 /// Variables whose value is a number are not settable by a string, and the other way round.

@@ -21,9 +21,17 @@ struct House {
 impl House {
     /// A proxy of one core, so that clients meet at the same server connections.
     fn new(database: &MariaDb, connections_max: usize) -> House {
+        House::with(database, connections_max, Options::default())
+    }
+
+    fn with(database: &MariaDb, connections_max: usize, options: Options) -> House {
+        House::of(database, Vec::new(), connections_max, options)
+    }
+
+    fn of(database: &MariaDb, users: Vec<SqlUser>, connections_max: usize, options: Options) -> House {
         let target = Target::parse(&format!("mysql://app:secret@127.0.0.1:{}", database.port)).unwrap();
-        let settings = Settings { name: "main".into(), engine: target.address(), connections_max, users: Vec::new() };
-        let proxy = Proxy::start(target, settings, 1).unwrap();
+        let settings = Settings { name: "main".into(), engine: target.address(), connections_max, users };
+        let proxy = Proxy::start(target, settings, options, 1).unwrap();
         let listener = proxy.listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
         House { proxy, listener }
     }
@@ -41,9 +49,16 @@ impl House {
     }
 }
 
+impl Drop for House {
+    /// Closes what idle connections there are, which the next story may count.
+    fn drop(&mut self) {
+        self.proxy.stop(Duration::ZERO);
+    }
+}
+
 type Story = (&'static str, fn(&MariaDb));
 
-const STORIES: [Story; 18] = [
+const STORIES: [Story; 22] = [
     ("logins_are_checked_here_and_at_the_server", logins_are_checked_here_and_at_the_server),
     ("everyday_statements_come_back_as_the_server_sent_them", everyday_statements_come_back_as_the_server_sent_them),
     ("clients_share_connections_between_transactions", clients_share_connections_between_transactions),
@@ -61,6 +76,13 @@ const STORIES: [Story; 18] = [
     ("a_connection_that_the_server_has_closed_is_not_used", a_connection_that_the_server_has_closed_is_not_used),
     ("reset_and_change_of_user_begin_anew", reset_and_change_of_user_begin_anew),
     ("locks_and_isolation_stay_with_their_session", locks_and_isolation_stay_with_their_session),
+    ("an_id_that_the_statement_gave_is_not_last_insert_id", an_id_that_the_statement_gave_is_not_last_insert_id),
+    (
+        "a_result_with_rows_says_what_it_changed_whatever_the_client_knows",
+        a_result_with_rows_says_what_it_changed_whatever_the_client_knows,
+    ),
+    ("kill_works_when_the_server_grants_no_further_connection", kill_works_when_the_server_grants_no_further_connection),
+    ("a_client_waits_for_a_connection_and_is_told_why_it_gets_none", a_client_waits_for_a_connection_and_is_told_why_it_gets_none),
     ("stop_lets_statements_finish", stop_lets_statements_finish),
 ];
 
@@ -105,7 +127,7 @@ fn logins_are_checked_here_and_at_the_server(database: &MariaDb) {
 
     let nobody = Target::parse("mysql://app:secret@127.0.0.1:1").unwrap();
     let settings = Settings { name: "gone".into(), engine: nobody.address(), connections_max: 10, users: Vec::new() };
-    let proxy = Proxy::start(nobody, settings, 1).unwrap();
+    let proxy = Proxy::start(nobody, settings, Options::default(), 1).unwrap();
     let listener = proxy.listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
     assert_eq!(Client::login(&listener, "app", "secret", client::PLAIN).err(), Some(1429));
 }
@@ -429,12 +451,10 @@ fn a_connection_that_the_server_has_closed_is_not_used(database: &MariaDb) {
 }
 
 fn reset_and_change_of_user_begin_anew(database: &MariaDb) {
-    let target = Target::parse(&format!("mysql://app:secret@127.0.0.1:{}", database.port)).unwrap();
     let users = ["app", "bob"].map(|name| SqlUser { name: name.into(), password: "secret".into() }).to_vec();
-    let settings = Settings { name: "main".into(), engine: target.address(), connections_max: 10, users };
-    let proxy = Proxy::start(target, settings, 1).unwrap();
-    let listener = proxy.listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
-    let mut client = Client::login_with(&listener, "app", "secret", client::PLAIN, "mysql_native_password", Some("shop")).unwrap();
+    let house = House::of(database, users, 10, Options::default());
+    let listener = &house.listener;
+    let mut client = Client::login_with(listener, "app", "secret", client::PLAIN, "mysql_native_password", Some("shop")).unwrap();
     client.query("SET @a = 5, autocommit = 0").ok();
     client.query("INSERT INTO t (a) VALUES ('gone')").ok();
     let statement = client.prepare("SELECT 1").unwrap().statement;
@@ -512,4 +532,80 @@ fn the_end_of_the_server_is_an_error_not_a_short_result(database: MariaDb) {
     let (patience, begun) = (Duration::from_secs(20), Instant::now());
     assert_eq!(ben.query("SELECT 1").error(), 1429);
     assert!(begun.elapsed() < patience);
+}
+
+fn an_id_that_the_statement_gave_is_not_last_insert_id(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let (mut ann, mut ben) = (house.client(), house.client());
+    let made = ann.query("INSERT INTO t (a) VALUES ('made')").ok().last_insert_id;
+    for given in ["INSERT INTO t (id, a) VALUES (900, 'given')", "INSERT INTO t (id, a) VALUES (1900 + 0, 'given')"] {
+        assert!(ann.query(given).ok().last_insert_id >= 900);
+        ben.query("INSERT INTO t (a) VALUES ('between')").ok();
+        assert_eq!(one(&mut ann, "SELECT LAST_INSERT_ID()"), made.to_string(), "{given}");
+    }
+    let insert = ann.prepare("INSERT INTO t (id, a) VALUES (?, 'given')").unwrap().statement;
+    ann.execute(insert, &[Value::Int(2950)]).ok();
+    ben.query("SELECT 1").text_rows();
+    assert_eq!(one(&mut ann, "SELECT LAST_INSERT_ID()"), made.to_string());
+    // On another connection, in the middle of a transaction.
+    ben.query("BEGIN").ok();
+    ben.query("SELECT * FROM t LIMIT 1").text_rows();
+    ann.query("BEGIN").ok();
+    ann.query("INSERT INTO t (a) VALUES (LAST_INSERT_ID())").ok();
+    assert_eq!(one(&mut ann, &format!("SELECT COUNT(*) FROM t WHERE a = '{made}'")), "1");
+    ann.query("COMMIT").ok();
+    ben.query("COMMIT").ok();
+    // A sequence in the manual's form, and rows that come back.
+    ann.query("UPDATE t SET a = LAST_INSERT_ID(77) WHERE a = 'made'").ok();
+    ben.query("INSERT INTO t (a) VALUES ('between')").ok();
+    assert_eq!(one(&mut ann, "SELECT LAST_INSERT_ID()"), "77");
+    let returned = one(&mut ann, "INSERT INTO t (a) VALUES ('returned') RETURNING id");
+    ben.query("INSERT INTO t (a) VALUES ('between')").ok();
+    assert_eq!(one(&mut ann, "SELECT LAST_INSERT_ID()"), returned);
+    assert_eq!(house.pinned(), Vec::<&str>::new());
+}
+
+fn a_result_with_rows_says_what_it_changed_whatever_the_client_knows(database: &MariaDb) {
+    database.run("DROP FUNCTION IF EXISTS shop.quiet");
+    let house = House::new(database, 1);
+    house.client().query("CREATE FUNCTION shop.quiet() RETURNS INT NO SQL BEGIN SET @hidden = 7; RETURN 7; END").ok();
+    for capabilities in [client::PLAIN, client::PLAIN | Capabilities::DEPRECATE_EOF] {
+        let house = House::new(database, 10);
+        let (mut ann, mut ben) = (house.client_with(capabilities), house.client_with(capabilities));
+        assert_eq!(one(&mut ann, "SELECT quiet()"), "7");
+        assert_eq!(house.pinned(), ["session state"], "the function's text was not seen, its effect was");
+        assert_eq!(one(&mut ben, "SELECT @hidden"), "NULL");
+        assert_eq!(ann.query("SELECT @hidden").text_rows(), text(&[&["7"]]));
+    }
+}
+
+fn kill_works_when_the_server_grants_no_further_connection(database: &MariaDb) {
+    // The stories before may still be saying goodbye.
+    wait_for("nobody to be connected", || database.status("Threads_connected") == 1);
+    database.run("SET GLOBAL max_connections = 10");
+    let house = House::with(database, 20, Options { connections_max: 9, ..Options::default() });
+    let mut killer = house.client();
+    let mut clients: Vec<Client> = (0..8).map(|_| house.client()).collect();
+    clients.iter_mut().for_each(|client| drop(client.query("BEGIN").ok()));
+    let mut victim = house.client();
+    let id = victim.id;
+    let (sender, answer) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = sender.send(victim.query("SELECT SUM(a.seq * b.seq) FROM seq_1_to_1000000 a, seq_1_to_1000000 b"));
+    });
+    wait_for("the server to be full", || database.status("Threads_connected") == 11);
+    killer.query(&format!("KILL QUERY {id}")).ok();
+    assert_eq!(answer.recv_timeout(PATIENCE).unwrap().error(), 1317);
+    drop(clients);
+    database.run("SET GLOBAL max_connections = 151");
+}
+
+fn a_client_waits_for_a_connection_and_is_told_why_it_gets_none(database: &MariaDb) {
+    let options = Options { connections_max: 1, connections_wait: Duration::from_millis(200) };
+    let house = House::with(database, 20, options);
+    let (mut ann, mut ben) = (house.client(), house.client());
+    ann.query("BEGIN").ok();
+    assert_eq!(ben.query("SELECT 1").error(), 1040);
+    ann.query("COMMIT").ok();
+    assert_eq!(one(&mut ben, "SELECT 1"), "1");
 }

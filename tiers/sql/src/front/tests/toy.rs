@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use pumasi_mysqlwire::{Column, ColumnFlags, ColumnType, SqlError, Value, ValueRef};
+use pumasi_sqltext::{Token, Tokens};
 use rusqlite::{
     Connection,
     types::{ToSqlOutput, Value as Lite, ValueRef as LiteRef},
 };
 
-use crate::{
-    engine::{Client, Engine, EngineSession, Interrupter, ResultSink, StatementKind, StatementReport, Summary},
-    front::text::{Token, Tokens, is_word},
-};
+use crate::engine::{Client, Engine, EngineSession, Interrupter, ResultSink, StatementKind, StatementReport, Summary};
 
 pub struct Toy;
 
@@ -54,10 +52,10 @@ impl EngineSession for ToySession {
     fn query(&mut self, sql: &[u8], out: &mut dyn ResultSink) -> Result<usize, SqlError> {
         let mut tokens = Tokens::new(sql);
         let first = tokens.next();
-        let used = if first.is_some() && tokens.any(|token| token == Token::Sign(b';')) { tokens.position() } else { sql.len() };
+        let used = if first.is_some() && tokens.any(|token| token == Token::Sign(b';')) { tokens.end() } else { sql.len() };
         let text = std::str::from_utf8(&sql[..used]).expect("the tests send UTF-8").trim_end_matches(';');
         let word = first.expect("the front sends no empty statement");
-        if is_word(word, "use") {
+        if word.is("use") {
             self.use_database(text[3..].trim())?;
             out.finish(Summary::default())?;
         } else {

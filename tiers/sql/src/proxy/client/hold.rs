@@ -33,6 +33,7 @@ impl Client {
         }
         let errand = Errand { sql, nature, user: &self.user.name, state: &self.state };
         let mut lease = self.shared.lease(&self.pools, &self.key, &self.user, &errand).await?;
+        self.leave_insert_id(&mut lease).await?;
         match lease.backend.align(&self.state).await {
             Ok(Ok(())) => {
                 self.lease = Some(lease);

@@ -15,7 +15,7 @@ use super::{
         pool::Pools,
         state::SessionState,
     },
-    Client, Flow, Hold, Last, Relayed, Trouble, key_of, lost_connection,
+    Client, Flow, Hold, InsertId, Last, Relayed, Trouble, key_of, lost_connection,
 };
 use crate::front::{
     LOGIN_TIMEOUT,
@@ -32,6 +32,8 @@ pub(super) struct Opened {
     pub(super) login: Login,
     pub(super) capabilities: Capabilities,
     pub(super) user: SqlUser,
+    /// What the server offers.
+    pub(super) server: Capabilities,
 }
 
 /// What a client is refused with, and when.
@@ -67,7 +69,7 @@ pub(super) async fn welcome(shared: &Shared, pools: &Pools, link: &mut Link, ent
         Err(error) => return Ok(Err((error, ErrorPhase::AfterGreeting))),
     };
     let capabilities = login.capabilities & offered;
-    Ok(Ok(Opened { login, capabilities, user }))
+    Ok(Ok(Opened { login, capabilities, user, server: facts.capabilities }))
 }
 
 /// As the front's login: native, or `caching_sha2_password` for a client that names it. `first`: the salt that the login's proof was made
@@ -137,11 +139,12 @@ impl Client {
         if login.collation != 0 {
             self.collation = login.collation;
         }
-        self.key = key_of(&user, self.capabilities, self.collation);
+        self.key = key_of(&user, self.capabilities, self.collation, self.server);
         self.user = user;
         self.forget_statements();
         self.hold = Hold::default();
         self.last = Last::default();
+        self.insert_id = InsertId::default();
         self.state = SessionState { database: login.database.clone().map(String::into_bytes), ..SessionState::default() };
         self.place.entry.opened(&self.user.name, login.database.as_deref(), self.signals.interrupter());
         match self.enter().await {

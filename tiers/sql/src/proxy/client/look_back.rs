@@ -6,6 +6,7 @@
 use std::rc::Rc;
 
 use pumasi_mysqlwire::{Capabilities, Column, ColumnFlags, ColumnType, SqlError, ValueRef, cursor::put_lenenc_int, put_text_row};
+use pumasi_sqltext::{Token, Tokens};
 
 use super::{
     super::{
@@ -14,14 +15,12 @@ use super::{
     },
     Client, Relayed, Trouble,
 };
-use crate::front::text;
 
 /// What the statement before left for functions that look back.
 #[derive(Default)]
 pub(super) struct Last {
     /// The connection it ran on, and how many statements had run there.
     pub(super) place: Option<(Rc<Pool>, u64, u64)>,
-    pub(super) insert_id: u64,
     pub(super) affected_rows: i64,
     pub(super) found_rows: u64,
 }
@@ -29,6 +28,11 @@ pub(super) struct Last {
 impl Client {
     /// Brings what a statement looks back on to where it will run. True: it is answered.
     pub(super) async fn look_back(&mut self, back: LooksBack, sql: &[u8], nature: Nature) -> Result<bool, Trouble> {
+        if back == LooksBack::InsertId {
+            self.acquire(sql, nature).await?;
+            self.bring_insert_id().await?;
+            return Ok(false);
+        }
         if self.lease.is_some() {
             // Nobody else has used the connection since.
             return Ok(false);
@@ -43,12 +47,7 @@ impl Client {
             lease.release();
         }
         match back {
-            LooksBack::InsertId => {
-                self.acquire(sql, nature).await?;
-                let sql = format!("SET SESSION last_insert_id={}", self.last.insert_id);
-                self.run_own(&sql).await?;
-                Ok(false)
-            }
+            LooksBack::InsertId => unreachable!("dealt with above"),
             LooksBack::Warnings => {
                 // A statement with warnings keeps its connection, so there were none; nor must there be another client's.
                 self.acquire(sql, nature).await?;
@@ -100,14 +99,11 @@ impl Client {
             self.last.affected_rows = -1;
             return;
         }
-        if relayed.insert_id != 0 {
-            self.last.insert_id = relayed.insert_id;
-        }
         match relayed.affected_rows {
             Some(affected) => self.last.affected_rows = i64::try_from(affected).unwrap_or(i64::MAX),
             None => {
                 self.last.affected_rows = -1;
-                self.last.found_rows = relayed.rows;
+                self.last.found_rows = relayed.last_rows;
             }
         }
     }
@@ -136,18 +132,17 @@ impl Client {
 // === helpers ===
 
 /// The name of the one column of `SELECT function() [[AS] name]`; `None` if the statement is anything else.
-fn only_column(sql: &[u8], function: &str) -> Option<String> {
-    use text::Token;
-    let tokens: Vec<Token<'_>> = text::Tokens::new(sql).take_while(|token| *token != Token::Sign(b';')).take(8).collect();
+pub(super) fn only_column(sql: &[u8], function: &str) -> Option<String> {
+    let tokens: Vec<Token<'_>> = Tokens::new(sql).take_while(|token| *token != Token::Sign(b';')).take(8).collect();
     let [select, name, Token::Sign(b'('), Token::Sign(b')'), rest @ ..] = tokens.as_slice() else { return None };
-    if !text::is_word(*select, "select") || !text::is_word(*name, function) {
+    if !select.is("select") || !name.is(function) {
         return None;
     }
     let written = |name: &[u8]| String::from_utf8_lossy(name).trim_matches('`').to_owned();
     match rest {
         [] => Some(format!("{}()", if let Token::Word(name) = name { written(name) } else { return None })),
         [Token::Word(alias) | Token::Quoted(alias)] => Some(written(alias)),
-        [as_word, Token::Word(alias) | Token::Quoted(alias)] if text::is_word(*as_word, "as") => Some(written(alias)),
+        [as_word, Token::Word(alias) | Token::Quoted(alias)] if as_word.is("as") => Some(written(alias)),
         _ => None,
     }
 }

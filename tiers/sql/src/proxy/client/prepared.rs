@@ -47,7 +47,7 @@ impl Client {
             let message = format!("Can't keep more than {STATEMENT_BYTES_MAX} bytes of prepared statements for one client");
             return Err(SqlError::new(1461, "42000", message).into());
         }
-        let nature = Nature::of(sql);
+        let (count, nature) = self.pools.known(sql);
         self.acquire(sql, nature).await?;
         let id = self.next_statement();
         let relayed = self.relay_prepare(sql, id).await?;
@@ -56,7 +56,6 @@ impl Client {
             let key = StatementKey { sql: sql.clone(), state: self.state_key() };
             let lease = self.lease.as_mut().expect("acquired above");
             lease.backend.remember(key, prepared.statement).await.map_err(Trouble::Backend)?;
-            let count = self.digests.count(&self.shared.digests, &sql);
             self.latest = Some(id);
             self.statement_bytes = kept;
             self.statements.insert(id, Statement { sql, parameters: prepared.parameters.into(), types: Vec::new(), nature, count });

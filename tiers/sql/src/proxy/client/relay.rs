@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use pumasi_mysqlwire::{Capabilities, Command, Expect, Follower, HEADER, Header, OkPacket, Passed, ServerStatus, SessionChange, WireError};
-
-use super::{
-    super::{backend::Backend, link::Link},
-    Client, Trouble,
+use pumasi_mysqlwire::{
+    Capabilities, Command, EofPacket, Expect, Follower, HEADER, OkPacket, Passed, ServerStatus, SessionChange, WireError,
 };
+
+use tracing::warn;
+
+use super::{super::link::Link, Client, Trouble};
 use crate::{front::wire::Lost, results::RESULT_MAX};
 
 /// A packet of rows longer than this is passed on as it comes instead of being read whole first.
@@ -19,7 +20,11 @@ pub(super) struct Relayed {
     pub(super) failed: bool,
     /// The number of the error it ended in.
     pub(super) error: Option<u16>,
+    /// Of all results of the answer.
     pub(super) rows: u64,
+    /// Of the last one.
+    pub(super) last_rows: u64,
+    pub(super) results: u32,
     pub(super) warnings: u16,
     pub(super) prepared: Option<pumasi_mysqlwire::Prepared>,
     pub(super) cursor: bool,
@@ -41,6 +46,22 @@ enum Step {
     SendFile,
 }
 
+/// EOF packets that a client expects and a server no longer sends: every connection to a server is asked to leave them out, because only
+/// the OK packet in their place says what changed in the session.
+#[derive(Debug)]
+struct Eofs {
+    missing: bool,
+    /// The columns are through; the next packet tells whether an EOF belongs between.
+    due: bool,
+}
+
+impl Eofs {
+    fn new(server: Capabilities, client: Capabilities) -> Eofs {
+        let deprecated = Capabilities::DEPRECATE_EOF;
+        Eofs { missing: server.contains(deprecated) && !client.contains(deprecated), due: false }
+    }
+}
+
 impl Client {
     /// Sends a command on the leased connection and forwards its answer.
     pub(super) async fn run_leased(&mut self, command: Command<'_>, expect: Expect) -> Result<Relayed, Trouble> {
@@ -54,9 +75,12 @@ impl Client {
         // A KILL QUERY that came when nothing ran is not for this statement.
         self.signals.interrupt.store(false, Ordering::SeqCst);
         let mut follower = Follower::new(expect, self.key.capabilities);
+        let mut eofs = Eofs::new(self.key.capabilities, self.capabilities);
         let mut relayed = Relayed::default();
         loop {
-            while let Some(step) = self.pass(&mut follower, &mut relayed, statement).map_err(|error| Trouble::Backend(Lost::Wire(error)))? {
+            while let Some(step) =
+                self.pass(&mut follower, &mut eofs, &mut relayed, statement).map_err(|error| Trouble::Backend(Lost::Wire(error)))?
+            {
                 match step {
                     Step::Passed => {}
                     Step::Stream { left } => self.stream(left).await?,
@@ -73,7 +97,13 @@ impl Client {
     }
 
     /// Takes one packet of the answer, if there is a whole one, and puts it into the client's outbox.
-    fn pass(&mut self, follower: &mut Follower, relayed: &mut Relayed, statement: Option<u32>) -> Result<Option<Step>, WireError> {
+    fn pass(
+        &mut self,
+        follower: &mut Follower,
+        eofs: &mut Eofs,
+        relayed: &mut Relayed,
+        statement: Option<u32>,
+    ) -> Result<Option<Step>, WireError> {
         let Client { link, lease, state, key, capabilities, recording, .. } = self;
         let backend = &mut lease.as_mut().expect("acquired by the caller").backend;
         let Some((header, payload)) = backend.link.inbox.peek() else { return Ok(None) };
@@ -83,15 +113,30 @@ impl Client {
             return Ok(None);
         }
         backend.link.sequence.accept(header.sequence)?;
-        link.sequence.accept(header.sequence)?;
         let raw = &backend.link.inbox.raw()[..HEADER + payload.len()];
         let mut step = Step::Passed;
         let row = follower.in_rows();
         let before = link.outbox.bytes().len();
-        match follower.packet(payload, header.length)? {
+        let passed = follower.packet(payload, header.length)?;
+        if std::mem::take(&mut eofs.due) && !opens_cursor(&passed) {
+            let status = backend.status.with(ServerStatus::MORE_RESULTS, false);
+            link.packet(|out| EofPacket { warnings: 0, status }.encode(out));
+        }
+        match passed {
             Passed::Data => {
                 relayed.rows += u64::from(row);
-                link.outbox.payload().extend_from_slice(raw);
+                relayed.last_rows += u64::from(row);
+                forward(link, raw);
+            }
+            Passed::LastDefinition => {
+                forward(link, raw);
+                // Of a result, only what comes next tells: in front of a cursor there is none.
+                eofs.due = eofs.missing && follower.in_rows();
+                if eofs.missing && !eofs.due {
+                    let status = backend.status;
+                    link.packet(|out| EofPacket { warnings: 0, status }.encode(out));
+                }
+                relayed.last_rows = 0;
             }
             Passed::Ok(ok) => {
                 backend.status = ok.status;
@@ -107,29 +152,40 @@ impl Client {
                 } else {
                     relayed.affected_rows = None;
                 }
-                put_ok_packet(link, header, raw, &ok, payload[0], *capabilities, key.capabilities);
+                relayed.results += 1;
+                if payload[0] != 0 && eofs.missing {
+                    let status = ok.status.with(ServerStatus::SESSION_STATE_CHANGED, false);
+                    link.packet(|out| EofPacket { warnings: ok.warnings, status }.encode(out));
+                } else {
+                    put_ok_packet(link, raw, &ok, payload[0], *capabilities, key.capabilities);
+                }
             }
             Passed::Eof(eof) => {
                 backend.status = eof.status;
                 relayed.saw(eof.status, eof.warnings);
                 relayed.affected_rows = None;
-                link.outbox.payload().extend_from_slice(raw);
+                if follower.in_rows() {
+                    relayed.last_rows = 0;
+                } else {
+                    relayed.results += 1;
+                }
+                forward(link, raw);
             }
             Passed::Err => {
                 relayed.failed = true;
                 relayed.error = payload.get(1..3).map(|code| u16::from_le_bytes([code[0], code[1]]));
-                link.outbox.payload().extend_from_slice(raw);
+                forward(link, raw);
             }
             Passed::Prepared(prepared) => {
                 relayed.prepared = Some(prepared);
                 let at = link.outbox.bytes().len();
-                link.outbox.payload().extend_from_slice(raw);
+                forward(link, raw);
                 if let Some(id) = statement {
                     link.outbox.payload()[at + HEADER + 1..at + HEADER + 5].copy_from_slice(&id.to_le_bytes());
                 }
             }
             Passed::WantsFile => {
-                link.outbox.payload().extend_from_slice(raw);
+                forward(link, raw);
                 step = Step::SendFile;
             }
         }
@@ -211,9 +267,9 @@ impl Client {
     /// hit another client's statement.
     async fn interrupt(&self) {
         let Some(lease) = &self.lease else { return };
-        let Ok(mut beside) = Backend::connect(&lease.server().target, &self.key, &self.user).await else { return };
-        let sql = format!("KILL QUERY {}", lease.backend.server_id);
-        let _ = beside.run(Command::Query(sql.as_bytes()), Expect::Results).await;
+        if let Err(error) = lease.pool.interrupt(lease.backend.server_id, &self.user).await {
+            warn!(database = %self.shared.settings.name, connection = self.place.entry.id, error, "a statement could not be interrupted");
+        }
     }
 }
 
@@ -227,11 +283,22 @@ impl Relayed {
 
 // === helpers ===
 
+/// Copies a packet, or what is here of it, numbered as the client counts.
+fn forward(link: &mut Link, raw: &[u8]) {
+    let at = link.outbox.bytes().len();
+    link.outbox.payload().extend_from_slice(raw);
+    link.outbox.payload()[at + HEADER - 1] = link.sequence.issue();
+}
+
+fn opens_cursor(passed: &Passed<'_>) -> bool {
+    matches!(passed, Passed::Ok(ok) if ok.status.contains(ServerStatus::CURSOR_EXISTS))
+}
+
 /// An OK packet as the client understands it: without the reports that only the proxy asked for.
-fn put_ok_packet(link: &mut Link, header: Header, raw: &[u8], ok: &OkPacket<'_>, first: u8, client: Capabilities, server: Capabilities) {
+fn put_ok_packet(link: &mut Link, raw: &[u8], ok: &OkPacket<'_>, first: u8, client: Capabilities, server: Capabilities) {
     let tracked = client.contains(Capabilities::SESSION_TRACK);
     if ok.changes.is_empty() && (tracked || ok.info.is_empty()) {
-        link.outbox.payload().extend_from_slice(raw);
+        forward(link, raw);
         return;
     }
     debug_assert!(server.contains(Capabilities::SESSION_TRACK), "every connection to a server tracks");
@@ -247,14 +314,5 @@ fn put_ok_packet(link: &mut Link, header: Header, raw: &[u8], ok: &OkPacket<'_>,
         }
     }
     let ok = OkPacket { changes: &changes, ..*ok };
-    let at = link.outbox.bytes().len();
-    let out = link.outbox.payload();
-    out.extend_from_slice(&[0; HEADER]);
-    if first == 0 {
-        ok.encode(out, client)
-    } else {
-        ok.encode_as_eof(out, client)
-    }
-    let length = out.len() - at - HEADER;
-    out[at..at + HEADER].copy_from_slice(&Header { length, sequence: header.sequence }.encode());
+    link.packet(|out| if first == 0 { ok.encode(out, client) } else { ok.encode_as_eof(out, client) });
 }

@@ -2,14 +2,14 @@
 
 use pumasi_mysqlwire::{Capabilities, Command, Expect, SqlError};
 
-use super::{Client, Flow, Hold, Last, Trouble, key_of};
+use super::{Client, Flow, Hold, InsertId, Last, Trouble, key_of};
 use crate::front::registry::Kill;
 
 impl Client {
     pub(super) async fn set_multi_statements(&mut self, on: bool) -> Result<(), Trouble> {
         let both = Capabilities::MULTI_STATEMENTS | Capabilities::MULTI_RESULTS;
         self.capabilities = if on { self.capabilities | both } else { self.capabilities - Capabilities::MULTI_STATEMENTS };
-        self.key = key_of(&self.user, self.capabilities, self.collation);
+        self.key = key_of(&self.user, self.capabilities, self.collation, self.server);
         if self.lease.is_some() {
             // The connection it keeps changes with it, and is of another kind from now on.
             let key = self.key.clone();
@@ -25,6 +25,7 @@ impl Client {
         self.forget_statements();
         self.hold = Hold::default();
         self.last = Last::default();
+        self.insert_id = InsertId::default();
         self.state.variables.clear();
         if let Some(mut lease) = self.lease.take() {
             // Closed with what it holds if it cannot be reset.

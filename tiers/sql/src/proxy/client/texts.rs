@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use pumasi_mysqlwire::{Command, Expect};
+use pumasi_sqltext::Class;
 
 use super::{
     super::{
@@ -16,7 +17,6 @@ use super::{
 use crate::front::{
     digests::Count,
     session::{Own, What},
-    text,
 };
 
 impl Client {
@@ -24,12 +24,11 @@ impl Client {
         if let Some(Own { what: What::Kill(id, what), behind: [] }) = Own::of(sql) {
             return self.kill(id, what);
         }
-        let mut nature = Nature::of(sql);
-        self.collation_to_set = nature::names_collation(sql).filter(|_| nature.pins == Some(nature::COLLATE));
+        let (count, mut nature) = self.pools.known(sql);
+        self.collation_to_set = if nature.pins == Some(nature::COLLATE) { nature::names_collation(sql) } else { None };
         if self.collation_to_set.is_some() {
             nature.pins = None;
         }
-        let count = self.digests.count(&self.shared.digests, sql);
         if let Some(back) = nature.looks_back {
             if self.look_back(back, sql, nature).await? {
                 return Ok(Flow::Next);
@@ -79,6 +78,7 @@ impl Client {
         }
         self.ended(question, running, &relayed).await;
         self.remember(&relayed);
+        self.learn_insert_id(nature, sql, command, &relayed);
         self.hold.until_transaction |= nature.until_transaction && !relayed.failed;
         if !nature.until_transaction && self.hold.until_transaction {
             // The transaction it was about has begun and, if the server says so, ended.
@@ -107,6 +107,5 @@ impl Client {
 
 fn ends_transaction(command: Command<'_>) -> bool {
     let Command::Query(sql) = command else { return false };
-    let first = text::Tokens::new(sql).next();
-    first.is_some_and(|first| text::is_word(first, "commit") || text::is_word(first, "rollback"))
+    matches!(Class::of(sql), Class::Commit | Class::Rollback)
 }

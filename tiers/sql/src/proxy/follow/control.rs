@@ -6,7 +6,7 @@ use std::{
 };
 
 use pumasi_freshness::Fence;
-use pumasi_mysqlwire::{Capabilities, SqlError};
+use pumasi_mysqlwire::SqlError;
 use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 use tracing::{debug, warn};
 
@@ -17,7 +17,6 @@ use super::{
 use crate::{
     front::wire::Lost,
     proxy::{
-        FACTS_COLLATION,
         backend::{Backend, Key, NoBackend},
         target::Target,
     },
@@ -121,15 +120,8 @@ async fn ended(connection: &mut Option<Backend>) {
 }
 
 async fn open(target: &Target) -> Result<(Backend, Result<Catalogue, String>), NoBackend> {
-    let capabilities = Capabilities::LONG_PASSWORD
-        | Capabilities::PROTOCOL_41
-        | Capabilities::SECURE_CONNECTION
-        | Capabilities::PLUGIN_AUTH
-        | Capabilities::PLUGIN_AUTH_LENENC
-        | Capabilities::TRANSACTIONS
-        | Capabilities::SESSION_TRACK;
     let user = target.login();
-    let key = Arc::new(Key { user: user.name.clone(), capabilities, collation: FACTS_COLLATION });
+    let key = Arc::new(Key::plain(&user.name));
     let mut connection = Backend::connect(target, &key, &user).await?;
     let lost = |error| NoBackend::Unreachable { address: target.address(), error };
     let catalogue = read(&mut connection).await.map_err(lost)?;
@@ -266,17 +258,7 @@ async fn settle(fence: Fence, thread: Thread) {
 }
 
 async fn gone(thread: &Thread) -> Result<bool, NoBackend> {
-    let key = Arc::new(Key {
-        user: thread.user.name.clone(),
-        capabilities: Capabilities::LONG_PASSWORD
-            | Capabilities::PROTOCOL_41
-            | Capabilities::SECURE_CONNECTION
-            | Capabilities::PLUGIN_AUTH
-            | Capabilities::PLUGIN_AUTH_LENENC
-            | Capabilities::TRANSACTIONS
-            | Capabilities::SESSION_TRACK,
-        collation: FACTS_COLLATION,
-    });
+    let key = Arc::new(Key::plain(&thread.user.name));
     let mut connection = Backend::connect(&thread.target, &key, &thread.user).await?;
     let lost = |error| NoBackend::Unreachable { address: thread.target.address(), error };
     let look = format!("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = {}", thread.id);

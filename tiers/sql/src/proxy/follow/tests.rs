@@ -31,7 +31,7 @@ impl House<'_> {
         let settings = Settings { name: "main".into(), engine: target.address(), connections_max: 50, users: Vec::new() };
         let freshness = Arc::new(Freshness::new());
         let results = Results::new(freshness.clone(), 16 * 1024 * 1024);
-        let proxy = Proxy::start_following(target, settings, 2, results).unwrap();
+        let proxy = Proxy::start_following(target, settings, crate::proxy::Options::default(), 2, results).unwrap();
         let listener = proxy.listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
         let house = House { proxy, listener, freshness, database };
         wait_for("the catalogue", || house.follow().generation().followed() && house.freshness.fences() == 0);
