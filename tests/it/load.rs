@@ -127,6 +127,55 @@ fn a_target_out_of_reach_is_code_5_and_mistakes_are_2_and_3() {
     assert!(!folder.join(".pumasi/load").exists(), "nothing ran, nothing is kept");
 }
 
+#[test]
+fn two_agents_dial_in_and_make_one_load() {
+    let apps = concat!(env!("CARGO_MANIFEST_DIR"), "/it/apps");
+    let service = Service::run_command(Path::new(apps), &["node", "hello.js"]);
+    let home = tempfile::tempdir().expect("a folder");
+    std::fs::write(home.path().join("token"), "a token of a test, long enough\n").expect("written");
+    std::fs::write(home.path().join("item.csv"), "id\n1\n2\n3\n").expect("written");
+    let scenario = "[load]\nwarmup = \"0s\"\n[data]\nitem = { csv = \"item.csv\" }\n[[scenario]]\nsteps = [{ get = \"/${item.id}\", check = { contains = \"hello\" } }]\n";
+    std::fs::write(home.path().join("s.toml"), scenario).expect("written");
+    let controller = free_address().to_string();
+    let agent = |name: &str| {
+        let mut command = Command::new(binary());
+        command.args(["load", "agent", "--controller", &controller, "--token-file", "token", "--once", "--name", name]);
+        command.current_dir(home.path()).stderr(std::process::Stdio::null()).spawn().expect("pumasi runs")
+    };
+    let mut agents = [agent("left"), agent("right")];
+    let (code, out, err) = pumasi(
+        home.path(),
+        &[
+            "load",
+            "s.toml",
+            "--target",
+            &service.site,
+            "--rate",
+            "50",
+            "--for",
+            "2s",
+            "--json",
+            "--agents",
+            "2",
+            "--controller",
+            &controller,
+            "--token-file",
+            "token",
+        ],
+    );
+    assert_eq!(code, 0, "{out}{err}");
+    let report = json(&out);
+    assert_eq!((report["executed"].as_u64(), report["errors"].as_u64()), (Some(100), Some(0)), "{report:#}");
+    let mut names: Vec<&str> = report["agents"].as_array().expect("agents").iter().filter_map(Value::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["left", "right"]);
+    for agent in &mut agents {
+        assert!(agent.wait().expect("our own child").success());
+    }
+    let (code, _, err) = pumasi(home.path(), &["load", "agent", "--controller", &controller, "--once"]);
+    assert!(code == 2 && err.contains("PUMASI_LOAD_TOKEN"), "{code} {err}");
+}
+
 fn ladder(more: &[&str]) -> (i32, Value, String) {
     let home = tempfile::tempdir().expect("a folder");
     let words = [&["ladder", "--json", "--rounds", "1", "--for", "400ms", "--vusers", "4", "--html", "ladder.html"], more].concat();

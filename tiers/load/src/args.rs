@@ -2,7 +2,7 @@
 
 use crate::{plan::Trust, quantity, scenario::Overrides, slo::Objective};
 use clap::{Args, Subcommand};
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 /// Load-test an HTTP service: an open model with latency from the planned instant, unless --vusers asks for a closed one
 #[derive(Args, Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct LoadArgs {
 pub enum LoadVerb {
     /// One pass of one user through a URL or scenario file, showing every request and answer
     Validate(ValidateArgs),
+    /// Lend this machine to load tests: dials in to a controller and does its share
+    Agent(AgentArgs),
     /// The kept runs, newest first
     List,
     /// A kept run
@@ -120,6 +122,15 @@ pub struct RunArgs {
     /// Console of the Pumasi under test, to draw its tiers on the same time axis [default: the one whose state is here, if it serves the target]
     #[arg(long, value_name = "URL")]
     pub watch: Option<String>,
+    /// Have so many machines make the load, each running pumasi load agent; this one controls them
+    #[arg(long, value_name = "N", requires = "controller", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub agents: Option<u16>,
+    /// Where to wait for the agents: ADDRESS:PORT
+    #[arg(long, value_name = "ADDRESS", requires = "agents")]
+    pub controller: Option<SocketAddr>,
+    /// The file whose first line is the token that the agents know [default: PUMASI_LOAD_TOKEN, or one that is made up and shown]
+    #[arg(long, value_name = "FILE", requires = "agents")]
+    pub token_file: Option<PathBuf>,
     /// Show the stages and what they plan, and send nothing
     #[arg(long)]
     pub preview: bool,
@@ -154,6 +165,22 @@ pub fn trust(insecure: bool, ca: Option<&PathBuf>) -> Trust {
         Some(path) => Trust::File(path.clone()),
         None => Trust::System,
     }
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct AgentArgs {
+    /// Where the controller waits: HOST:PORT
+    #[arg(long, value_name = "ADDRESS")]
+    pub controller: String,
+    /// The file whose first line is the controller's token [default: PUMASI_LOAD_TOKEN]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// What this machine is called in the report [default: its host name]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// End after one load test
+    #[arg(long)]
+    pub once: bool,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -214,7 +241,7 @@ impl RunArgs {
             timeout: self.timeout,
             http2: self.http2,
             streams_max: self.streams,
-            machines: 1,
+            machines: self.agents.map_or(0, usize::from),
             objectives: self.slo.iter().flat_map(|list| list.0.iter().cloned()).collect(),
             stop_when_missed: self.stop_when_missed,
             seed: self.seed,

@@ -3,13 +3,14 @@
 use crate::{
     args::{self, LoadArgs, LoadVerb, RunArgs},
     exchange::Client,
+    fleet::{self, Fleet, Job, Shape, Token, Work},
     kept::{Kept, KeptError},
     plan::{Plan, Target},
     report::{
         Label, Report, compare, csv, html,
         terminal::{self, Live, Style},
     },
-    run::{self, Ended, Observer, Unwatched},
+    run::{self, Ended, Observer, Outcome, Unwatched},
     scenario::{self, Overrides},
     ticks::Ticker,
     validate,
@@ -19,6 +20,7 @@ use pumasi_config::{Problems, Source};
 use std::{
     fs,
     io::{self, IsTerminal},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
@@ -91,6 +93,7 @@ fn dispatch(args: &LoadArgs) -> Result<u8, LoadError> {
             let good = validate::validate(&plan, &mut io::stdout(), style).map_err(LoadError::Output)?;
             Ok(if good { exit::OK } else { exit::FAILURE })
         }
+        Some(LoadVerb::Agent(agent)) => serve_as_agent(agent),
         Some(LoadVerb::List) => list(&kept, args.json, style),
         Some(LoadVerb::Show(show)) => {
             let report = kept.find(&show.run)?;
@@ -122,15 +125,17 @@ fn dispatch(args: &LoadArgs) -> Result<u8, LoadError> {
 
 fn load(args: &RunArgs, json: bool, state: &Path, kept: &Kept) -> Result<u8, LoadError> {
     let what = args.what.as_deref().ok_or_else(|| LoadError::Usage("say what to load: a URL or a scenario file".to_string()))?;
-    let plan = compile(what, args.target.as_deref(), args.method.as_deref(), args.body.as_deref(), &args.overrides())?;
+    let mut plan = compile(what, args.target.as_deref(), args.method.as_deref(), args.body.as_deref(), &args.overrides())?;
     if args.preview {
         let lines = scenario::preview(&plan).join("\n");
         return print(&format!("{lines}\n")).map(|()| exit::OK);
     }
     // Before the run, so that a wrong name costs nothing.
     let baseline = args.baseline.as_deref().map(|run| kept.find(run)).transpose()?;
-    raise_descriptor_limit(plan.limits.connections_max);
-    reach(&plan)?;
+    if args.agents.is_none() {
+        raise_descriptor_limit(plan.limits.connections_max);
+        reach(&plan)?;
+    }
     let style = Style::of(io::stdout().is_terminal());
     let interrupt = interrupt_flag().map_err(LoadError::Generator)?;
     let watched = io::stderr().is_terminal();
@@ -148,11 +153,17 @@ fn load(args: &RunArgs, json: bool, state: &Path, kept: &Kept) -> Result<u8, Loa
         }
         None => Watch::find(state, &plan.target),
     };
-    let outcome = run::run(&plan, &interrupt, observer).map_err(LoadError::Generator)?;
+    let (outcome, agents) = match args.agents {
+        None => (run::run(&plan, &interrupt, observer).map_err(LoadError::Generator)?, Vec::new()),
+        Some(count) => match run_with_agents(args, usize::from(count), &mut plan, &interrupt, observer)? {
+            Some(done) => done,
+            None => return Ok(exit::INTERRUPTED),
+        },
+    };
     let tiers = watch.map(|watch| watch.finish(outcome.started + plan.warmup)).unwrap_or_default();
     live.clear();
     let label = Label { id: kept.new_id(&args.name), name: args.name.clone(), tags: args.tags.clone(), comment: args.comment.clone() };
-    let report = Report { tiers, ..Report::of(&plan, &outcome, label) };
+    let report = Report { tiers, agents, ..Report::of(&plan, &outcome, label) };
     write_files(&report, baseline.as_ref(), args.html.as_deref(), args.csv.as_deref())?;
     print_report(&report, json, style)?;
     if !args.no_keep {
@@ -169,14 +180,114 @@ fn load(args: &RunArgs, json: bool, state: &Path, kept: &Kept) -> Result<u8, Loa
     })
 }
 
+/// Waits for the agents and has them make the load. None when interrupted before they were there.
+fn run_with_agents(
+    args: &RunArgs,
+    count: usize,
+    plan: &mut Plan,
+    interrupt: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Result<Option<(Outcome, Vec<String>)>, LoadError> {
+    let address = args.controller.ok_or_else(|| LoadError::Usage("--agents needs --controller ADDRESS:PORT to wait at".to_string()))?;
+    let made_up = args.token_file.is_none() && std::env::var_os(TOKEN_VARIABLE).is_none();
+    let token = if made_up { Token::random().map_err(LoadError::Generator)? } else { known_token(args.token_file.as_deref())? };
+    let mut job = fleet_job(args, count)?;
+    let listener =
+        TcpListener::bind(address).map_err(|source| LoadError::File { path: format!("--controller {address}").into(), source })?;
+    let at = fleet::address(&listener).map_err(LoadError::Generator)?;
+    eprintln!("waiting for {count} agent(s) at {at}; on each of the machines run:");
+    let variable = if made_up { format!("{TOKEN_VARIABLE}={} ", token.reveal()) } else { String::new() };
+    eprintln!("  {variable}pumasi load agent --controller HOST:{}", at.port());
+    let gathered = Fleet::gather(&listener, count, &token, interrupt, &|news| eprintln!("{news}")).map_err(LoadError::Generator)?;
+    let Some(fleet) = gathered else { return Ok(None) };
+    drop(listener);
+    // Equal shares: as many threads as the smallest machine has cores, and no more than are of use.
+    plan.limits.threads = args.threads.unwrap_or(plan.limits.threads.min(fleet.cores()));
+    job.shape.threads = plan.limits.threads;
+    let names = fleet.names();
+    let outcome = fleet.run(plan, &job, interrupt, observer).map_err(LoadError::Generator)?;
+    Ok(Some((outcome, names)))
+}
+
+/// What every agent is told, but for its number.
+fn fleet_job(args: &RunArgs, machines: usize) -> Result<Job, LoadError> {
+    let what = args.what.as_deref().unwrap_or_default();
+    let mut files = Vec::new();
+    let work = if is_url(what) {
+        Work::Url {
+            url: what.to_string(),
+            method: method(args.method.as_deref(), args.body.as_deref()).to_string(),
+            body: args.body.clone(),
+        }
+    } else {
+        let path = Path::new(what);
+        let text = fs::read_to_string(path).map_err(|source| LoadError::File { path: path.to_path_buf(), source })?;
+        let (text, found) = scenario::with_files_named(&text, path.parent().unwrap_or(Path::new("")))?;
+        files = found;
+        Work::Scenario { name: what.to_string(), text, target: args.target.clone() }
+    };
+    let read = |path: &PathBuf| fs::read_to_string(path).map_err(|source| LoadError::File { path: path.clone(), source });
+    let shape = Shape {
+        rate: args.rate,
+        vusers: args.vusers,
+        lasts: args.lasts,
+        warmup: args.warmup,
+        threads: 1,
+        connections_max: args.connections,
+        in_flight_max: args.in_flight,
+        timeout: args.timeout,
+        http2: args.http2,
+        streams_max: args.streams,
+        seed: args.seed,
+        headers: args.headers.clone(),
+        insecure: args.insecure,
+        ca: args.ca.as_ref().map(read).transpose()?,
+    };
+    Ok(Job { machine: 0, machines, work, shape, files })
+}
+
+/// Where the token is when no file is named.
+const TOKEN_VARIABLE: &str = "PUMASI_LOAD_TOKEN";
+
+fn known_token(file: Option<&Path>) -> Result<Token, LoadError> {
+    match (file, std::env::var(TOKEN_VARIABLE)) {
+        (Some(file), _) => Token::read(file),
+        (None, Ok(text)) => Token::new(&text).map_err(|reason| format!("{TOKEN_VARIABLE}: {reason}")),
+        (None, Err(_)) => Err(format!("which token? The controller shows it; give it by {TOKEN_VARIABLE} or --token-file FILE")),
+    }
+    .map_err(LoadError::Usage)
+}
+
+fn serve_as_agent(args: &args::AgentArgs) -> Result<u8, LoadError> {
+    let token = known_token(args.token_file.as_deref())?;
+    let interrupt = interrupt_flag().map_err(LoadError::Generator)?;
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let name = args.name.clone().unwrap_or(host);
+    let served = fleet::agent::serve(&args.controller, &token, &name, args.once, &interrupt, &|news| eprintln!("{news}"));
+    match served {
+        Ok(()) => Ok(exit::OK),
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+            Err(LoadError::Unreachable { target: format!("the controller {}", args.controller), source })
+        }
+        Err(error) => Err(LoadError::Generator(error)),
+    }
+}
+
+fn is_url(what: &str) -> bool {
+    what.starts_with("http://") || what.starts_with("https://")
+}
+
+fn method<'a>(asked: Option<&'a str>, body: Option<&str>) -> &'a str {
+    asked.unwrap_or(if body.is_some() { "POST" } else { "GET" })
+}
+
 /// A URL becomes a scenario of one step; anything else is a file.
 fn compile(what: &str, target: Option<&str>, method: Option<&str>, body: Option<&str>, overrides: &Overrides) -> Result<Plan, LoadError> {
-    if what.starts_with("http://") || what.starts_with("https://") {
+    if is_url(what) {
         if target.is_some() {
             return Err(LoadError::Usage("--target goes with a scenario file; a URL is its own target".to_string()));
         }
-        let method = method.unwrap_or(if body.is_some() { "POST" } else { "GET" });
-        return scenario::from_url(what, method, body, overrides).map_err(LoadError::Usage);
+        return scenario::from_url(what, self::method(method, body), body, overrides).map_err(LoadError::Usage);
     }
     if method.is_some() || body.is_some() {
         return Err(LoadError::Usage("--method and --body go with a URL; a scenario file has its own".to_string()));

@@ -832,7 +832,9 @@ impl<'p> Lane<'p> {
         if self.measured(state.planned, now) {
             self.total.errors[kind as usize] += 1;
             let step: &Step = &self.plan.steps[state.step];
-            self.total.examples.entry(kind.name()).or_insert_with(|| format!("{}: {reason}", step.name));
+            if !self.total.examples.contains_key(kind.name()) {
+                self.total.examples.insert(kind.name().to_string(), format!("{}: {reason}", step.name));
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `scenario`, `template`, `data`, `random`, `profile` | what to send and when: files, values, dice, stages -> `plan` |
 //! | `lane`, `reply`, `tally`, `run` | sending it: one event loop per core, answers, counters, the controller |
+//! | `fleet` | the same on several machines: agents that dial in |
 //! | `report`, `slo`, `kept` | what came of it: figures, objectives, kept runs |
 //! | `args`, `command`, `validate`, `exchange`, `ticks` | the command line, for people and for the console |
 
@@ -14,6 +15,7 @@ mod args;
 mod command;
 mod data;
 mod exchange;
+mod fleet;
 mod journey_of_one;
 mod kept;
 mod ladder;

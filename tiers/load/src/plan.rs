@@ -107,6 +107,13 @@ pub struct Limits {
     pub timeout: Duration,
 }
 
+impl Plan {
+    /// Where `${counter}` begins: machines that share a load must not count the same.
+    pub fn start_counters_at(&self, first: u64) {
+        self.counters.iter().for_each(|counter| counter.store(first, std::sync::atomic::Ordering::Relaxed));
+    }
+}
+
 impl Limits {
     /// Threads of all machines: the load is dealt out to them in turn.
     pub fn lanes(&self) -> usize {

@@ -74,6 +74,9 @@ pub struct Report {
     pub generator_cpu: f64,
     pub generator_cpu_max: f64,
     pub generator_threads: usize,
+    /// The machines that generated the load, if it was not the one that tells of it.
+    #[serde(default)]
+    pub agents: Vec<String>,
     /// CPU time that the generator spent on one request, microseconds.
     pub generator_us_per_request: f64,
     pub journeys: u64,
@@ -241,7 +244,8 @@ impl Report {
             behind_ms_max: total.behind.max() as f64 / 1e3,
             generator_cpu: outcome.generator_cpu,
             generator_cpu_max: outcome.generator_cpu_max,
-            generator_threads: plan.limits.threads,
+            generator_threads: plan.limits.lanes(),
+            agents: Vec::new(),
             generator_us_per_request: if answers == 0 { 0.0 } else { cpu_ns as f64 / answers as f64 / 1e3 },
             journeys: total.journeys,
             connects: total.connects,
@@ -274,7 +278,8 @@ impl Report {
             series,
             tiers: Vec::new(),
         };
-        report.reasons = report.find_reasons(plan);
+        report.reasons = outcome.lost.clone();
+        report.reasons.extend(report.find_reasons(plan));
         report.valid = report.reasons.is_empty();
         report
     }
@@ -373,7 +378,7 @@ impl Second {
             p99: latency.p99,
             max: latency.max,
             bytes_in: slice.bytes_in,
-            generator_cpu: slice.cpu_ns as f64 / slice.wall_ns.max(1) as f64 / plan.limits.threads as f64,
+            generator_cpu: slice.cpu_ns as f64 / slice.wall_ns.max(1) as f64 / plan.limits.lanes() as f64,
             bands,
         }
     }

@@ -36,6 +36,8 @@ pub struct Outcome {
     /// The busiest lane's share over the run.
     pub generator_cpu_max: f64,
     pub ended: Ended,
+    /// Agents whose share went missing, with when and why.
+    pub lost: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -67,10 +69,24 @@ pub fn run(plan: &Plan, interrupt: &AtomicBool, observer: &mut dyn Observer) -> 
     let stop = AtomicBool::new(false);
     let started = SystemTime::now();
     // All lanes begin at one instant, a little later than the slowest thread needs to start.
-    let shared = Shared { plan, start: Instant::now() + Duration::from_millis(20), stop: &stop, first_lane: 0 };
+    let start = Instant::now() + Duration::from_millis(20);
     let (sender, slices) = mpsc::channel();
-    let lanes: Vec<Lane> = (0..plan.limits.threads).map(|number| Lane::new(&shared, number, sender.clone())).collect::<io::Result<_>>()?;
-    drop(sender);
+    std::thread::scope(|scope| {
+        let work = scope.spawn(|| work(plan, 0, start, &stop, sender));
+        let controller = control(plan, start, &slices, interrupt, &stop, observer);
+        let total = work.join().map_err(|_| io::Error::other("a generator thread panicked"))??;
+        Ok(controller.outcome(started, total))
+    })
+}
+
+/// Runs this machine's lanes, the first of which has that number, and adds up what they measured. Every second of every lane goes to
+/// `slices` meanwhile; the other end may be gone.
+///
+/// Errors: the kernel gives no descriptors or threads. The lanes that had started are ended then.
+pub fn work(plan: &Plan, first_lane: usize, start: Instant, stop: &AtomicBool, slices: mpsc::Sender<(usize, Slice)>) -> io::Result<Total> {
+    let shared = Shared { plan, start, stop, first_lane };
+    let lanes: Vec<Lane> = (0..plan.limits.threads).map(|number| Lane::new(&shared, number, slices.clone())).collect::<io::Result<_>>()?;
+    drop(slices);
     std::thread::scope(|scope| {
         let mut threads = Vec::new();
         for (number, lane) in lanes.into_iter().enumerate() {
@@ -83,31 +99,44 @@ pub fn run(plan: &Plan, interrupt: &AtomicBool, observer: &mut dyn Observer) -> 
                 }
             }
         }
-        let mut controller = Controller::new(plan);
-        loop {
-            match slices.recv_timeout(Duration::from_millis(100)) {
-                Ok((lane, slice)) => controller.take(lane, slice),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            controller.show_complete(shared.start.elapsed(), observer);
-            if controller.ended == Ended::AsPlanned && interrupt.load(Ordering::Relaxed) {
-                controller.ended = Ended::Interrupted;
-            }
-            if controller.ended != Ended::AsPlanned {
-                stop.store(true, Ordering::Relaxed);
-            }
-        }
-        controller.show_complete(Duration::MAX, observer);
         let mut total = Total::new(plan.steps.len());
         for thread in threads {
             total.add(&thread.join().map_err(|_| io::Error::other("a generator thread panicked"))??);
         }
-        Ok(controller.outcome(started, total))
+        Ok(total)
     })
 }
 
-struct Controller<'p> {
+/// Adds the seconds up and shows them until the last lane has sent its last; sets `stop` when the run must end early.
+pub fn control<'p>(
+    plan: &'p Plan,
+    start: Instant,
+    slices: &mpsc::Receiver<(usize, Slice)>,
+    interrupt: &AtomicBool,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Controller<'p> {
+    let mut controller = Controller::new(plan);
+    loop {
+        match slices.recv_timeout(Duration::from_millis(100)) {
+            Ok((lane, slice)) => controller.take(lane, slice),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        controller.show_complete(start.elapsed(), observer);
+        if controller.ended == Ended::AsPlanned && interrupt.load(Ordering::Relaxed) {
+            controller.ended = Ended::Interrupted;
+        }
+        if controller.ended != Ended::AsPlanned {
+            stop.store(true, Ordering::Relaxed);
+        }
+    }
+    controller.show_complete(Duration::MAX, observer);
+    controller
+}
+
+/// Where the seconds of all lanes meet.
+pub struct Controller<'p> {
     plan: &'p Plan,
     /// Seconds that some lanes have reported.
     open: BTreeMap<u64, Slice>,
@@ -135,7 +164,7 @@ impl<'p> Controller<'p> {
         Controller {
             plan,
             open: BTreeMap::new(),
-            lanes: vec![(0, 0, None); plan.limits.threads],
+            lanes: vec![(0, 0, None); plan.limits.lanes()],
             series: Vec::new(),
             so_far: latencies(),
             counted: Counted::default(),
@@ -208,7 +237,7 @@ impl<'p> Controller<'p> {
         self.plan.objectives.iter().map(|objective| objective.judge(measured)).collect()
     }
 
-    fn outcome(self, started: SystemTime, total: Total) -> Outcome {
+    pub fn outcome(self, started: SystemTime, total: Total) -> Outcome {
         let shares = self.lanes.iter().map(|(cpu, wall, _)| *cpu as f64 / (*wall).max(1) as f64);
         Outcome {
             started,
@@ -217,6 +246,7 @@ impl<'p> Controller<'p> {
             generator_cpu: shares.clone().sum::<f64>() / self.lanes.len() as f64,
             generator_cpu_max: shares.fold(0.0, f64::max),
             ended: self.ended,
+            lost: Vec::new(),
         }
     }
 }

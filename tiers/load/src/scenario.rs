@@ -22,7 +22,9 @@ mod section;
 mod steps;
 
 use crate::{
+    command::LoadError,
     data::{self, Feed, Order},
+    fleet::FILE_BYTES_MAX,
     plan::{Limits, Model, Plan, Scenario, Target, Trust},
     profile::{Profile, Stage},
     quantity,
@@ -50,7 +52,7 @@ pub struct Overrides {
     pub timeout: Option<Duration>,
     pub http2: bool,
     pub streams_max: Option<usize>,
-    /// Machines that share the load. 0 stands for 1.
+    /// Agents that share the load; 0: this machine makes it.
     pub machines: usize,
     pub objectives: Vec<Objective>,
     pub stop_when_missed: bool,
@@ -68,6 +70,8 @@ const CONNECTIONS_DEFAULT: usize = 10_000;
 /// of its own, as a browser has.
 const STREAMS_DEFAULT: usize = 100;
 const STREAMS_MAX: usize = 10_000;
+/// Of one machine.
+const THREADS_MAX: usize = 1024;
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const WARMUP_DEFAULT: Duration = Duration::from_secs(1);
 const LASTS_DEFAULT: Duration = Duration::from_secs(30);
@@ -233,10 +237,11 @@ const STAGES_MAX: usize = 1_000;
 fn read_limits(load: Option<&Section>, overrides: &Overrides, model: &Model, http2: bool) -> Limits {
     let integer = |key: &'static str, max: i64| load.and_then(|load| load.integer(key, 1, max)).map(|n| n as usize);
     let peak = model.profile().peak();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let useful = (peak / if model.open() { RATE_PER_THREAD } else { VUSERS_PER_THREAD }).ceil() as usize;
-    let threads = overrides.threads.or(integer("threads", 1024)).unwrap_or(cores.min(useful.max(1)));
     let machines = overrides.machines.max(1);
+    // How many cores agents have is known when they have dialled in.
+    let cores = if overrides.machines > 0 { THREADS_MAX } else { std::thread::available_parallelism().map_or(1, usize::from) };
+    let useful = (peak / machines as f64 / if model.open() { RATE_PER_THREAD } else { VUSERS_PER_THREAD }).ceil() as usize;
+    let threads = overrides.threads.or(integer("threads", THREADS_MAX as i64)).unwrap_or(cores.min(useful.max(1)));
     let streams =
         overrides.streams_max.or(integer("streams", STREAMS_MAX as i64)).unwrap_or(if model.open() { STREAMS_DEFAULT } else { 1 });
     let timeout = load.and_then(|load| load.duration("timeout"));
@@ -353,6 +358,31 @@ fn read_order(section: &Section) -> impl FnOnce(usize) -> Order + use<> {
         Some(0.0) => Order::Random,
         Some(exponent) => Order::Zipf(Weighted::zipf(rows, exponent)),
     }
+}
+
+/// The scenario with its data files named anew, and their contents under those names: so it can be sent somewhere else.
+///
+/// Errors: the text is not TOML, a file cannot be read, is larger than [`FILE_BYTES_MAX`] or not UTF-8.
+pub fn with_files_named(text: &str, directory: &Path) -> Result<(String, Vec<(String, String)>), LoadError> {
+    let usage = |error: toml_edit::TomlError| LoadError::Usage(error.to_string());
+    let mut document: toml_edit::DocumentMut = text.parse().map_err(usage)?;
+    let mut files = Vec::new();
+    let data = document.get_mut("data").and_then(Item::as_table_like_mut);
+    for (_, feed) in data.into_iter().flat_map(|data| data.iter_mut()) {
+        let Some(csv) = feed.as_table_like_mut().and_then(|feed| feed.get_mut("csv")) else { continue };
+        let Some(path) = csv.as_str().map(|file| directory.join(file)) else { continue };
+        let content = std::fs::read_to_string(&path).map_err(|source| LoadError::File { path: path.clone(), source })?;
+        if content.len() > FILE_BYTES_MAX {
+            return Err(LoadError::Usage(format!(
+                "{} is larger than {FILE_BYTES_MAX} bytes, which is what agents are sent",
+                path.display()
+            )));
+        }
+        let name = format!("{}.csv", files.len());
+        *csv = toml_edit::value(name.as_str());
+        files.push((name, content));
+    }
+    Ok((document.to_string(), files))
 }
 
 /// Compiles what the command line asks of one URL: a scenario of one step.

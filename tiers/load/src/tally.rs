@@ -1,6 +1,9 @@
 //! What was measured: counters and histograms of one lane, or of all of them added up.
 
+mod sparse;
+
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Why a request did not succeed. One answer has at most one error.
@@ -63,7 +66,7 @@ pub fn latencies() -> Histogram<u64> {
 pub const LATENCY_US_MAX: u64 = 3_600_000_000;
 
 /// The measured part of a run: everything planned after the warm-up.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Total {
     /// One per step of the plan.
     pub steps: Vec<StepTotal>,
@@ -71,13 +74,14 @@ pub struct Total {
     pub status: Vec<u64>,
     pub errors: [u64; ErrorKind::ALL.len()],
     /// The first message of each kind: what to look for.
-    pub examples: BTreeMap<&'static str, String>,
+    pub examples: BTreeMap<String, String>,
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub planned: u64,
     pub shed: u64,
     pub late: u64,
     /// How late arrivals were taken from the schedule, in microseconds.
+    #[serde(with = "sparse")]
     pub behind: Histogram<u64>,
     pub journeys: u64,
     pub connects: u64,
@@ -85,9 +89,11 @@ pub struct Total {
     pub last_done_ns: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct StepTotal {
+    #[serde(with = "sparse")]
     pub response: Histogram<u64>,
+    #[serde(with = "sparse")]
     pub service: Histogram<u64>,
     /// Answers whose first byte was seen, and the sum of their times to it.
     pub ttfb_count: u64,
@@ -133,7 +139,7 @@ impl Total {
             *mine += theirs;
         }
         for (kind, example) in &other.examples {
-            self.examples.entry(kind).or_insert_with(|| example.clone());
+            self.examples.entry(kind.clone()).or_insert_with(|| example.clone());
         }
         self.bytes_in += other.bytes_in;
         self.bytes_out += other.bytes_out;
@@ -164,7 +170,7 @@ impl Total {
 
 /// One lane's second. Answers belong to the second in which they were complete, arrivals to the one in which they were
 /// taken from the schedule.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Slice {
     /// Since the start, warm-up included.
     pub second: u64,
@@ -177,6 +183,7 @@ pub struct Slice {
     pub ttfb_count: u64,
     pub ttfb_us_sum: u64,
     pub service_us_sum: u64,
+    #[serde(with = "sparse")]
     pub response: Histogram<u64>,
     /// At the end of the second.
     pub in_flight: u64,

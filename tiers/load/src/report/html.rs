@@ -88,6 +88,7 @@ fn figures(report: &Report) -> Markup {
         ));
     }
     rows.extend([
+        ("Generator", if report.agents.is_empty() { "this machine".to_string() } else { report.agents.join(", ") }),
         ("Generator CPU", format!("{} of {} thread(s)", show_share(report.generator_cpu), report.generator_threads)),
         ("Received", format!("{} ({}/s)", bytes(report.bytes_in as f64), bytes(report.bytes_in as f64 / report.run_time_s.max(0.001)))),
         ("Connections opened", report.connects.to_string()),

@@ -96,7 +96,8 @@ pub fn summary(report: &Report, style: Style) -> String {
     row(
         "generator",
         format!(
-            "{} thread(s), CPU {}, {} us per request",
+            "{}{} thread(s), CPU {}, {} us per request",
+            if report.agents.is_empty() { String::new() } else { format!("{} agents, ", report.agents.len()) },
             report.generator_threads,
             show_share(report.generator_cpu),
             quantity::significant(report.generator_us_per_request)

@@ -36,7 +36,15 @@ fn outcome(plan: &Plan) -> Outcome {
     total.status[200] = 900;
     total.status[503] = 100;
     total.last_done_ns = plan.model.profile().lasts().as_nanos() as u64;
-    Outcome { started: SystemTime::UNIX_EPOCH, total, series, generator_cpu: 0.1, generator_cpu_max: 0.1, ended: Ended::AsPlanned }
+    Outcome {
+        started: SystemTime::UNIX_EPOCH,
+        total,
+        series,
+        generator_cpu: 0.1,
+        generator_cpu_max: 0.1,
+        ended: Ended::AsPlanned,
+        lost: Vec::new(),
+    }
 }
 
 /// A report for tests of what is done with reports.
