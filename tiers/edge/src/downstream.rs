@@ -70,7 +70,7 @@ pub(crate) trait Downstream {
     fn sending(&mut self, _upstream: &Arc<Upstream>) {}
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
-    /// Ready when the client has called the request off. Pending where that cannot be known.
+    /// Ready when the client has called the request off or left. Pending where that cannot be known.
     fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
     }

@@ -39,6 +39,8 @@ pub(crate) struct H1<S> {
     status: Option<u16>,
     keep_alive: bool,
     content_ended: bool,
+    /// The client sends no more, which [`Downstream::poll_gone`] has seen.
+    ended: bool,
     preface: Preface,
 }
 
@@ -122,6 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
             status: None,
             keep_alive: true,
             content_ended: true,
+            ended: false,
             preface,
         }
     }
@@ -375,6 +378,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream for H1<S> {
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.output.poll_flush(context, &mut self.socket)
+    }
+
+    /// The end of what a client sends may be only that: one that asked for `close` has said all it had to say, and still reads. One that
+    /// meant to go on has left. Bytes are its next request and stay where they are; with some unread, no more is looked for, so that a
+    /// client cannot make us hold what it sends ahead.
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.content_ended || !self.input.unread().is_empty() || self.ended {
+            return Poll::Pending;
+        }
+        match ready!(self.input.poll_fill(context, &mut self.socket)) {
+            Ok(1..) => Poll::Pending,
+            Ok(0) if !self.request().keep_alive => {
+                self.ended = true;
+                Poll::Pending
+            }
+            Ok(0) | Err(_) => Poll::Ready(()),
+        }
     }
 
     fn full(&self) -> bool {

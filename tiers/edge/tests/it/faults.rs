@@ -61,3 +61,77 @@ fn nobody_at_home_is_503_with_a_time_to_come_back() {
     assert!(client.read_answer().content.contains("does not accept connections"));
     assert_eq!(edge.status().status_5xx, 2);
 }
+
+/// An origin that takes a request and answers nothing until its connection is closed, counting both.
+fn silent() -> (Origin, std::sync::Arc<(AtomicUsize, AtomicUsize)>) {
+    let counts = std::sync::Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    let seen = counts.clone();
+    let origin = Origin::start(move |mut peer| {
+        if peer.read_head().is_some() {
+            seen.0.fetch_add(1, Ordering::SeqCst);
+            peer.read_to_end();
+            seen.1.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (origin, counts)
+}
+
+#[test]
+fn a_client_that_left_frees_its_upstream_at_once() {
+    let (origin, counts) = silent();
+    let mut setup = setup(&[origin.address]);
+    let pool = setup.pools[0].pool.clone();
+    setup.plan.limits.first_byte_timeout = 100 * PATIENCE;
+    let edge = setup.start();
+    for (round, request) in [GET, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"].into_iter().enumerate() {
+        let mut client = Peer::connect(edge.addresses()[0]);
+        client.write(request);
+        wait_until("the origin is at work", || counts.0.load(Ordering::SeqCst) == round + 1);
+        drop(client);
+        wait_until("the origin is told", || counts.1.load(Ordering::SeqCst) == round + 1);
+        wait_until("its place is free", || pool.in_flight() == 0);
+    }
+    wait_until("nothing is left", || edge.connections() == 0);
+}
+
+#[test]
+fn a_client_that_has_said_all_it_had_to_say_still_gets_its_answer() {
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let asked = std::sync::Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let origin = Origin::start(move |mut peer| {
+        while peer.read_head().is_some() {
+            count.fetch_add(1, Ordering::SeqCst);
+            let _ = wait.lock().unwrap().recv();
+            peer.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    let (_edge, mut client) = through(&origin);
+    client.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    wait_until("the origin is at work", || asked.load(Ordering::SeqCst) == 1);
+    release.send(()).unwrap();
+    assert_eq!(client.read_answer().content, "ok");
+}
+
+#[test]
+fn a_request_sent_ahead_waits_its_turn() {
+    let (release, wait) = std::sync::mpsc::channel::<()>();
+    let wait = std::sync::Mutex::new(wait);
+    let origin = Origin::start(move |mut peer| {
+        while let Some(head) = peer.read_head() {
+            let _ = wait.lock().unwrap().recv();
+            let content = if head.starts_with("GET /first") { "1st" } else { "2nd" };
+            peer.write(format!("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{content}"));
+        }
+    });
+    let (_edge, mut client) = through(&origin);
+    client.write("GET /first HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_until("the first is at the origin", || origin.connections.load(Ordering::SeqCst) == 1);
+    client.write("GET /second HTTP/1.1\r\nHost: a\r\n\r\n");
+    release.send(()).unwrap();
+    assert_eq!(client.read_answer().content, "1st");
+    release.send(()).unwrap();
+    assert_eq!(client.read_answer().content, "2nd");
+}

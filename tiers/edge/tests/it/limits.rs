@@ -209,28 +209,6 @@ fn waiting_in_the_queue_ends_at_its_deadline() {
     assert_eq!(pool.queue().waiting(), 0);
 }
 
-#[test]
-fn a_thousand_slow_clients_leave_others_served() {
-    let origin = Origin::saying("hi");
-    let mut setup = setup(&[origin.address]);
-    setup.plan.limits.connections_max = 3000;
-    let edge = setup.start();
-    let address = edge.addresses()[0];
-    let mut slow: Vec<Peer> = (0..1000).map(|_| Peer::connect(address)).collect();
-    for (i, client) in slow.iter_mut().enumerate() {
-        client.write(if i % 2 == 0 { "GET / HTTP/1.1\r\nHo" } else { "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx" });
-    }
-    let mut client = Peer::connect(address);
-    let mut slowest = Duration::ZERO;
-    for _ in 0..200 {
-        let began = Instant::now();
-        client.write(GET);
-        assert_eq!(client.read_answer().status, 200);
-        slowest = slowest.max(began.elapsed());
-    }
-    assert!(slowest < PATIENCE / 2, "{slowest:?}"); // a hang, not a timing
-}
-
 /// A writer that keeps what was written.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Vec<u8>>>);

@@ -9,6 +9,7 @@ mod http2;
 mod limits;
 mod live;
 mod pages;
+mod slow;
 mod smuggling;
 mod streams;
 mod tcp;
