@@ -76,6 +76,11 @@ pub enum Verb {
         #[command(flatten)]
         running: RunningArguments,
     },
+    /// Show and steer the servers behind the databases: who is the primary, who follows it
+    Sql {
+        #[command(subcommand)]
+        verb: SqlVerb,
+    },
     /// Watch what the running Pumasi is doing, second by second
     Top {
         #[command(flatten)]
@@ -107,6 +112,60 @@ pub enum Verb {
     Completions {
         shell: Shell,
     },
+}
+
+#[derive(Subcommand)]
+pub enum SqlVerb {
+    /// Show every server: its role, where it stands, why it is not used
+    Status {
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        running: RunningArguments,
+    },
+    /// Make a replica the primary; the primary, if it is there, hands over and follows
+    Promote {
+        /// Its name as `pumasi sql status` shows it [default: the one that has received most]
+        member: Option<String>,
+        /// Also when acknowledged transactions are only on a server that cannot be reached
+        #[arg(long)]
+        accept_loss: bool,
+        #[command(flatten)]
+        order: SqlOrderArguments,
+    },
+    /// Take a server out: it gets no further read and is not promoted
+    Drain {
+        /// Its name as `pumasi sql status` shows it
+        member: String,
+        /// Put it back
+        #[arg(long)]
+        undo: bool,
+        #[command(flatten)]
+        order: SqlOrderArguments,
+    },
+    /// Let a server that was kept out follow the primary again
+    Rejoin {
+        /// Its name as `pumasi sql status` shows it
+        member: String,
+        /// Throw away what it has and copy everything from the primary (servers that Pumasi runs)
+        #[arg(long)]
+        rebuild: bool,
+        #[command(flatten)]
+        order: SqlOrderArguments,
+    },
+}
+
+/// Which database's servers.
+#[derive(Args, Clone, Debug)]
+pub struct SqlOrderArguments {
+    /// The database, where there are several: NAME of [sql.NAME]
+    #[arg(long, value_name = "NAME")]
+    pub database: Option<String>,
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub running: RunningArguments,
 }
 
 #[derive(Subcommand)]
@@ -163,6 +222,9 @@ pub struct DemoArguments {
     /// Begin with a new database
     #[arg(long)]
     pub fresh: bool,
+    /// What holds the data: embedded:FILE, or mariadb:N for a primary and N replicas of this machine's MariaDB
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<String>,
     /// Workers to run [default: 3]
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,

@@ -66,7 +66,7 @@ pub fn drain(upstream: &str, undo: bool, running: &RunningArguments) -> Result<(
 }
 
 /// Has the console do something and tells what it said.
-fn order(places: &[PathBuf], path: &str, form: &[(&str, &str)]) -> Result<(), Failure> {
+pub fn order(places: &[PathBuf], path: &str, form: &[(&str, &str)]) -> Result<(), Failure> {
     let answer = Console::of_running(places)?.post(path, form)?;
     match answer.status {
         200 => {
@@ -105,7 +105,7 @@ fn picture(console: &Console) -> Result<String, Failure> {
 
 /// What to do about mistakes in the configuration that says where the state directory is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mistakes {
+pub enum Mistakes {
     Tell,
     /// What runs was started before they were made.
     Overlook,
@@ -113,7 +113,7 @@ enum Mistakes {
 
 /// The state directories in which the Pumasi that is meant may run, the likeliest first: the one that was named, or else what the
 /// configuration here says, what it said by default, and the demo's.
-fn places(running: &RunningArguments, mistakes: Mistakes) -> Result<Vec<PathBuf>, Failure> {
+pub fn places(running: &RunningArguments, mistakes: Mistakes) -> Result<Vec<PathBuf>, Failure> {
     if let Some(state) = &running.state {
         return Ok(vec![state.clone()]);
     }
@@ -131,7 +131,7 @@ fn places(running: &RunningArguments, mistakes: Mistakes) -> Result<Vec<PathBuf>
 }
 
 /// `{"message": ...}` or `{"error": ...}` of the API; the body itself if it is something else.
-fn message(body: &str) -> String {
+pub fn message(body: &str) -> String {
     let value: Option<serde_json::Value> = serde_json::from_str(body).ok();
     let text = value.as_ref().and_then(|value| value.get("error").or(value.get("message"))?.as_str());
     text.unwrap_or(body).trim_end().to_owned()
@@ -181,6 +181,9 @@ pub fn text(status: &Status) -> String {
             sql.engine,
             traffic(&sql.traffic)
         ));
+        if let Some(cluster) = &sql.cluster {
+            out.push_str(&crate::sql::servers(cluster));
+        }
     }
     out
 }

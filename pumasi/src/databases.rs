@@ -17,6 +17,7 @@ use anyhow::{Context, anyhow};
 use pumasi_config::{EnginePlan, Hole, Plan, ResultsMode, SqlPlan};
 use pumasi_freshness::{Freshness, Witness};
 use pumasi_sql::{
+    cluster::{self, Cluster, orders::Order},
     embedded::{Embedded, Options},
     engine::Engine,
     front::{Door, Listener, Server, Settings},
@@ -57,6 +58,10 @@ trait Tier: Send + Sync {
     fn status(&self) -> pumasi_status::Sql;
     fn tick(&self, now: Instant);
     fn stop(&self, deadline: Duration);
+    /// `None` where there is one server and it is part of Pumasi.
+    fn cluster(&self) -> Option<Arc<Cluster>> {
+        None
+    }
 }
 
 impl<E: Engine> Tier for Server<E> {
@@ -77,21 +82,32 @@ impl<E: Engine> Tier for Server<E> {
     }
 }
 
-impl Tier for Proxy {
+/// A proxy in front of servers, and who knows which of them does what.
+struct Clustered {
+    proxy: Proxy,
+    cluster: Arc<Cluster>,
+}
+
+impl Tier for Clustered {
     fn listen(&self, door: Door, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
-        self.listen_at(door, witness)
+        self.proxy.listen_at(door, witness)
     }
 
     fn status(&self) -> pumasi_status::Sql {
-        Proxy::status(self)
+        self.proxy.status()
     }
 
     fn tick(&self, now: Instant) {
-        Proxy::tick(self, now);
+        self.proxy.tick(now);
     }
 
     fn stop(&self, deadline: Duration) {
-        Proxy::stop(self, deadline);
+        self.proxy.stop(deadline);
+        self.cluster.stop();
+    }
+
+    fn cluster(&self) -> Option<Arc<Cluster>> {
+        Some(self.cluster.clone())
     }
 }
 
@@ -236,17 +252,85 @@ fn open(plan: &SqlPlan, surroundings: &Surroundings) -> anyhow::Result<Box<dyn T
             let results = surroundings.results(plan);
             Ok(Box::new(Server::with_results(engine, settings(format!("embedded:{}", file.display())), results)))
         }
-        EnginePlan::Servers { primary, .. } => {
-            let target = Target::parse(primary)?;
-            let settings = settings(target.address());
-            let options = proxy::Options { connections_max: plan.server_connections_max, connections_wait: plan.server_connections_wait };
-            let threads = thread::available_parallelism().map_or(1, |cores| cores.get());
-            let proxy = match surroundings.results(plan) {
-                Some(results) => Proxy::start_following(target, settings, options, threads, results),
-                None => Proxy::start(target, settings, options, threads),
-            };
-            Ok(Box::new(proxy.context("cannot start the proxy's threads")?))
+        EnginePlan::Servers { primary, replicas } => {
+            let targets = [primary].into_iter().chain(replicas).map(|url| Target::parse(url)).collect::<Result<Vec<_>, _>>()?;
+            let (first, engine) = (targets[0].clone(), targets[0].address());
+            clustered(plan, surroundings, cluster::Members::Servers(targets), first, settings(engine))
         }
+        EnginePlan::Local { replicas, database, redo_log_bytes } => {
+            let program = std::env::current_exe().context("cannot tell the path of this program")?;
+            let local = cluster::local::Plan {
+                directory: surroundings.state.join(format!("{}-mariadb", plan.name)),
+                name: plan.name.clone(),
+                replicas: *replicas,
+                database: database.clone(),
+                redo_log_bytes: *redo_log_bytes,
+                guardian: vec![program.display().to_string(), pumasi_web::guardian::SUBCOMMAND.into()],
+            };
+            // Who may log in is whom the servers know: root, from this machine.
+            let engine = format!("mariadb:{replicas}");
+            clustered(plan, surroundings, cluster::Members::Local(local), Target::local(0), settings(engine))
+        }
+    }
+}
+
+/// `login`: who may log in where the settings do not say.
+fn clustered(
+    plan: &SqlPlan,
+    surroundings: &Surroundings,
+    members: cluster::Members,
+    login: Target,
+    settings: Settings,
+) -> anyhow::Result<Box<dyn Tier>> {
+    let record = surroundings.state.join(format!("{}-cluster.json", plan.name));
+    let options = cluster::Options { name: plan.name.clone(), plan: plan.cluster.clone(), record, members };
+    let cluster = Cluster::start(options)?;
+    let threads = thread::available_parallelism().map_or(1, |cores| cores.get());
+    let options = proxy::Options { connections_max: plan.server_connections_max, connections_wait: plan.server_connections_wait };
+    let proxy = match surroundings.results(plan) {
+        Some(results) => {
+            cluster.follow(results).and_then(|follow| Proxy::start_with(cluster.clone(), login, settings, options, threads, Some(follow)))
+        }
+        None => Proxy::start_with(cluster.clone(), login, settings, options, threads, None),
+    };
+    // Servers of our own must not be left behind.
+    let proxy = proxy.context("cannot start the proxy's threads").inspect_err(|_| cluster.stop())?;
+    Ok(Box::new(Clustered { proxy, cluster }))
+}
+
+// === Orders to clusters ===
+
+/// What is to be done to a cluster, as `pumasi sql` says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterOrder {
+    Promote { member: Option<String>, accept_loss: bool },
+    Drain { member: String, back: bool },
+    Rejoin { member: String, rebuild: bool },
+}
+
+impl Databases {
+    /// `name`: of the database; may be left out where there is one cluster. Blocks until it is done; says what was done, or why not.
+    pub fn order(&self, name: Option<&str>, order: &ClusterOrder) -> Result<String, String> {
+        let clusters: Vec<(String, Arc<Cluster>)> =
+            self.running().iter().filter_map(|(name, database)| Some((name.clone(), database.server.cluster()?))).collect();
+        let names = || clusters.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let cluster = match (name, &clusters[..]) {
+            (_, []) => return Err("no database here has servers: the embedded engine is one".into()),
+            (None, [(_, only)]) => only,
+            (None, _) => return Err(format!("there are several databases: {}. Say which one.", names())),
+            (Some(name), all) => {
+                let found = all.iter().find(|(other, _)| other == name);
+                &found.ok_or_else(|| format!("no database with servers is called {name:?}. There are: {}.", names()))?.1
+            }
+        };
+        let order = match order {
+            ClusterOrder::Promote { member, accept_loss } => {
+                Order::Promote { member: member.as_deref().map(|name| cluster.member(name)).transpose()?, accept_loss: *accept_loss }
+            }
+            ClusterOrder::Drain { member, back } => Order::Drain { member: cluster.member(member)?, back: *back },
+            ClusterOrder::Rejoin { member, rebuild } => Order::Rejoin { member: cluster.member(member)?, rebuild: *rebuild },
+        };
+        cluster.order(order)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
-use pumasi_config::{Flag, Plan};
+use pumasi_config::{EnginePlan, Flag, Plan};
 
 use crate::{
     arguments::DemoArguments,
@@ -34,7 +34,10 @@ pub const CHEERS: u32 = 50_000;
 
 pub fn demo(arguments: &DemoArguments, heir: Option<Heir>) -> Result<ExitCode, Failure> {
     let program = std::env::current_exe().context("cannot tell the path of this program")?;
-    let origin = Written::Text { name: "(demo)", text: text(&program) };
+    let engine = arguments.engine.clone().unwrap_or_else(|| format!("embedded:{FILE}"));
+    // A cluster has no database until it is told of one.
+    let engine = if engine.starts_with("mariadb:") && !engine.contains('/') { format!("{engine}/{DATABASE}") } else { engine };
+    let origin = Written::Text { name: "(demo)", text: text(&program, &engine) };
     let mut flags = arguments.configuration.flags();
     if arguments.configuration.state.is_none() {
         let state = std::path::absolute(STATE).context("cannot tell the current directory")?;
@@ -50,7 +53,10 @@ pub fn demo(arguments: &DemoArguments, heir: Option<Heir>) -> Result<ExitCode, F
 
 /// The demo's configuration: what a user would write for an application like it. Its database takes any free port, because where
 /// somebody develops, 3306 is often taken.
-fn text(program: &Path) -> String {
+fn text(program: &Path, engine: &str) -> String {
+    // Results of servers are not kept yet.
+    let results = if engine.starts_with("embedded:") { "automatic" } else { "off" };
+    let engine = pumasi_config::quoted(engine);
     let program = pumasi_config::quoted(&program.display().to_string());
     format!(
         r#"[[edge.route]]
@@ -65,8 +71,8 @@ env = {{ DATABASE_HOST = "${{sql.main.host}}", DATABASE_PORT = "${{sql.main.port
 
 [sql.main]
 listen = "127.0.0.1:0"
-engine = "embedded:{FILE}"
-results = "automatic"
+engine = {engine}
+results = "{results}"
 "#
     )
 }
@@ -100,7 +106,11 @@ impl Occasion for Demo {
             pumasi_config::Members::Workers(workers) => workers.workers,
             pumasi_config::Members::Upstreams(_) => 0,
         };
-        let mut out = format!("\nASKHY (부탁하냥) is served by {workers} workers over the embedded database.\n\n");
+        let database = match plan.sql.get("main").map(|sql| &sql.engine) {
+            Some(EnginePlan::Local { replicas, .. }) => format!("MariaDB, a primary and {replicas} replicas"),
+            _ => "the embedded database".to_owned(),
+        };
+        let mut out = format!("\nASKHY (부탁하냥) is served by {workers} workers over {database}.\n\n");
         for address in &serving.edge {
             out.push_str(&format!("  Site      http://{address}/\n"));
         }
@@ -127,7 +137,10 @@ impl Occasion for Demo {
 /// Removes the database with everything that SQLite keeps beside it.
 fn forget_database(state: &Path) -> anyhow::Result<()> {
     let entries = std::fs::read_dir(state).with_context(|| format!("cannot read {}", state.display()))?;
-    let ours = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(FILE));
+    let ours = |path: &PathBuf| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        name.starts_with(FILE) || ["main-mariadb", "main-cluster.json"].contains(&&*name)
+    };
     for path in entries.flatten().map(|entry| entry.path()).filter(ours) {
         let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
         removed.with_context(|| format!("cannot remove {}", path.display()))?;

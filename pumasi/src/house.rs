@@ -18,7 +18,7 @@ use pumasi_web::{GuardianProgram, OWN_PROGRAM, Setup, Web};
 use crate::{
     addresses,
     configuration::Configuration,
-    databases::Databases,
+    databases::{ClusterOrder, Databases},
     diary::Diary,
     failure::Failure,
     load_tests::LoadDesk,
@@ -314,6 +314,16 @@ impl House {
     /// How many pages were concerned; `None` without an edge.
     pub fn purge(&self, pages: Purge<'_>, kind: PurgeKind) -> Option<u64> {
         self.with_edge(|edge| edge.purge(pages, kind))
+    }
+
+    /// Promotes, drains or readmits a server of a cluster. Blocks until it is done.
+    pub fn order(&self, database: Option<&str>, order: &ClusterOrder) -> Result<String, String> {
+        let outcome = self.databases.order(database, order);
+        match &outcome {
+            Ok(done) => self.diary.note("info", "cluster", done),
+            Err(reason) => self.diary.note("warn", "cluster", reason),
+        }
+        outcome
     }
 
     /// Takes an upstream out of rotation, or puts it back. A worker that is started anew is in rotation again.

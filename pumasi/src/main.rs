@@ -17,6 +17,7 @@ mod reload;
 mod run;
 mod service;
 mod show;
+mod sql;
 mod state;
 mod stop;
 mod top;
@@ -89,6 +90,7 @@ fn carry_out(arguments: Arguments, heir: Option<Heir>) -> Result<ExitCode, Failu
         }
         Verb::Drain { upstream, undo, running } => ask::drain(&upstream, undo, &running),
         Verb::Status { running, json } => ask::status(&running, json),
+        Verb::Sql { verb } => sql::sql(&verb),
         Verb::Top { running } => ask::top(&running),
         Verb::Validate { configuration, json } => show::validate(&configuration, json),
         Verb::Config { verb: ConfigVerb::Show { configuration, origin, json } } => show::settings(&configuration, origin, json),

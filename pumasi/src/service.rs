@@ -1,9 +1,9 @@
 //! The house as the console sees and steers it.
 
-use pumasi_console::{Drain, Purge, Purged, Service, Setting, load::LoadTests};
+use pumasi_console::{Cluster, ClusterChange, Drain, Purge, Purged, Service, Setting, load::LoadTests};
 use pumasi_status::Status;
 
-use crate::house::House;
+use crate::{databases::ClusterOrder, house::House};
 
 impl Service for House {
     fn status(&self) -> Status {
@@ -47,6 +47,16 @@ impl Service for House {
             Some(count) => Ok(format!("{count} pages {done}")),
             None => Err("there is no edge, so no page is kept".into()),
         }
+    }
+
+    fn cluster(&self, order: &Cluster) -> Result<String, String> {
+        let Cluster { database, change } = order;
+        let order = match change.clone() {
+            ClusterChange::Promote { member, accept_loss } => ClusterOrder::Promote { member, accept_loss },
+            ClusterChange::Drain { member, way } => ClusterOrder::Drain { member, back: way == Drain::Back },
+            ClusterChange::Rejoin { member, rebuild } => ClusterOrder::Rejoin { member, rebuild },
+        };
+        House::order(self, database.as_deref(), &order)
     }
 
     fn drain(&self, upstream: &str, drain: Drain) -> Result<String, String> {

@@ -5,7 +5,9 @@ use crate::{
         Given::{Default, Required, Table, Unset},
         section,
     },
-    plan::{AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, HashBy, PagesMode, ProxyProtocol, ResultsMode},
+    plan::{
+        AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProxyProtocol, ReadsMode, ResultsMode,
+    },
     value::{
         Address, AddressOrOff, ByteRate, Bytes, Command, Count, EngineName, HostPattern, List, LogLevel, Named, OneOrMany, Path,
         PathPattern, Secret, ServerUrl, Span, UpstreamSpec, Variables,
@@ -295,12 +297,26 @@ section! {
     pub(crate) struct Sql {
         /// Where clients other than the workers connect.
         listen: Address = Default("\"127.0.0.1:3306\""),
-        /// The embedded engine and its file, relative to the state directory: `"embedded:FILE"`.
-        engine: Option<EngineName> = Unset { means: "not embedded", example: "\"embedded:shop.db\"" },
+        /// The embedded engine and its file, relative to the state directory: `"embedded:FILE"`. Or a primary and N replicas of this
+        /// machine's own mariadbd, in the state directory, on the loopback only: `"mariadb:N"`, or `"mariadb:N/DATABASE"` to have that
+        /// database created.
+        engine: Option<EngineName> = Unset { means: "servers that run elsewhere", example: "\"embedded:shop.db\"" },
+        /// The redo log of each mariadbd of `engine = "mariadb:N"`, written in full when the cluster is made. Size, from 4MiB.
+        redo_log: Option<Bytes> = Unset { means: "\"16MiB\"", example: "\"16MiB\"" },
         /// A real server: `"mysql://USER:PASSWORD@HOST:PORT/DATABASE"`.
         primary: Option<ServerUrl> = Unset { means: "none", example: "\"mysql://app@10.0.0.9/shop\"" },
-        /// Servers that follow the primary, written like it.
+        /// Servers that follow the primary, written like it. They answer reads; one of them takes the primary's place when it fails.
+        ///
+        /// By MariaDB's GTIDs: `gtid_strict_mode`, `log_bin` and `log_slave_updates` on everywhere, one `gtid_domain_id`, and the login of each
+        /// address may do `SUPER`, `REPLICATION SLAVE` and `REPLICATION CLIENT`, from Pumasi's address and from the other servers'.
         replicas: List<ServerUrl> = Unset { means: "none", example: "[\"mysql://app@10.0.0.10/shop\"]" },
+        /// Which reads the replicas answer: `fresh` (those of which a replica has applied every write acknowledged before, by table),
+        /// `primary` (none), or `"bounded 2s"` (those of which it has applied every write acknowledged longer ago than that).
+        reads: Option<ReadsMode> = Unset { means: "\"fresh\"", example: "\"bounded 2s\"" },
+        /// Whether a replica takes a dead primary's place by itself (`automatic`), or only when `pumasi sql promote` says so (`manual`).
+        failover: Option<FailoverMode> = Unset { means: "\"automatic\"", example: "\"manual\"" },
+        /// How long the primary is out of reach, of Pumasi and of every replica that Pumasi reaches, before it counts as dead. Duration.
+        failover_after: Option<Span> = Unset { means: "\"2s\"", example: "\"5s\"" },
         /// Which query results are kept and given again: `off`, or `automatic` (until a write changes what they were made of).
         results: ResultsMode = Default("\"off\""),
         /// The whole store of results. Size.

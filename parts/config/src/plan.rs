@@ -301,6 +301,35 @@ pub struct SqlPlan {
     pub server_connections_wait: Duration,
     /// Who may log in. Empty: root with an empty password, and only from loopback.
     pub users: Vec<SqlUser>,
+    /// Of no meaning to the embedded engine, which is one.
+    pub cluster: ClusterPlan,
+}
+
+/// How a primary and its replicas are used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterPlan {
+    pub reads: ReadsMode,
+    pub failover: FailoverMode,
+    /// How long the primary must be out of reach, of us and of its replicas, before another takes its place.
+    pub failover_after: Duration,
+}
+
+/// Which reads a replica may answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadsMode {
+    /// Those of which it has applied every write acknowledged before.
+    Fresh,
+    /// None.
+    Primary,
+    /// Those of which it has applied every write acknowledged longer ago than this.
+    Bounded(Duration),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailoverMode {
+    Automatic,
+    /// Only `pumasi sql promote`.
+    Manual,
 }
 
 #[derive(Clone, PartialEq)]
@@ -321,6 +350,8 @@ pub enum EnginePlan {
     Embedded { file: PathBuf },
     /// `primary = "mysql://..."`, `replicas = [...]`.
     Servers { primary: String, replicas: Vec<String> },
+    /// `mariadb:REPLICAS[/DATABASE]`: the machine's own mariadbd, in the state directory.
+    Local { replicas: usize, database: Option<String>, redo_log_bytes: u64 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::{Path as StdPath, PathBuf},
+    time::Duration,
 };
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     plan::*,
     problem::Origin,
     template::{Hole, Template},
-    value::{AddressOrOff, Command, Span},
+    value::{AddressOrOff, Command, EngineName, Span},
 };
 
 /// `None` after a problem was reported.
@@ -417,10 +418,22 @@ fn resolve_sql(name: &str, sql: &Set<Sql>, reader: &mut Reader) -> Option<SqlPla
         (Some(engine), None) => {
             if keys.replicas.written() {
                 let remedy = "Remove it, or write primary instead of engine.";
-                reader.problem(&keys.replicas.origin, &keys.replicas.path, "the embedded engine has no replicas", remedy);
+                let what = match engine {
+                    EngineName::Embedded { .. } => "the embedded engine has no replicas",
+                    EngineName::MariaDb { .. } => "the engine has the replicas that it names",
+                };
+                reader.problem(&keys.replicas.origin, &keys.replicas.path, what, remedy);
             }
-            check_only_for_servers(keys, reader);
-            EnginePlan::Embedded { file: engine.file.clone() }
+            match engine {
+                EngineName::Embedded { file } => {
+                    check_only_for_servers(keys, reader);
+                    EnginePlan::Embedded { file: file.clone() }
+                }
+                EngineName::MariaDb { replicas, database } => {
+                    check_built_for_servers(keys, reader);
+                    EnginePlan::Local { replicas: *replicas, database: database.clone(), redo_log_bytes: redo_log(keys, reader) }
+                }
+            }
         }
         (None, Some(primary)) => {
             check_built_for_servers(keys, reader);
@@ -430,6 +443,7 @@ fn resolve_sql(name: &str, sql: &Set<Sql>, reader: &mut Reader) -> Option<SqlPla
             }
         }
     };
+    check_of_clusters(keys, &engine, reader);
     let users = &keys.users.value.0;
     for (i, user) in users.iter().enumerate() {
         let name = &user.value.name;
@@ -438,7 +452,7 @@ fn resolve_sql(name: &str, sql: &Set<Sql>, reader: &mut Reader) -> Option<SqlPla
         }
     }
     let listen = keys.listen.value.0;
-    if users.is_empty() && !listen.ip().is_loopback() && matches!(engine, EnginePlan::Embedded { .. }) {
+    if users.is_empty() && !listen.ip().is_loopback() && !matches!(engine, EnginePlan::Servers { .. }) {
         let remedy = format!("Add users = [{{ name = \"app\", password = \"...\" }}], or listen on 127.0.0.1:{}.", listen.port());
         reader.problem(
             &keys.listen.origin,
@@ -460,6 +474,11 @@ fn resolve_sql(name: &str, sql: &Set<Sql>, reader: &mut Reader) -> Option<SqlPla
             .iter()
             .map(|user| SqlUser { name: user.value.name.value.clone(), password: user.value.password.value.0.clone() })
             .collect(),
+        cluster: ClusterPlan {
+            reads: keys.reads.value.unwrap_or(ReadsMode::Fresh),
+            failover: keys.failover.value.unwrap_or(FailoverMode::Automatic),
+            failover_after: keys.failover_after.value.as_ref().map_or(FAILOVER_AFTER, |span| span.0),
+        },
     })
 }
 
@@ -474,12 +493,50 @@ fn check_only_for_servers(keys: &Sql, reader: &mut Reader) {
     }
 }
 
+/// Two of the heartbeats that a replica of a local cluster waits for, and long beyond a pause for breath.
+const FAILOVER_AFTER: Duration = Duration::from_secs(2);
+
+/// Holds minutes of a developer's writes, and three of them do not fill a small disk.
+const REDO_LOG_BYTES: u64 = 16 << 20;
+
+/// The least that InnoDB takes.
+const REDO_LOG_BYTES_MIN: u64 = 4 << 20;
+
+fn redo_log(keys: &Sql, reader: &mut Reader) -> u64 {
+    let bytes = keys.redo_log.value.as_ref().map_or(REDO_LOG_BYTES, |bytes| bytes.0);
+    if bytes < REDO_LOG_BYTES_MIN {
+        let what = format!("{bytes} bytes are less than a server takes");
+        reader.problem(&keys.redo_log.origin, &keys.redo_log.path, what, "Write at least \"4MiB\".");
+    }
+    bytes
+}
+
+/// Keys that the engine would accept and ignore are refused.
+fn check_of_clusters(keys: &Sql, engine: &EnginePlan, reader: &mut Reader) {
+    let mut refuse = |written: bool, origin, path: &str, what: &str| {
+        if written {
+            reader.problem(origin, path, what, "Remove it.");
+        }
+    };
+    if !matches!(engine, EnginePlan::Local { .. }) {
+        let what = "only servers that Pumasi starts have a redo log that it can size";
+        refuse(keys.redo_log.written(), &keys.redo_log.origin, &keys.redo_log.path, what);
+    }
+    let alone = match engine {
+        EnginePlan::Embedded { .. } => true,
+        EnginePlan::Servers { replicas, .. } => replicas.is_empty(),
+        EnginePlan::Local { replicas, .. } => *replicas == 0,
+    };
+    if alone {
+        let what = "there are no replicas";
+        refuse(keys.reads.written(), &keys.reads.origin, &keys.reads.path, what);
+        refuse(keys.failover.written(), &keys.failover.origin, &keys.failover.path, what);
+        refuse(keys.failover_after.written(), &keys.failover_after.origin, &keys.failover_after.path, what);
+    }
+}
+
 /// What the tier does for the embedded engine but not yet for real servers is refused rather than ignored.
 fn check_built_for_servers(keys: &Sql, reader: &mut Reader) {
-    if keys.replicas.written() {
-        let what = "this version does not read from replicas yet";
-        reader.problem(&keys.replicas.origin, &keys.replicas.path, what, "Remove it: the primary answers everything.");
-    }
     if keys.results.value == ResultsMode::Automatic {
         let what = "this version keeps results of the embedded engine only";
         reader.problem(&keys.results.origin, &keys.results.path, what, "Remove it, or write engine instead of primary.");
@@ -490,13 +547,13 @@ fn check_built_for_servers(keys: &Sql, reader: &mut Reader) {
 fn check_engines(file: &File, reader: &mut Reader) {
     let mut seen: Vec<(PathBuf, &str)> = vec![];
     for sql in file.sql.value.0.values().flatten() {
-        let Some(engine) = &sql.value.engine.value else { continue };
-        if let Some((_, first)) = seen.iter().find(|(file, _)| *file == engine.file) {
+        let Some(EngineName::Embedded { file }) = &sql.value.engine.value else { continue };
+        if let Some((_, first)) = seen.iter().find(|(other, _)| other == file) {
             let key = &sql.value.engine;
-            let what = format!("{} is already the file of {first}", engine.file.display());
+            let what = format!("{} is already the file of {first}", file.display());
             reader.problem(&key.origin, &key.path, what, "Give each database a file of its own.");
         }
-        seen.push((engine.file.clone(), &sql.path));
+        seen.push((file.clone(), &sql.path));
     }
 }
 

@@ -104,6 +104,15 @@ fn every_mistake_names_place_key_value_and_remedy() {
             "unknown engine",
             "[sql.main]\nengine = \"postgres:shop\"\n[sql.b]\nlisten = \"127.0.0.1:1\"\nengine = \"mysql://x\"\n".to_owned() + POOL,
         ),
+        (
+            "a cluster that cannot be",
+            "[sql.a]\nengine = \"mariadb:many\"\n[sql.b]\nlisten = \"127.0.0.1:1\"\nengine = \"mariadb:2/a-b\"\n".to_owned() + POOL,
+        ),
+        (
+            "keys that the engine would ignore",
+            "[sql.a]\nengine = \"mariadb:0\"\nreplicas = [\"mysql://a\"]\nreads = \"fresh\"\nredo_log = \"1MiB\"\n[sql.b]\nlisten = \"127.0.0.1:1\"\nprimary = \"mysql://a\"\nredo_log = \"8MiB\"\nfailover = \"manual\"\nfailover_after = \"1s\"\n".to_owned() + POOL,
+        ),
+        ("reads that are no reads", "[sql.a]\nengine = \"mariadb:1\"\nreads = \"bounded\"\n[sql.b]\nlisten = \"127.0.0.1:1\"\nengine = \"mariadb:1\"\nreads = \"stale\"\n".to_owned() + POOL),
         ("a password on a line that is not TOML", POOL.to_owned() + "[sql.main]\nusers = [{ name = \"a\", password = \"hunter2 }]\n"),
         ("a password is not a number", POOL.to_owned() + "[sql.main]\nengine=\"embedded:a\"\nusers = [{ name = 1, password = 12345 }]\n"),
         (

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use crate::{
     declare::{Reader, Set, Shape, Value},
     nearest::nearest,
-    plan::{AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, HashBy, PagesMode, ProxyProtocol, ResultsMode},
+    plan::{
+        AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProxyProtocol, ReadsMode, ResultsMode,
+    },
     problem::Origin,
     template::Template,
     tree::{Data, Node, join},
@@ -444,6 +446,21 @@ choice!(
     "fifo" => EvictionPolicy::Fifo,
 );
 choice!(ResultsMode: "off" => ResultsMode::Off, "automatic" => ResultsMode::Automatic);
+choice!(FailoverMode: "automatic" => FailoverMode::Automatic, "manual" => FailoverMode::Manual);
+
+impl Text for ReadsMode {
+    const KIND: &'static str = "\"fresh\", \"primary\" or \"bounded 2s\"";
+    fn parse(text: &str) -> Result<ReadsMode, Wrong> {
+        match text.split_once(' ') {
+            None if text == "fresh" => Ok(ReadsMode::Fresh),
+            None if text == "primary" => Ok(ReadsMode::Primary),
+            None if text == "bounded" => Err(Wrong::new("names no bound", "Write it as in \"bounded 2s\".")),
+            Some(("bounded", span)) => Span::parse(span).map(|span| ReadsMode::Bounded(span.0)),
+            _ => Err(not_a_choice(text, &["fresh", "primary", "bounded 2s"])),
+        }
+    }
+}
+written_as_string!(ReadsMode);
 
 impl Text for HashBy {
     const KIND: &'static str = "\"address\", \"url\", \"header:NAME\" or \"cookie:NAME\"";
@@ -487,22 +504,42 @@ impl Text for LogLevel {
     }
 }
 
-/// `embedded:FILE`.
+/// `embedded:FILE` or `mariadb:REPLICAS[/DATABASE]`.
 #[derive(Clone, Debug)]
-pub(crate) struct EngineName {
-    pub file: PathBuf,
+pub(crate) enum EngineName {
+    Embedded { file: PathBuf },
+    MariaDb { replicas: usize, database: Option<String> },
+}
+
+/// Replicas of a cluster on one machine: each is a process with buffers of its own.
+const LOCAL_REPLICAS_MAX: usize = 8;
+
+impl EngineName {
+    fn local(text: &str) -> Result<EngineName, Wrong> {
+        let (replicas, database) = text.split_once('/').map_or((text, None), |(replicas, database)| (replicas, Some(database)));
+        let remedy = format!("Write mariadb:N or mariadb:N/DATABASE, N being the number of replicas, from 0 to {LOCAL_REPLICAS_MAX}.");
+        let replicas = replicas.parse().ok().filter(|replicas| *replicas <= LOCAL_REPLICAS_MAX);
+        let replicas = replicas.ok_or_else(|| Wrong::new("names no number of replicas", &*remedy))?;
+        let plain =
+            |name: &str| !name.is_empty() && name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if database.is_some_and(|name| !plain(name)) {
+            return Err(Wrong::new("names a database with other signs than letters, digits and _", &*remedy));
+        }
+        Ok(EngineName::MariaDb { replicas, database: database.map(str::to_owned) })
+    }
 }
 
 impl Text for EngineName {
     const KIND: &'static str = "an engine such as \"embedded:shop.db\"";
     fn parse(text: &str) -> Result<EngineName, Wrong> {
-        let remedy = "Write embedded:FILE; for real servers leave engine out and set primary.";
+        let remedy = "Write embedded:FILE or mariadb:REPLICAS; for servers that run elsewhere leave engine out and set primary.";
         match text.split_once(':') {
             Some(("embedded", "")) => Err(Wrong::new("names no file", remedy)),
-            Some(("embedded", file)) => Ok(EngineName { file: file.into() }),
+            Some(("embedded", file)) => Ok(EngineName::Embedded { file: file.into() }),
             Some(("mysql" | "mariadb", rest)) if rest.starts_with("//") => {
                 Err(Wrong::new("is a server's address", format!("Write primary = {text:?} instead of engine.")))
             }
+            Some(("mariadb", rest)) => EngineName::local(rest),
             _ => Err(Wrong::new("is not an engine", remedy)),
         }
     }

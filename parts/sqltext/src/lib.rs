@@ -16,6 +16,7 @@ mod shape;
 pub use analysis::{Analysis, Catalogue, Column, Relation, TableInfo, TableName, Template, Uses, analyse};
 pub use class::Class;
 pub use digest::{Digest, Operand};
+pub use functions::purity;
 pub use key::{Comparison, Key, Scalar};
 pub use lexer::{Token, Tokens};
 pub use reason::Reason;

@@ -156,8 +156,67 @@ pub struct Sql {
     pub reads_total: u64,
     pub writes_total: u64,
     pub results: Option<Store>,
+    /// A primary with replicas, or one that might have some.
+    #[serde(default)]
+    pub cluster: Option<Cluster>,
     /// Slowest by total time first, at most 50.
     pub digests: Vec<Digest>,
+}
+
+/// Servers behind one database, and who is the primary.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// One more with every promotion.
+    pub epoch: u64,
+    /// `None` while there is none.
+    pub primary: Option<String>,
+    /// `automatic` or `manual`.
+    pub failover: String,
+    /// `fresh`, `primary` or `bounded 2s`.
+    pub reads: String,
+    /// Sequence number of the last transaction that was acknowledged to anybody through Pumasi.
+    pub acknowledged: u64,
+    /// Reads that replicas answered.
+    pub replica_reads_total: u64,
+    /// Statements that the primary answered, by reason; those that happened.
+    pub primary_reasons: Vec<(String, u64)>,
+    pub members: Vec<Member>,
+    pub last_failover: Option<Failover>,
+}
+
+/// One server of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    pub name: String,
+    pub address: String,
+    /// `primary` or `replica`.
+    pub role: String,
+    /// `serving`, `following`, `not following`, `drained`, `unreachable`.
+    pub state: String,
+    pub weight: u32,
+    /// Sequence number of the last transaction it is known to have applied; `None` if that is not known.
+    pub applied: Option<u64>,
+    /// Transactions it is behind what was acknowledged.
+    pub lag_transactions: Option<u64>,
+    /// By its own clock.
+    pub lag_ms: Option<u64>,
+    /// Of the primary: a commit is acknowledged only when a replica has it.
+    pub semi_sync: bool,
+    /// Why it is not used.
+    pub trouble: Option<String>,
+}
+
+/// The latest promotion.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Failover {
+    pub at_unix_ms: u64,
+    pub from: String,
+    pub to: String,
+    pub reason: String,
+    /// From the decision to the first write that was possible again.
+    pub took_ms: u64,
+    /// Acknowledged transactions that no server in reach had.
+    pub lost: u64,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

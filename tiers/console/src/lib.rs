@@ -59,6 +59,31 @@ pub trait Service: Send + Sync + 'static {
 
     /// Takes the upstream of that name out of rotation, or puts it back. Says what was done, or why not.
     fn drain(&self, upstream: &str, drain: Drain) -> Result<String, String>;
+
+    /// Changes the roles of a database's servers. Says what was done, or why not. May take as long as a replica takes to catch up: it runs on
+    /// a thread of its own.
+    fn cluster(&self, order: &Cluster) -> Result<String, String> {
+        let _ = order;
+        Err("no database here has servers".into())
+    }
+}
+
+/// What [`Service::cluster`] changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// May be left out where there is one.
+    pub database: Option<String>,
+    pub change: ClusterChange,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClusterChange {
+    /// Another primary: the member named, or the one that has received most.
+    Promote { member: Option<String>, accept_loss: bool },
+    /// A member gets no reads and is not promoted; or both again.
+    Drain { member: String, way: Drain },
+    /// A member that was kept out follows the primary again. `rebuild`: from nothing.
+    Rejoin { member: String, rebuild: bool },
 }
 
 /// What [`Service::purge`] drops.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use crate::{
-    Drain, Purge, Purged, Shared,
+    Cluster, ClusterChange, Drain, Purge, Purged, Shared,
     bounded::Bounded,
     exposition, guard, live,
     load::{LoadTests, Wanted},
@@ -54,6 +54,13 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/load/stop", post(stop_load))
         .route("/api/drain", post(async |state, headers, form| drain(state, headers, form, Drain::Out).await))
         .route("/api/undrain", post(async |state, headers, form| drain(state, headers, form, Drain::Back).await))
+        .route("/api/sql/promote", post(async |state, headers, form| cluster(state, headers, form, promote).await))
+        .route("/api/sql/drain", post(async |state, headers, form| cluster(state, headers, form, |form| drained(form, Drain::Out)).await))
+        .route(
+            "/api/sql/undrain",
+            post(async |state, headers, form| cluster(state, headers, form, |form| drained(form, Drain::Back)).await),
+        )
+        .route("/api/sql/rejoin", post(async |state, headers, form| cluster(state, headers, form, rejoin).await))
         .fallback(nothing_here)
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "This address does not take that method.\n"))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -277,6 +284,45 @@ async fn drain(State(shared): State<Arc<Shared>>, headers: HeaderMap, form: Resu
     };
     let service = shared.service.clone();
     caller.answer(&shared, Page::Workers, tokio::task::spawn_blocking(move || service.drain(&upstream, way)).await)
+}
+
+/// What a change of a database's servers is asked with.
+#[derive(Deserialize)]
+struct ClusterForm {
+    database: Option<String>,
+    member: Option<String>,
+    accept_loss: Option<String>,
+    rebuild: Option<String>,
+}
+
+async fn cluster(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    form: Result<Form<ClusterForm>, FormRejection>,
+    change: fn(&ClusterForm) -> Option<ClusterChange>,
+) -> Response {
+    let caller = match Caller::of(&shared, &headers) {
+        Ok(caller) => caller,
+        Err(refused) => return *refused,
+    };
+    let asked = form.ok().and_then(|Form(form)| change(&form).map(|change| Cluster { database: form.database.clone(), change }));
+    let Some(order) = asked else {
+        return caller.answer(&shared, Page::Sql, Ok(Err("Say which server by the form field `member`, such as main.2.".into())));
+    };
+    let service = shared.service.clone();
+    caller.answer(&shared, Page::Sql, tokio::task::spawn_blocking(move || service.cluster(&order)).await)
+}
+
+fn promote(form: &ClusterForm) -> Option<ClusterChange> {
+    Some(ClusterChange::Promote { member: form.member.clone(), accept_loss: form.accept_loss.is_some() })
+}
+
+fn drained(form: &ClusterForm, way: Drain) -> Option<ClusterChange> {
+    Some(ClusterChange::Drain { member: form.member.clone()?, way })
+}
+
+fn rejoin(form: &ClusterForm) -> Option<ClusterChange> {
+    Some(ClusterChange::Rejoin { member: form.member.clone()?, rebuild: form.rebuild.is_some() })
 }
 
 /// Somebody who may change something.

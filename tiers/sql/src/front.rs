@@ -151,6 +151,7 @@ impl<E: Engine> Server<E> {
             reads_total: self.0.reads.value(),
             writes_total: self.0.writes.value(),
             results: self.0.results.as_ref().map(|results| results.status()),
+            cluster: None,
             digests: self.0.digests.slowest(),
         }
     }

@@ -66,6 +66,9 @@ impl Default for Options {
     }
 }
 
+/// How long a statement waits for a server to be chosen: for a new primary, when the old one is gone.
+const CHOICE_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// A running proxy. Cloning it is another handle on the same one; it ends with [`Proxy::stop`].
 #[derive(Clone)]
 pub struct Proxy(Arc<Shared>);
@@ -195,6 +198,7 @@ impl Proxy {
             reads_total: self.0.reads.value(),
             writes_total: self.0.writes.value(),
             results: self.0.follow.as_ref().map(|follow| follow.results().status()),
+            cluster: self.0.route.status(),
             digests: self.0.digests.slowest(),
         }
     }
@@ -214,6 +218,11 @@ impl Proxy {
         }
         self.0.lanes.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
+}
+
+fn no_primary() -> SqlError {
+    let seconds = CHOICE_TIMEOUT.as_secs();
+    SqlError::new(1429, "HY000", format!("Unable to connect to the database: there has been no primary for {seconds} s"))
 }
 
 /// One core: takes clients as they come and gives each a task.
@@ -294,12 +303,17 @@ impl Shared {
     /// A connection for `errand` from whichever server is chosen, waiting as long as whoever chooses says.
     async fn lease(&self, pools: &Pools, key: &Arc<Key>, user: &SqlUser, errand: &Errand<'_>) -> Result<Lease, SqlError> {
         let mut failed: Option<(u64, SqlError)> = None;
+        let deadline = tokio::time::Instant::now() + CHOICE_TIMEOUT;
         loop {
             let server = match self.route.choose(errand) {
                 Choice::Server(server) => server,
                 Choice::Refuse(error) => return Err(error),
                 Choice::Wait(until) => {
-                    until.await;
+                    if tokio::time::timeout_at(deadline, until).await.is_err() {
+                        return Err(failed.map_or_else(no_primary, |(_, error)| error));
+                    }
+                    // Whoever said to wait knows more than our last attempt.
+                    failed = None;
                     continue;
                 }
             };

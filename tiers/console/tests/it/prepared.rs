@@ -148,6 +148,7 @@ impl Service for Prepared {
             },
             pools: vec![Pool { name: "app".into(), policy: "least in flight".into(), upstreams: upstreams.collect() }],
             sql: vec![Sql {
+                cluster: None,
                 name: "main".into(),
                 engine: "embedded:askhy.db".into(),
                 address: "127.0.0.1:3306".into(),

@@ -50,6 +50,7 @@ use super::{
     pool::{Lease, Pools},
     state::SessionState,
 };
+use crate::cluster::Writes;
 use crate::front::{
     IDLE_TIMEOUT, LOGIN_TIMEOUT, PACKET_MAX,
     login::LOGIN_BYTES_MAX,
@@ -164,6 +165,10 @@ struct Client {
     lease: Option<Lease>,
     /// The leased connection has been sent something whose answer has not ended.
     answering: bool,
+    /// Something of the present answer is on its way to the client.
+    passed: bool,
+    /// For whoever chooses servers: what this session's open transaction has written.
+    writes: Writes,
     hold: Hold,
     statements: HashMap<u32, Statement>,
     /// Of the texts in `statements`.
@@ -234,6 +239,8 @@ impl Client {
             state_shared: Arc::default(),
             lease: None,
             answering: false,
+            passed: false,
+            writes: Writes::default(),
             hold: Hold::default(),
             statements: HashMap::new(),
             statement_bytes: 0,
@@ -306,13 +313,13 @@ impl Client {
     /// The server connection broke in the middle. The client is told; what the session had at that connection is gone, so a session that had
     /// something there ends.
     fn server_lost(&mut self, lost: &Lost) -> Flow {
-        let had = self.hold.pinned.is_some()
-            || self.hold.until_transaction
-            || self.lease.as_ref().is_some_and(|lease| lease.backend.transaction_holds || in_transaction(&lease.backend));
+        let had = self.had_something();
+        let open = self.lease.as_ref().is_some_and(|lease| in_transaction(&lease.backend));
+        self.writes = Writes::default();
         self.lease = None;
         self.answering = false;
         self.hold = Hold::default();
-        self.put_error(&lost_connection(lost));
+        self.put_error(&lost_connection(lost, open));
         if had { Flow::End } else { Flow::Next }
     }
 
@@ -424,8 +431,14 @@ fn key_of(user: &SqlUser, capabilities: Capabilities, collation: u8, server: Cap
     Arc::new(Key { user: user.name.clone(), capabilities: (ALWAYS - lacking) | (capabilities & TELLING), collation })
 }
 
-fn lost_connection(lost: &Lost) -> SqlError {
-    SqlError::new(2013, "HY000", format!("Lost connection to the database server during the statement: {lost}"))
+/// `open`: a transaction was.
+fn lost_connection(lost: &Lost, open: bool) -> SqlError {
+    let then = match open {
+        true => "the transaction is gone with it, unless this was its COMMIT: then its outcome is not known",
+        false => "whether a write was carried out is not known",
+    };
+    // Not 2013, which is the client's own number for this: MariaDB's library takes it from a server for a malformed packet.
+    SqlError::new(1158, "08S01", format!("Lost connection to the database server during the statement ({lost}); {then}"))
 }
 
 fn killed() -> SqlError {

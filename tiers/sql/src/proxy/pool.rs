@@ -22,7 +22,10 @@ use super::{
     route::Server,
     state::SessionState,
 };
-use crate::front::digests::{Count, Remembered};
+use crate::{
+    cluster,
+    front::digests::{Count, Remembered},
+};
 
 /// How many idle connections are looked at for one in the right state, most recently used first.
 const LOOK_MAX: usize = 32;
@@ -156,7 +159,7 @@ impl Pool {
         self.make_room();
         let open = Open(Some(self.clone()));
         self.inner.borrow_mut().open += 1;
-        let backend = Backend::connect(&self.server.target, key, user).await?;
+        let backend = cluster::admitted(&self.server, Backend::connect(&self.server.target, key, user)).await?;
         self.shared.learn_facts(&backend.facts);
         self.open_reserve(user);
         Ok(Lease { backend, pool: self.clone(), open, _place: place })

@@ -13,8 +13,10 @@ use std::{
 };
 
 use pumasi_mysqlwire::{ServerStatus, SqlError};
+use tokio::sync::Notify;
 
 use super::{nature::Nature, state::SessionState, target::Target};
+use crate::cluster::{Member, Writes};
 
 /// One server in one role. A server that is promoted, demoted or re-admitted becomes a new `Server` with a new number: connections made
 /// for the old one are not used again ([`Server::retire`]).
@@ -22,7 +24,18 @@ pub struct Server {
     /// Unique in this process.
     pub number: u64,
     pub target: Target,
+    pub role: Role,
+    /// Of a cluster; `None`: the only server there is.
+    pub member: Option<Arc<Member>>,
     retired: AtomicBool,
+    deposed: AtomicBool,
+    deposition: Notify,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Primary,
+    Replica,
 }
 
 /// A statement on its way to a server.
@@ -65,8 +78,26 @@ pub enum Outcome<'a> {
 pub trait Route: Send + Sync + 'static {
     fn choose(&self, errand: &Errand<'_>) -> Choice;
 
+    /// A statement is about to be sent to `server`. `writes` is the session's, for whoever chooses to keep.
+    fn begins(&self, _server: &Arc<Server>, _errand: &Errand<'_>, _writes: &mut Writes) {}
+
     /// A statement that was sent to `server` is over.
-    fn ended(&self, _server: &Arc<Server>, _errand: &Errand<'_>, _outcome: Outcome<'_>) {}
+    fn ended(&self, _server: &Arc<Server>, _errand: &Errand<'_>, _writes: &mut Writes, _outcome: Outcome<'_>) {}
+
+    /// Run twice, the statement does what it does run once: it may be sent again when its connection breaks before an answer.
+    fn repeatable(&self, _errand: &Errand<'_>) -> bool {
+        false
+    }
+
+    /// A replica that was chosen had applied every write to the tables read that was acknowledged before the choice.
+    fn replicas_are_current(&self) -> bool {
+        false
+    }
+
+    /// Servers and roles, if there is more than one server to speak of.
+    fn status(&self) -> Option<pumasi_status::Cluster> {
+        None
+    }
 
     /// A connection to `server` could not be made.
     fn unreachable(&self, _server: &Arc<Server>) {}
@@ -83,8 +114,20 @@ impl Route for OnlyOne {
 
 impl Server {
     pub fn new(target: Target) -> Arc<Server> {
+        Server::of(target, Role::Primary, None)
+    }
+
+    pub fn of(target: Target, role: Role, member: Option<Arc<Member>>) -> Arc<Server> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Server { number: NEXT.fetch_add(1, Ordering::Relaxed), target, retired: AtomicBool::new(false) })
+        Arc::new(Server {
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            target,
+            role,
+            member,
+            retired: AtomicBool::new(false),
+            deposed: AtomicBool::new(false),
+            deposition: Notify::new(),
+        })
     }
 
     /// No new connection is made for it and no idle one kept; sessions that hold one keep it until they let go.
@@ -94,6 +137,28 @@ impl Server {
 
     pub fn retired(&self) -> bool {
         self.retired.load(Ordering::SeqCst)
+    }
+
+    /// It was the primary and is not any more: nothing that it says from now on is believed, and who waits for it stops waiting.
+    pub fn depose(&self) {
+        self.retire();
+        self.deposed.store(true, Ordering::SeqCst);
+        self.deposition.notify_waiters();
+    }
+
+    pub fn deposed(&self) -> bool {
+        self.deposed.load(Ordering::SeqCst)
+    }
+
+    /// Ends when it is deposed.
+    pub async fn deposition(&self) {
+        let told = self.deposition.notified();
+        tokio::pin!(told);
+        // Counts from here, so that a deposition between the look and the wait is not missed.
+        told.as_mut().enable();
+        if !self.deposed() {
+            told.await;
+        }
     }
 }
 

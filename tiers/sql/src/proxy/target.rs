@@ -9,6 +9,8 @@ pub struct Target {
     pub port: u16,
     pub user: String,
     pub password: String,
+    /// Its share of reads beside other replicas; 1 unless written.
+    pub weight: u32,
 }
 
 /// What is wrong with such an address.
@@ -27,6 +29,14 @@ impl Target {
             .strip_prefix("mysql://")
             .or_else(|| url.strip_prefix("mariadb://"))
             .ok_or_else(|| bad("it does not begin with mysql://"))?;
+        let (rest, weight) = match rest.split_once('?') {
+            None => (rest, 1),
+            Some((rest, options)) => {
+                let weight =
+                    options.strip_prefix("weight=").and_then(|weight| weight.parse().ok()).filter(|weight| (1..=1000).contains(weight));
+                (rest, weight.ok_or_else(|| bad("behind the ? may stand weight=N, from 1 to 1000"))?)
+            }
+        };
         let rest = rest.split_once('/').map_or(rest, |(authority, _)| authority);
         let (who, place) = rest.rsplit_once('@').map_or(("", rest), |(who, place)| (who, place));
         let (user, password) = who.split_once(':').unwrap_or((who, ""));
@@ -41,7 +51,12 @@ impl Target {
         }
         let decode = |part| percent_decoded(part).ok_or_else(|| bad("a % is not followed by two hexadecimal digits"));
         let user = if user.is_empty() { "root".to_owned() } else { decode(user)? };
-        Ok(Target { host: host.to_owned(), port, user, password: decode(password)? })
+        Ok(Target { host: host.to_owned(), port, user, password: decode(password)?, weight })
+    }
+
+    /// A server of our own: root without a password, on the loopback.
+    pub fn local(port: u16) -> Target {
+        Target { host: "127.0.0.1".into(), port, user: "root".into(), password: String::new(), weight: 1 }
     }
 
     /// `host:port`, which may be shown to anybody.
@@ -99,6 +114,7 @@ mod tests {
             ("mariadb://app@db/", "app", "", "db:3306"),
             ("mysql://app:p%40ss%2Fw:rd@[::1]:3307", "app", "p@ss/w:rd", "[::1]:3307"),
             ("mysql://[::1]", "root", "", "[::1]:3306"),
+            ("mysql://app@db/shop?weight=3", "app", "", "db:3306"),
         ] {
             let target = Target::parse(url).unwrap();
             assert_eq!((target.user.as_str(), target.password.as_str(), target.address().as_str()), (user, password, address), "{url}");

@@ -446,7 +446,7 @@ fn a_connection_that_the_server_has_closed_is_not_used(database: &MariaDb) {
     database.run(&format!("KILL {connection}"));
     // The server's goodbye may still be read as the answer; the loss is told at the latest by the next statement.
     let reply = client.query("SELECT 1");
-    assert!(reply.is_error(2013) || (reply.is_error(1927) && client.query("SELECT 1").is_error(2013)), "{reply:?}");
+    assert!(reply.is_error(1158) || (reply.is_error(1927) && client.query("SELECT 1").is_error(1158)), "{reply:?}");
     assert!(client.closed(), "its transaction is lost, so its session ends");
 }
 
@@ -525,10 +525,10 @@ fn the_end_of_the_server_is_an_error_not_a_short_result(database: MariaDb) {
         one(&mut ben, "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT seq%'") == "1"
     });
     drop(database);
-    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().error(), 2013);
-    assert_eq!(ann.query("COMMIT").error(), 2013);
+    assert_eq!(receiver.recv_timeout(PATIENCE).unwrap().error(), 1158);
+    assert_eq!(ann.query("COMMIT").error(), 1158);
     assert!(ann.closed(), "its transaction is lost, so its session ends");
-    assert!(matches!(ben.query("SELECT 1"), Reply::Error(1429 | 2013)));
+    assert!(matches!(ben.query("SELECT 1"), Reply::Error(1429 | 1158)));
     let (patience, begun) = (Duration::from_secs(20), Instant::now());
     assert_eq!(ben.query("SELECT 1").error(), 1429);
     assert!(begun.elapsed() < patience);

@@ -6,9 +6,15 @@ use pumasi_mysqlwire::{Command, Expect, ServerStatus};
 use tracing::debug;
 
 use super::{
-    super::{backend::Backend, nature::Nature, pool::Lease, route::Errand},
+    super::{
+        backend::Backend,
+        nature::{LooksBack, Nature},
+        pool::Lease,
+        route::{Errand, Role},
+    },
     Client, Relayed, Trouble,
 };
+use crate::front::wire::Lost;
 
 /// Why a client keeps its server connection between commands, besides an open transaction.
 #[derive(Debug, Default)]
@@ -28,8 +34,14 @@ pub(super) struct Hold {
 impl Client {
     /// Leases a connection, if none is held, and brings it to this session's state.
     pub(super) async fn acquire(&mut self, sql: &[u8], nature: Nature) -> Result<(), Trouble> {
-        if self.lease.is_some() {
-            return Ok(());
+        if let Some(lease) = &self.lease {
+            if lease.server().deposed() {
+                return Err(Trouble::Backend(Lost::HungUp));
+            }
+            if lease.server().role == Role::Primary || self.stays_at_replica(nature) {
+                return Ok(());
+            }
+            self.leave_replica();
         }
         let errand = Errand { sql, nature, user: &self.user.name, state: &self.state };
         let mut lease = self.shared.lease(&self.pools, &self.key, &self.user, &errand).await?;
@@ -45,6 +57,29 @@ impl Client {
         }
     }
 
+    /// What a session holds a replica's connection for is a look at the warnings of the read before, or at its numbers; nothing else runs there.
+    fn stays_at_replica(&self, nature: Nature) -> bool {
+        let looks_there = matches!(nature.looks_back, Some(LooksBack::Warnings | LooksBack::FoundRows | LooksBack::RowCount));
+        looks_there && (nature.reads || nature.controls)
+    }
+
+    /// Gives a replica's connection back: a read leaves nothing there that the session would miss.
+    pub(super) fn leave_replica(&mut self) {
+        if self.lease.as_ref().is_some_and(|lease| lease.server().role == Role::Replica)
+            && let Some(lease) = self.lease.take()
+        {
+            self.hold.warnings = false;
+            lease.release();
+        }
+    }
+
+    /// Something of the session's is at its server connection that no other has.
+    pub(super) fn had_something(&self) -> bool {
+        self.hold.pinned.is_some()
+            || self.hold.until_transaction
+            || self.lease.as_ref().is_some_and(|lease| lease.backend.transaction_holds || in_transaction(&lease.backend))
+    }
+
     pub(super) fn lease_mut(&mut self) -> &mut Lease {
         self.lease.as_mut().expect("acquired by the caller")
     }
@@ -52,6 +87,11 @@ impl Client {
     /// Gives the connection back, unless something of this session's is there.
     pub(super) fn settle(&mut self, relayed: &Relayed) {
         let Some(lease) = &self.lease else { return };
+        if lease.server().role == Role::Replica && relayed.pins.is_some() {
+            // A read has left something behind after all. It is closed with it: no session is kept at a replica.
+            self.lease = None;
+            return;
+        }
         if let Some(reason) = relayed.pins {
             self.hold.pinned.get_or_insert(reason);
         }

@@ -17,6 +17,7 @@ use super::{
     },
     Client, Flow, Hold, InsertId, Last, Relayed, Trouble, key_of, lost_connection,
 };
+use crate::cluster::Writes;
 use crate::front::{
     LOGIN_TIMEOUT,
     login::{OFFERED, new_salt},
@@ -114,7 +115,7 @@ impl Client {
             match self.acquire(b"", Nature::default()).await {
                 Ok(()) => self.settle(&Relayed::default()),
                 Err(Trouble::Refused(error)) => return Err(error),
-                Err(Trouble::Client(lost) | Trouble::Backend(lost)) => return Err(lost_connection(&lost)),
+                Err(Trouble::Client(lost) | Trouble::Backend(lost)) => return Err(lost_connection(&lost, false)),
             }
         }
         self.put_ok();
@@ -145,6 +146,7 @@ impl Client {
         self.hold = Hold::default();
         self.last = Last::default();
         self.insert_id = InsertId::default();
+        self.writes = Writes::default();
         self.state = SessionState { database: login.database.clone().map(String::into_bytes), ..SessionState::default() };
         self.place.entry.opened(&self.user.name, login.database.as_deref(), self.signals.interrupter());
         match self.enter().await {

@@ -12,6 +12,7 @@ use super::{
     super::{
         nature::{LooksBack, Nature},
         pool::Pool,
+        route::Role,
     },
     Client, Relayed, Trouble,
 };
@@ -28,6 +29,9 @@ pub(super) struct Last {
 impl Client {
     /// Brings what a statement looks back on to where it will run. True: it is answered.
     pub(super) async fn look_back(&mut self, back: LooksBack, sql: &[u8], nature: Nature) -> Result<bool, Trouble> {
+        if back == LooksBack::InsertId || !(nature.reads || nature.controls) {
+            self.leave_replica();
+        }
         if back == LooksBack::InsertId {
             self.acquire(sql, nature).await?;
             self.bring_insert_id().await?;
@@ -38,6 +42,7 @@ impl Client {
             return Ok(false);
         }
         if let Some((pool, number, uses)) = &self.last.place
+            && (pool.server.role == Role::Primary || nature.reads && back != LooksBack::InsertId)
             && let Some(lease) = pool.same_again(*number, *uses)
         {
             if lease.backend.state == self.state {

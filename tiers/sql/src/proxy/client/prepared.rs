@@ -13,6 +13,7 @@ use super::{
     },
     Client, Relayed, Trouble,
     stored::Question,
+    texts::READ_TRIES,
 };
 use crate::front::digests::Count;
 
@@ -87,7 +88,10 @@ impl Client {
         let statement = self.statements.get_mut(&id).expect("found above");
         let mut payload = with_types(payload, 0, statement)?;
         let parameters = statement.parameters;
-        let question = if self.hold.long_data.contains(&id) {
+        // While a cursor is open the session's other statements run beside it, writes as well.
+        let nature = Nature { reads: nature.reads && !execution.cursor, ..nature };
+        let long_data = self.hold.long_data.contains(&id);
+        let mut question = if long_data {
             // Values that are at the server: what it reads cannot be said by them.
             self.ask_nothing()
         } else {
@@ -96,14 +100,35 @@ impl Client {
                 None => return Ok(()),
             }
         };
-        self.acquire(&sql, nature).await?;
-        let server_id = self.server_statement(id).await?;
-        payload[..4].copy_from_slice(&server_id.to_le_bytes());
-        let relayed = self.measured_execute(id, nature, count, &sql, &payload, question).await?;
+        let mut tries = 1;
+        let relayed = loop {
+            match self.execute_once(id, nature, count.clone(), &sql, &mut payload, question).await {
+                Err(Trouble::Backend(lost)) if tries < READ_TRIES && !long_data && self.may_repeat(&sql, nature) => self.give_up(&lost),
+                other => break other?,
+            }
+            question = self.ask_nothing();
+            tries += 1;
+        };
         if relayed.cursor {
             self.hold.cursors.insert(id);
         }
         Ok(())
+    }
+
+    async fn execute_once(
+        &mut self,
+        id: u32,
+        nature: Nature,
+        count: Arc<Count>,
+        sql: &[u8],
+        payload: &mut [u8],
+        question: Question,
+    ) -> Result<Relayed, Trouble> {
+        self.passed = false;
+        self.acquire(sql, nature).await?;
+        let server_id = self.server_statement(id).await?;
+        payload[..4].copy_from_slice(&server_id.to_le_bytes());
+        self.measured_execute(id, nature, count, sql, payload, question).await
     }
 
     /// As `measured`, with what belongs to the statement settled before the connection may be given back.
@@ -139,7 +164,8 @@ impl Client {
 
     pub(super) async fn long_data(&mut self, id: u32, parameter: u16, data: &[u8]) -> Result<(), Trouble> {
         let Some(statement) = self.statements.get(&id) else { return Ok(()) };
-        let (sql, nature) = (statement.sql.clone(), statement.nature);
+        // Wherever the pieces go the execution goes, and a transaction may begin with it.
+        let (sql, nature) = (statement.sql.clone(), Nature { reads: false, ..statement.nature });
         // Nothing may be answered to this command; what goes wrong is found by the execution, which needs the same connection.
         match self.acquire(&sql, nature).await {
             Ok(()) => {}

@@ -77,10 +77,12 @@ impl Client {
         let mut follower = Follower::new(expect, self.key.capabilities);
         let mut eofs = Eofs::new(self.key.capabilities, self.capabilities);
         let mut relayed = Relayed::default();
+        self.passed = false;
         loop {
             while let Some(step) =
                 self.pass(&mut follower, &mut eofs, &mut relayed, statement).map_err(|error| Trouble::Backend(Lost::Wire(error)))?
             {
+                self.passed = true;
                 match step {
                     Step::Passed => {}
                     Step::Stream { left } => self.stream(left).await?,
@@ -105,12 +107,18 @@ impl Client {
         statement: Option<u32>,
     ) -> Result<Option<Step>, WireError> {
         let Client { link, lease, state, key, capabilities, recording, .. } = self;
-        let backend = &mut lease.as_mut().expect("acquired by the caller").backend;
+        let lease = lease.as_mut().expect("acquired by the caller");
+        let deposed = lease.server().deposed();
+        let backend = &mut lease.backend;
         let Some((header, payload)) = backend.link.inbox.peek() else { return Ok(None) };
         let whole = payload.len() == header.length;
         let streams = header.length > STREAM_BYTES && payload.first().is_some_and(|first| follower.may_stream(*first));
         if !whole && !streams {
             return Ok(None);
+        }
+        if deposed {
+            // Another has taken its place: what it acknowledges now may be lost.
+            return Err(WireError::Malformed("answer of a server that is not the primary any more"));
         }
         backend.link.sequence.accept(header.sequence)?;
         let raw = &backend.link.inbox.raw()[..HEADER + payload.len()];
@@ -250,8 +258,10 @@ impl Client {
         self.link.flush().await.map_err(Trouble::Client)?;
         loop {
             let lease = self.lease.as_mut().expect("acquired by the caller");
+            let server = lease.server().clone();
             tokio::select! {
                 filled = lease.backend.link.fill() => return filled.map_err(Trouble::Backend),
+                () = server.deposition() => return Err(Trouble::Backend(Lost::HungUp)),
                 () = self.signals.wake.notified() => {}
             }
             if self.signals.cut.load(Ordering::SeqCst) {

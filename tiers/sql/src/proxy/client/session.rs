@@ -3,7 +3,7 @@
 use pumasi_mysqlwire::{Capabilities, Command, Expect, SqlError};
 
 use super::{Client, Flow, Hold, InsertId, Last, Trouble, key_of};
-use crate::front::registry::Kill;
+use crate::{cluster::Writes, front::registry::Kill};
 
 impl Client {
     pub(super) async fn set_multi_statements(&mut self, on: bool) -> Result<(), Trouble> {
@@ -26,6 +26,7 @@ impl Client {
         self.hold = Hold::default();
         self.last = Last::default();
         self.insert_id = InsertId::default();
+        self.writes = Writes::default();
         self.state.variables.clear();
         if let Some(mut lease) = self.lease.take() {
             // Closed with what it holds if it cannot be reset.

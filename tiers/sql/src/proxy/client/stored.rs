@@ -10,6 +10,7 @@ use super::{
     super::{
         follow::{Ended, Follow, Running, Sent, Standing, Thread},
         nature::Nature,
+        route::{Role, Server},
     },
     Client, Relayed, Trouble,
 };
@@ -124,7 +125,11 @@ impl Client {
             return Some("sql-mode");
         }
         let follow = self.shared.follow.as_ref()?;
-        self.lease.as_ref().filter(|lease| !follow.is_primary(lease.server().number)).map(|_| "replica")
+        let elsewhere = |server: &Server| match server.role {
+            Role::Primary => !follow.is_primary(server.number),
+            Role::Replica => !self.shared.route.replicas_are_current(),
+        };
+        self.lease.as_ref().filter(|lease| elsewhere(lease.server())).map(|_| "replica")
     }
 
     async fn answer_stored(&mut self, stored: &Stored, stamp: Stamp, started: Instant, count: &Count) -> Result<(), Trouble> {

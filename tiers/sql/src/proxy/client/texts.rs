@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use pumasi_mysqlwire::{Command, Expect};
 use pumasi_sqltext::Class;
+use tracing::debug;
 
 use super::{
     super::{
@@ -17,7 +18,11 @@ use super::{
 use crate::front::{
     digests::Count,
     session::{Own, What},
+    wire::Lost,
 };
+
+/// Servers that a read is sent to before its client is told that it cannot be answered.
+pub(super) const READ_TRIES: u32 = 3;
 
 impl Client {
     pub(super) async fn query(&mut self, sql: &[u8]) -> Result<Flow, Trouble> {
@@ -37,10 +42,30 @@ impl Client {
             self.hold.warnings = false;
             self.settle(&Relayed::default());
         }
-        let Some(question) = self.ask(sql, nature, None, &count).await? else { return Ok(Flow::Next) };
-        self.acquire(sql, nature).await?;
-        self.measured(nature, count, sql, Command::Query(sql), question).await?;
-        Ok(Flow::Next)
+        let Some(mut question) = self.ask(sql, nature, None, &count).await? else { return Ok(Flow::Next) };
+        let mut tries = 1;
+        loop {
+            self.acquire(sql, nature).await?;
+            match self.measured(nature, count.clone(), sql, Command::Query(sql), question).await {
+                Err(Trouble::Backend(lost)) if tries < READ_TRIES && self.may_repeat(sql, nature) => self.give_up(&lost),
+                other => return other.map(|_| Flow::Next),
+            }
+            question = self.ask_nothing();
+            tries += 1;
+        }
+    }
+
+    /// The connection broke before anything of the answer came, nothing of the session's was there, and the statement only reads.
+    pub(super) fn may_repeat(&self, sql: &[u8], nature: Nature) -> bool {
+        let errand = Errand { sql, nature, user: &self.user.name, state: &self.state };
+        !self.passed && !self.had_something() && self.shared.route.repeatable(&errand)
+    }
+
+    /// Lets go of a connection that broke.
+    pub(super) fn give_up(&mut self, lost: &Lost) {
+        debug!(database = %self.shared.settings.name, connection = self.place.entry.id, error = %lost, "a read is tried again");
+        self.lease = None;
+        self.answering = false;
     }
 
     /// Runs a statement at the server and counts it.
@@ -57,6 +82,7 @@ impl Client {
         // From here until it has ended: dropped on the way, its outcome is unknown.
         let running = self.begins(&question, sql);
         let _witnessed = self.witness_of(nature, running.as_ref());
+        self.announce(sql, nature);
         let relayed = self.run_leased(command, Expect::Results).await;
         self.report(sql, nature, &relayed);
         let us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -91,8 +117,15 @@ impl Client {
         Ok(relayed)
     }
 
+    /// Tells whoever chooses servers that a statement is about to be sent.
+    fn announce(&mut self, sql: &[u8], nature: Nature) {
+        let Some(lease) = &self.lease else { return };
+        let errand = Errand { sql, nature, user: &self.user.name, state: &self.state };
+        self.shared.route.begins(lease.server(), &errand, &mut self.writes);
+    }
+
     /// Tells whoever chooses servers how a statement ended. The last packet of its answer has not been sent yet.
-    fn report(&self, sql: &[u8], nature: Nature, relayed: &Result<Relayed, Trouble>) {
+    fn report(&mut self, sql: &[u8], nature: Nature, relayed: &Result<Relayed, Trouble>) {
         let Some(lease) = &self.lease else { return };
         let status = lease.backend.status;
         let outcome = match relayed {
@@ -101,7 +134,7 @@ impl Client {
             Err(_) => Outcome::Unknown,
         };
         let errand = Errand { sql, nature, user: &self.user.name, state: &self.state };
-        self.shared.route.ended(lease.server(), &errand, outcome);
+        self.shared.route.ended(lease.server(), &errand, &mut self.writes, outcome);
     }
 }
 

@@ -1,0 +1,419 @@
+//! Where in the primary's binary log the last write to each table stands: what a replica must have applied to answer for that table.
+//!
+//! ```text
+//! begin(tables) --sent--> settled(gtid)   acknowledged: whoever reads from now on needs it
+//!                     --> nothing()       the server said that nothing was logged
+//!                     --> dropped         nobody knows: the tables wait until the primary has been asked where it stands
+//! ```
+//! While a write is under way no replica answers for its tables: with semi-synchronous replication a replica may show a row before the primary
+//! does, and two reads in a row must not go backwards.
+//!
+//! A table is a slot that its name hashes to: tables that share one wait for each other needlessly, and nothing worse.
+
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher, Hasher},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+
+use super::gtid::Gtid;
+
+/// Slots; 12 bytes each. A site with a thousand tables has one collision in sixteen.
+const SLOTS: usize = 1 << 14;
+
+/// Samples of what was acknowledged when, for bounded reads. Beyond them the oldest count as older than they are.
+const SAMPLES_MAX: usize = 4096;
+
+/// Samples closer together than this share one.
+const SAMPLE_EVERY: Duration = Duration::from_millis(5);
+
+/// No replica can have applied this.
+const NOWHERE: u64 = u64::MAX;
+
+/// A table, as positions know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(u16);
+
+/// Tables that a statement reads or writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// Any of them: it cannot be said.
+    Any,
+    These(Arc<[Slot]>),
+}
+
+#[derive(Debug)]
+pub struct Positions {
+    last: Box<[AtomicU64]>,
+    under_way: Box<[AtomicU32]>,
+    /// Where the last write to any table stands at least: writes past Pumasi, writes to tables that are not known.
+    floor: AtomicU64,
+    /// The furthest that was acknowledged to anybody.
+    acknowledged: AtomicU64,
+    /// Writes under way to tables that are not known, and to any.
+    under_way_unknown: AtomicU32,
+    under_way_any: AtomicU32,
+    /// Transactions of another domain than the primary's were seen: one number does not order them.
+    foreign: AtomicBool,
+    domain: AtomicU32,
+    samples: Mutex<Samples>,
+    unsettled: Mutex<Vec<Tables>>,
+    /// Told when there is something to ask the primary for, and when there is something for replicas to apply.
+    pub ask: Notify,
+    pub advanced: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Samples {
+    acknowledged: VecDeque<(Instant, u64)>,
+    /// Of those that have left.
+    before: u64,
+}
+
+/// One write under way. Dropped: its outcome is unknown.
+#[derive(Debug)]
+pub struct UnderWay {
+    positions: Arc<Positions>,
+    tables: Option<Tables>,
+}
+
+impl Slot {
+    /// Names are folded: servers differ in whether they tell `T` from `t`, and one slot for both is always right.
+    pub fn of(database: &str, table: &str) -> Slot {
+        let mut hasher = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().build_hasher();
+        hasher.write(database.to_lowercase().as_bytes());
+        hasher.write_u8(0xff);
+        hasher.write(table.to_lowercase().as_bytes());
+        Slot((hasher.finish() % SLOTS as u64) as u16)
+    }
+}
+
+impl Tables {
+    pub fn these(slots: impl IntoIterator<Item = Slot>) -> Tables {
+        let mut slots: Vec<Slot> = slots.into_iter().collect();
+        slots.sort_unstable();
+        slots.dedup();
+        Tables::These(slots.into())
+    }
+
+    pub fn none() -> Tables {
+        Tables::These(Arc::from([]))
+    }
+
+    pub fn is_none(&self) -> bool {
+        matches!(self, Tables::These(slots) if slots.is_empty())
+    }
+
+    pub fn and(&self, other: &Tables) -> Tables {
+        match (self, other) {
+            (Tables::These(a), Tables::These(b)) if b.is_empty() || a == b => Tables::These(a.clone()),
+            (Tables::These(a), Tables::These(b)) => Tables::these(a.iter().chain(&**b).copied()),
+            _ => Tables::Any,
+        }
+    }
+}
+
+impl Default for Positions {
+    fn default() -> Self {
+        Positions {
+            last: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            under_way: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
+            // Nobody has asked the primary where it stands yet.
+            floor: AtomicU64::new(NOWHERE),
+            acknowledged: AtomicU64::new(0),
+            under_way_unknown: AtomicU32::new(0),
+            under_way_any: AtomicU32::new(0),
+            foreign: AtomicBool::new(false),
+            domain: AtomicU32::new(0),
+            samples: Mutex::default(),
+            unsettled: Mutex::default(),
+            ask: Notify::new(),
+            advanced: Notify::new(),
+        }
+    }
+}
+
+impl Positions {
+    /// A write to `tables` is about to be sent.
+    pub fn begin(self: &Arc<Positions>, tables: Tables) -> UnderWay {
+        self.count(&tables, 1);
+        UnderWay { positions: self.clone(), tables: Some(tables) }
+    }
+
+    /// What a replica must have applied to answer a read of `tables` that begins now. `None`: no replica may.
+    pub fn required(&self, tables: &Tables) -> Option<u64> {
+        // In this order: who finds nothing under way finds what went before acknowledged.
+        let free = self.under_way_unknown.load(SeqCst) == 0
+            && match tables {
+                Tables::Any => self.under_way_any.load(SeqCst) == 0,
+                Tables::These(slots) => slots.iter().all(|slot| self.under_way[usize::from(slot.0)].load(SeqCst) == 0),
+            };
+        if !free {
+            return None;
+        }
+        let floor = self.floor.load(SeqCst);
+        let required = match tables {
+            Tables::Any => floor.max(self.acknowledged.load(SeqCst)),
+            Tables::These(slots) => slots.iter().map(|slot| self.last[usize::from(slot.0)].load(SeqCst)).fold(floor, u64::max),
+        };
+        (required != NOWHERE && !self.foreign.load(SeqCst)).then_some(required)
+    }
+
+    /// The same for a read that may be as old as `bound`. Writes past Pumasi count when it has seen them.
+    pub fn required_within(&self, bound: Duration, now: Instant) -> Option<u64> {
+        if self.foreign.load(SeqCst) || self.floor.load(SeqCst) == NOWHERE {
+            return None;
+        }
+        let mut samples = self.samples();
+        while let Some((at, acknowledged)) = samples.acknowledged.front().copied()
+            && now.saturating_duration_since(at) >= bound
+        {
+            samples.before = samples.before.max(acknowledged);
+            samples.acknowledged.pop_front();
+        }
+        Some(samples.before)
+    }
+
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(SeqCst)
+    }
+
+    /// Where replicas should get to: everything acknowledged, and what the primary was seen to have.
+    pub fn goal(&self) -> u64 {
+        let floor = self.floor.load(SeqCst);
+        self.acknowledged().max(if floor == NOWHERE { 0 } else { floor })
+    }
+
+    pub fn foreign(&self) -> bool {
+        self.foreign.load(SeqCst)
+    }
+
+    pub fn domain(&self) -> u32 {
+        self.domain.load(SeqCst)
+    }
+
+    /// The writes whose outcome nobody knows. Ask the primary where it stands *after* this, then say so by [`Positions::stands`].
+    pub fn take_unsettled(&self) -> Vec<Tables> {
+        std::mem::take(&mut *self.unsettled())
+    }
+
+    /// The primary stands at `sequence`, asked after `unsettled` was taken: whatever it has, replicas need.
+    pub fn stands(&self, domain: u32, sequence: u64, unsettled: &[Tables]) {
+        self.domain.store(domain, SeqCst);
+        if self.floor.load(SeqCst) == NOWHERE {
+            // What was there before we came is older than any bound.
+            let mut samples = self.samples();
+            samples.before = samples.before.max(sequence);
+            drop(samples);
+            self.floor.store(sequence, SeqCst);
+        } else {
+            self.floor.fetch_max(sequence, SeqCst);
+        }
+        self.sample(sequence);
+        for tables in unsettled {
+            self.count(tables, -1);
+        }
+        self.advanced.notify_waiters();
+    }
+
+    /// They go back to be asked for again: the primary did not answer.
+    pub fn put_back(&self, unsettled: Vec<Tables>) {
+        self.unsettled().extend(unsettled);
+    }
+
+    /// Another primary, whose position has not been asked for yet: no replica answers until it has.
+    pub fn forget_primary(&self) {
+        self.floor.store(NOWHERE, SeqCst);
+    }
+
+    /// Acknowledged writes were given up with the old primary: nothing after `sequence` is waited for any more.
+    pub fn give_up_after(&self, sequence: u64) {
+        self.acknowledged.fetch_min(sequence, SeqCst);
+        for last in &self.last {
+            last.fetch_min(sequence, SeqCst);
+        }
+        let mut samples = self.samples();
+        samples.before = samples.before.min(sequence);
+        samples.acknowledged.iter_mut().for_each(|(_, acknowledged)| *acknowledged = sequence.min(*acknowledged));
+    }
+
+    /// A position that the server reported, whatever it was for.
+    pub fn saw(&self, gtid: Gtid) {
+        if gtid.domain != self.domain.load(SeqCst) {
+            self.foreign.store(true, SeqCst);
+            return;
+        }
+        if self.acknowledged.fetch_max(gtid.sequence, SeqCst) < gtid.sequence {
+            self.sample(gtid.sequence);
+            self.advanced.notify_waiters();
+        }
+    }
+
+    fn count(&self, tables: &Tables, by: i32) {
+        let add = |counter: &AtomicU32| {
+            if by > 0 {
+                counter.fetch_add(1, SeqCst)
+            } else {
+                counter.fetch_sub(1, SeqCst)
+            };
+        };
+        match tables {
+            Tables::Any => add(&self.under_way_unknown),
+            Tables::These(slots) => slots.iter().for_each(|slot| add(&self.under_way[usize::from(slot.0)])),
+        }
+        if !tables.is_none() {
+            add(&self.under_way_any);
+        }
+    }
+
+    fn sample(&self, sequence: u64) {
+        let now = Instant::now();
+        let mut samples = self.samples();
+        match samples.acknowledged.back_mut() {
+            Some((at, last)) if now.saturating_duration_since(*at) < SAMPLE_EVERY => *last = sequence.max(*last),
+            _ => samples.acknowledged.push_back((now, sequence)),
+        }
+        if samples.acknowledged.len() > SAMPLES_MAX
+            && let Some((_, acknowledged)) = samples.acknowledged.pop_front()
+        {
+            samples.before = samples.before.max(acknowledged);
+        }
+    }
+
+    fn samples(&self) -> MutexGuard<'_, Samples> {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unsettled(&self) -> MutexGuard<'_, Vec<Tables>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl UnderWay {
+    /// The server acknowledged the write, at this position.
+    pub fn settled(mut self, gtid: Gtid) {
+        let Some(tables) = self.tables.take() else { return };
+        let positions = &self.positions;
+        positions.saw(gtid);
+        if !positions.foreign() {
+            match &tables {
+                Tables::Any => {
+                    // A floor that is not known yet stays unknown.
+                    positions.floor.fetch_max(gtid.sequence, SeqCst);
+                }
+                Tables::These(slots) => {
+                    slots.iter().for_each(|slot| _ = positions.last[usize::from(slot.0)].fetch_max(gtid.sequence, SeqCst));
+                }
+            }
+        }
+        positions.count(&tables, -1);
+    }
+
+    /// The server said that nothing was logged.
+    pub fn nothing(mut self) {
+        if let Some(tables) = self.tables.take() {
+            self.positions.count(&tables, -1);
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(tables) = self.tables.take() {
+            self.positions.unsettled().push(tables);
+            self.positions.ask.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn positions() -> Arc<Positions> {
+        let positions = Arc::new(Positions::default());
+        assert_eq!(positions.required(&table("t")), None, "the primary has not said where it stands");
+        positions.stands(0, 10, &[]);
+        positions
+    }
+
+    fn table(name: &str) -> Tables {
+        Tables::these([Slot::of("shop", name)])
+    }
+
+    fn at(sequence: u64) -> Gtid {
+        Gtid { domain: 0, server: 1, sequence }
+    }
+
+    #[test]
+    fn a_read_needs_the_last_write_to_its_own_tables() {
+        let positions = positions();
+        assert_eq!(positions.required(&table("t")), Some(10), "what was there at the start");
+        positions.begin(table("t")).settled(at(11));
+        assert_eq!((positions.required(&table("t")), positions.required(&table("u"))), (Some(11), Some(10)));
+        assert_eq!(positions.required(&table("t").and(&table("u"))), Some(11));
+        assert_eq!(positions.required(&Tables::Any), Some(11));
+        positions.begin(Tables::Any).settled(at(12));
+        assert_eq!(positions.required(&table("u")), Some(12), "a write to who knows what");
+    }
+
+    #[test]
+    fn no_replica_answers_while_a_write_is_under_way() {
+        let positions = positions();
+        let write = positions.begin(table("t"));
+        assert_eq!((positions.required(&table("t")), positions.required(&table("u"))), (None, Some(10)));
+        assert_eq!(positions.required(&Tables::Any), None);
+        write.nothing();
+        assert_eq!(positions.required(&table("t")), Some(10));
+        let write = positions.begin(Tables::Any);
+        assert_eq!(positions.required(&table("u")), None);
+        write.settled(at(11));
+        assert_eq!(positions.required(&table("u")), Some(11));
+    }
+
+    #[test]
+    fn a_write_of_unknown_outcome_waits_for_the_primary() {
+        let positions = positions();
+        drop(positions.begin(table("t")));
+        assert_eq!(positions.required(&table("t")), None);
+        let unsettled = positions.take_unsettled();
+        positions.stands(0, 15, &unsettled);
+        assert_eq!(positions.required(&table("t")), Some(15));
+    }
+
+    #[test]
+    fn several_domains_are_not_ordered_by_one_number() {
+        let positions = positions();
+        positions.begin(table("t")).settled(Gtid { domain: 7, server: 1, sequence: 1 });
+        assert_eq!(positions.required(&table("u")), None);
+    }
+
+    #[test]
+    fn a_bounded_read_needs_what_is_older_than_its_bound() {
+        let positions = positions();
+        let second = Duration::from_secs(1);
+        positions.begin(table("t")).settled(at(11));
+        let now = Instant::now();
+        assert_eq!(positions.required_within(second, now), Some(10), "the rest is younger");
+        assert_eq!(positions.required_within(second, now + second), Some(11));
+        positions.begin(table("t")).settled(at(12));
+        assert_eq!(positions.required_within(second, now), Some(11));
+    }
+
+    #[test]
+    fn another_primary_is_asked_before_replicas_answer() {
+        let positions = positions();
+        positions.begin(table("t")).settled(at(30));
+        positions.forget_primary();
+        positions.give_up_after(20);
+        assert_eq!(positions.required(&table("u")), None);
+        positions.stands(0, 21, &[]);
+        assert_eq!(positions.required(&table("t")), Some(21));
+    }
+}
