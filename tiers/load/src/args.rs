@@ -47,6 +47,13 @@ pub struct RunArgs {
     /// Virtual users, each waiting for its answer before it asks again (closed model)
     #[arg(long, short = 'u', value_parser = quantity::count)]
     pub vusers: Option<f64>,
+    /// Prove every read against the last acknowledged write instead of measuring: mysql://user:password@host:port/database with tables of its own,
+    /// or http://... where the reference application answers. Exit code 4 when a read was stale
+    #[arg(long, conflicts_with_all = ["rate", "vusers", "slo", "preview"])]
+    pub verify: bool,
+    /// Writes among a hundred statements of --verify
+    #[arg(long, value_name = "PERCENT", default_value_t = 1.0, requires = "verify")]
+    pub writes: f64,
     /// How long, after the warm-up: 30s, 2m [default: 30s]
     #[arg(long = "for", short = 'd', value_name = "DURATION", value_parser = quantity::duration)]
     pub lasts: Option<Duration>,

@@ -5,6 +5,7 @@ use crate::{
     exchange::Client,
     fleet::{self, Fleet, Job, Shape, Token, Work},
     kept::{Kept, KeptError},
+    oracle::{self, Address, Checked, Found},
     plan::{Plan, Target},
     report::{
         Label, Report, compare, csv, html,
@@ -14,6 +15,7 @@ use crate::{
     scenario::{self, Overrides},
     ticks::Ticker,
     validate,
+    verify::{self, Verified},
     watch::Watch,
 };
 use pumasi_config::{Problems, Source};
@@ -24,6 +26,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
 /// What the process ends with (DESIGN section 7).
@@ -36,6 +39,12 @@ pub mod exit {
     pub const UNREACHABLE: u8 = 5;
     pub const INTERRUPTED: u8 = 130;
 }
+
+/// How long `--verify` lasts if nobody says.
+const VERIFY_LASTS: Duration = Duration::from_secs(30);
+
+/// Connections of `--verify` if nobody says.
+const VERIFY_CONNECTIONS: usize = 8;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -123,8 +132,69 @@ fn dispatch(args: &LoadArgs) -> Result<u8, LoadError> {
     }
 }
 
+/// `--verify mysql://...`.
+fn verify_queries(args: &RunArgs, what: &str, json: bool) -> Result<u8, LoadError> {
+    let checked = Checked {
+        address: Address::parse(what).map_err(LoadError::Usage)?,
+        connections: args.connections.unwrap_or(VERIFY_CONNECTIONS),
+        writes_percent: args.writes.clamp(0.0, 100.0),
+        lasts: args.lasts.unwrap_or(VERIFY_LASTS),
+        seed: args.seed.unwrap_or(0),
+    };
+    let interrupt = interrupt_flag().map_err(LoadError::Generator)?;
+    let target = format!("{}:{}", checked.address.host, checked.address.port);
+    let found = oracle::verify(&checked, &interrupt).map_err(|source| LoadError::Unreachable { target, source })?;
+    if json {
+        print(&format!("{:#}\n", serde_json::json!(found)))?;
+    } else {
+        let Found { reads, values, writes, failed, reconnects, seconds, triggers, cascades, .. } = found;
+        let rate = reads as f64 / seconds.max(0.001) * 60.0;
+        let with = match (triggers, cascades) {
+            (true, true) => ", triggers and foreign keys among them",
+            (true, false) => ", triggers among them",
+            _ => "",
+        };
+        print(&format!(
+            "{reads} reads ({values} values) proven among {writes} writes in {seconds:.0} s ({rate:.0} reads a minute){with}; {failed} statements failed, {reconnects} connections were lost\n"
+        ))?;
+    }
+    verdict(found.violation.as_deref(), found.reads)
+}
+
+/// `--verify http://...`: the reference application's board.
+fn verify_pages(args: &RunArgs, plan: &Plan, json: bool) -> Result<u8, LoadError> {
+    let interrupt = interrupt_flag().map_err(LoadError::Generator)?;
+    let found = verify::verify(&plan.target, args.lasts.unwrap_or(VERIFY_LASTS), &interrupt)
+        .map_err(|source| LoadError::Unreachable { target: args.what.clone().unwrap_or_default(), source })?;
+    let Verified { reads, writes, failed, violation } = &found;
+    if json {
+        print(&format!("{:#}\n", serde_json::json!({ "reads": reads, "writes": writes, "failed": failed, "violation": violation })))?;
+    } else {
+        print(&format!("{reads} pages proven among {writes} writes; {failed} requests failed\n"))?;
+    }
+    verdict(violation.as_deref(), *reads)
+}
+
+/// A check that has read nothing has proven nothing.
+fn verdict(violation: Option<&str>, reads: u64) -> Result<u8, LoadError> {
+    match violation {
+        Some(violation) => {
+            eprintln!("{violation}");
+            Ok(exit::OBJECTIVE_MISSED)
+        }
+        None if reads == 0 => {
+            eprintln!("error: nothing was read, so nothing is proven");
+            Ok(exit::FAILURE)
+        }
+        None => print("none was stale\n").map(|()| exit::OK),
+    }
+}
+
 fn load(args: &RunArgs, json: bool, state: &Path, kept: &Kept) -> Result<u8, LoadError> {
     let what = args.what.as_deref().ok_or_else(|| LoadError::Usage("say what to load: a URL or a scenario file".to_string()))?;
+    if args.verify && what.starts_with("mysql://") {
+        return verify_queries(args, what, json);
+    }
     let mut plan = compile(what, args.target.as_deref(), args.method.as_deref(), args.body.as_deref(), &args.overrides())?;
     if args.preview {
         let lines = scenario::preview(&plan).join("\n");
@@ -132,6 +202,10 @@ fn load(args: &RunArgs, json: bool, state: &Path, kept: &Kept) -> Result<u8, Loa
     }
     // Before the run, so that a wrong name costs nothing.
     let baseline = args.baseline.as_deref().map(|run| kept.find(run)).transpose()?;
+    if args.verify {
+        reach(&plan)?;
+        return verify_pages(args, &plan, json);
+    }
     if args.agents.is_none() {
         raise_descriptor_limit(plan.limits.connections_max);
         reach(&plan)?;

@@ -8,6 +8,7 @@
 //! | `scenario`, `template`, `data`, `random`, `profile` | what to send and when: files, values, dice, stages -> `plan` |
 //! | `lane`, `reply`, `tally`, `run` | sending it: one event loop per core, answers, counters, the controller |
 //! | `fleet` | the same on several machines: agents that dial in |
+//! | `oracle`, `verify` | `--verify`: every read against the last acknowledged write, through SQL and on the reference application's pages |
 //! | `report`, `slo`, `kept` | what came of it: figures, objectives, kept runs |
 //! | `args`, `command`, `validate`, `exchange`, `ticks` | the command line, for people and for the console |
 
@@ -20,6 +21,7 @@ mod journey_of_one;
 mod kept;
 mod ladder;
 mod lane;
+mod oracle;
 mod plan;
 mod profile;
 mod quantity;
