@@ -159,6 +159,8 @@ pub struct Sql {
     /// A primary with replicas, or one that might have some.
     #[serde(default)]
     pub cluster: Option<Cluster>,
+    /// How writes are followed, where answers are kept.
+    pub followed: Option<Followed>,
     /// Slowest by total time first, at most 50.
     pub digests: Vec<Digest>,
 }
@@ -217,6 +219,22 @@ pub struct Failover {
     pub took_ms: u64,
     /// Acknowledged transactions that no server in reach had.
     pub lost: u64,
+}
+
+/// What is known of a database's writes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Followed {
+    /// `row-exact`, `table-exact` or `off`, with the reason.
+    pub mode: String,
+    /// How far behind the binary log is; writes that do not pass through Pumasi are seen so late.
+    pub lag_ms: Option<u64>,
+    /// Transactions that did not pass through Pumasi.
+    pub unseen_total: u64,
+    /// Commits whose rows were known, and those whose rows came too late.
+    pub exact_total: u64,
+    pub late_total: u64,
+    /// Commits that nothing had fenced, and outcomes that were never learnt: each emptied the stores.
+    pub surprises_total: u64,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -152,6 +152,7 @@ impl<E: Engine> Server<E> {
             writes_total: self.0.writes.value(),
             results: self.0.results.as_ref().map(|results| results.status()),
             cluster: None,
+            followed: self.0.results.as_ref().map(|_| pumasi_status::Followed { mode: "row-exact".to_owned(), ..Default::default() }),
             digests: self.0.digests.slowest(),
         }
     }

@@ -199,6 +199,7 @@ impl Proxy {
             writes_total: self.0.writes.value(),
             results: self.0.follow.as_ref().map(|follow| follow.results().status()),
             cluster: self.0.route.status(),
+            followed: self.0.follow.as_ref().map(|follow| follow.status()),
             digests: self.0.digests.slowest(),
         }
     }

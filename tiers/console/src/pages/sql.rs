@@ -24,8 +24,22 @@ pub fn parts(status: &Status) -> Vec<Part> {
     };
     let databases =
         html! { (table("Databases", head, body)) @if status.sql.is_empty() { p.quiet { "No database passes through Pumasi." } } };
+    let databases = html! { (databases) @for sql in &status.sql { (followed(sql)) } };
     let digests = html! { @for sql in &status.sql { (digests(sql)) } };
     vec![Part { id: "databases", content: databases }, Part { id: "digests", content: digests }]
+}
+
+/// How writes are followed: what makes kept answers right, and what they would miss.
+fn followed(sql: &Sql) -> Markup {
+    let Some(followed) = &sql.followed else { return html! {} };
+    html! {
+        p.quiet {
+            "Writes to " (sql.name) " are followed " (followed.mode)
+            @if let Some(lag) = followed.lag_ms { "; the binary log is " (lag) " ms behind, and " (count(followed.unseen_total)) " transactions in it did not pass through Pumasi" }
+            @if followed.surprises_total > 0 { "; " (count(followed.surprises_total)) " commits of unknown outcome emptied the stores" }
+            "."
+        }
+    }
 }
 
 /// One card per statement: a statement is too long for a cell of a table.

@@ -9,6 +9,7 @@
 //! by the old one has ended, because the tables that one has fenced may be too few by then.
 //!
 //! **Unknown outcomes.** A statement whose answer was lost may still be executing. Its fence stays until the server has no such thread any more.
+mod binlog;
 pub mod catalogue;
 mod control;
 pub mod plan;
@@ -33,6 +34,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use self::{
+    binlog::Told,
     catalogue::Catalogue,
     plan::{Plan, Reads},
 };
@@ -55,6 +57,7 @@ pub struct Follow {
     orders: mpsc::UnboundedSender<Order>,
     /// The number of the server that writes go to; zero as long as there is only one.
     primary: AtomicU64,
+    told: Told,
     counters: Counters,
 }
 
@@ -95,6 +98,7 @@ impl Follow {
             current: Mutex::new(Arc::new(Generation::new(Err(UNKNOWN.to_owned())))),
             orders,
             primary: AtomicU64::new(0),
+            told: Told::default(),
             counters: Counters::default(),
         });
         let weak = Arc::downgrade(&follow);
@@ -133,8 +137,22 @@ impl Follow {
     /// For status and console.
     pub fn mode(&self) -> String {
         match &self.current().catalogue {
-            Ok(_) => "table-exact".to_owned(),
+            Ok(_) if self.told.live() => "row-exact".to_owned(),
+            Ok(_) => format!("table-exact; writes that do not pass through Pumasi are not seen: {}", self.told.trouble()),
             Err(why) => format!("off: {why}"),
+        }
+    }
+
+    pub fn status(&self) -> pumasi_status::Followed {
+        let (unseen_total, exact_total, late_total) = self.told.counts();
+        let (unseen_commits, unknown_outcomes) = self.surprises();
+        pumasi_status::Followed {
+            mode: self.mode(),
+            lag_ms: self.told.live().then(|| self.told.lag_ms()),
+            unseen_total,
+            exact_total,
+            late_total,
+            surprises_total: unseen_commits + unknown_outcomes,
         }
     }
 
@@ -211,6 +229,10 @@ impl Generation {
         }
         plans.insert(name, plan.clone());
         plan
+    }
+
+    fn catalogue(&self) -> Option<&Catalogue> {
+        self.catalogue.as_ref().ok()
     }
 
     /// Whether reads may be kept at all.

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use pumasi_binlog::Gtid;
 use pumasi_freshness::{Entry, Observed, Stamp};
 use pumasi_mysqlwire::{Capabilities, Execution, LongData, ServerStatus, Value};
 use pumasi_sqltext::Scalar;
@@ -232,6 +233,7 @@ impl Client {
             error: relayed.failed.then(|| relayed.error.unwrap_or(0)),
             in_transaction: status.contains(ServerStatus::IN_TRANSACTION),
             autocommit: status.contains(ServerStatus::AUTOCOMMIT),
+            gtid: relayed.gtid.as_deref().and_then(Gtid::parse),
         };
         let witness = self.witness.clone();
         running.ended(&mut self.session, ended, witness.as_deref()).await;

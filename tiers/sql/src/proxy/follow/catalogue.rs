@@ -22,7 +22,7 @@ pub const SYSTEM_SCHEMAS: [&str; 4] = ["information_schema", "performance_schema
 pub struct Rows {
     /// Schema, name, type, engine.
     pub tables: Vec<Row>,
-    /// Schema, table, column, data type; in the order of the columns.
+    /// Schema, table, column, data type, column type, key; in the order of the columns.
     pub columns: Vec<Row>,
     /// Schema, name, definition.
     pub views: Vec<Row>,
@@ -30,6 +30,8 @@ pub struct Rows {
     pub triggers: Vec<Row>,
     /// Child's schema and table, parent's schema and table, rule on update, rule on delete.
     pub references: Vec<Row>,
+    /// Schema, table and column that a foreign key refers to.
+    pub referenced: Vec<Row>,
     /// Name, body.
     pub routines: Vec<Row>,
     /// Only some databases are seen whole; the rows above are theirs alone.
@@ -47,6 +49,9 @@ pub struct Catalogue {
     /// What a write to a table writes in turn.
     reach: HashMap<(String, String), Reach>,
     routines: HashMap<String, Reach>,
+    /// The tables whose rows follow a table's by a foreign key.
+    children: HashMap<(String, String), Vec<(String, String)>>,
+    referenced: BTreeSet<(String, String, String)>,
     partial: bool,
 }
 
@@ -55,6 +60,10 @@ enum Known {
     Table {
         info: Arc<TableInfo>,
         storage: Storage,
+        /// In the order of the columns.
+        unsigned: Vec<bool>,
+        /// The place of the primary key, if it is one whole number.
+        key: Option<usize>,
     },
     /// The base tables behind it; `None` if its answer is not a function of rows, or not understood.
     View {
@@ -134,21 +143,29 @@ impl Catalogue {
             };
             let quiet = |place| matches!(lower(row, place).as_deref(), Some("restrict" | "no action"));
             if !(quiet(4) && quiet(5)) {
-                catalogue.reach.entry((schema, parent)).or_default().tables.insert((child_schema, child));
+                let parent = (schema, parent);
+                catalogue.children.entry(parent.clone()).or_default().push((child_schema.clone(), child.clone()));
+                catalogue.reach.entry(parent).or_default().tables.insert((child_schema, child));
             }
         }
+        let referenced = rows.referenced.iter().filter_map(|row| Some((lower(row, 0)?, lower(row, 1)?, lower(row, 2)?)));
+        catalogue.referenced = referenced.collect();
         catalogue
     }
 
     fn add_tables(&mut self, rows: &Rows) {
-        let mut columns: HashMap<(String, String), Vec<Column>> = HashMap::new();
+        let mut columns: HashMap<(String, String), Vec<Described>> = HashMap::new();
         for row in &rows.columns {
             let (Some(schema), Some(table), Some(Some(name)), Some(kind)) =
                 (lower(row, 0), lower(row, 1), row.get(2).cloned(), lower(row, 3))
             else {
                 continue;
             };
-            columns.entry((schema, table)).or_default().push(Column { name, comparison: comparison(&kind) });
+            columns.entry((schema, table)).or_default().push((
+                Column { name, comparison: comparison(&kind) },
+                lower(row, 4).is_some_and(|kind| kind.contains("unsigned")),
+                lower(row, 5).is_some_and(|key| key == "pri"),
+            ));
         }
         for row in &rows.tables {
             let (Some(schema), Some(name)) = (lower(row, 0), lower(row, 1)) else { continue };
@@ -168,8 +185,14 @@ impl Catalogue {
             // Two tables whose names differ in case alone are one here, and nothing is known of its columns.
             let twice = self.relations.contains_key(&key);
             let columns = if twice { Vec::new() } else { columns.remove(&key).unwrap_or_default() };
+            let keys: Vec<usize> = (0..columns.len()).filter(|place| columns[*place].2).collect();
+            let whole = |place: &usize| columns[*place].0.comparison == Comparison::Integer;
+            let primary = if let [one] = keys[..] { Some(one).filter(whole) } else { None };
+            let unsigned = columns.iter().map(|(_, unsigned, _)| *unsigned).collect();
+            let columns = columns.into_iter().map(|(column, ..)| column).collect();
             self.by_name.entry(key.1.clone()).or_default().push(key.clone());
-            self.relations.insert(key, Known::Table { info: Arc::new(TableInfo { name: named, columns }), storage });
+            let info = Arc::new(TableInfo { name: named, columns });
+            self.relations.insert(key, Known::Table { info, storage, unsigned, key: primary });
         }
     }
 
@@ -339,8 +362,45 @@ impl Catalogue {
     /// A table by its stored names, with its columns in their order.
     pub fn table(&self, database: &str, name: &str) -> Option<&Arc<TableInfo>> {
         match self.relations.get(&(database.to_lowercase(), name.to_lowercase())) {
-            Some(Known::Table { info, storage: Storage::Transactional | Storage::AtOnce }) => Some(info),
+            Some(Known::Table { info, storage: Storage::Transactional | Storage::AtOnce, .. }) => Some(info),
             _ => None,
+        }
+    }
+
+    /// A table's columns in their order, and whether each is UNSIGNED.
+    pub fn stored_columns(&self, database: &str, name: &str) -> Option<Vec<(&str, bool)>> {
+        match self.relations.get(&(database.to_lowercase(), name.to_lowercase())) {
+            Some(Known::Table { info, unsigned, .. }) if !info.columns.is_empty() => {
+                Some(info.columns.iter().map(|column| column.name.as_str()).zip(unsigned.iter().copied()).collect())
+            }
+            _ => None,
+        }
+    }
+
+    /// The place of a table's primary key, if it is one whole number, and whether it is UNSIGNED.
+    pub fn primary_key(&self, database: &str, name: &str) -> Option<(KeyPlace, bool)> {
+        match self.relations.get(&(database.to_lowercase(), name.to_lowercase())) {
+            Some(Known::Table { info, unsigned, key: Some(place), storage: Storage::Transactional }) => {
+                Some((KeyPlace { place: *place, name: info.columns[*place].name.clone() }, unsigned[*place]))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether some foreign key refers to the column.
+    pub fn referenced(&self, database: &str, table: &str, column: &str) -> bool {
+        self.referenced.contains(&(database.to_lowercase(), table.to_lowercase(), column.to_lowercase()))
+    }
+
+    /// Every table whose rows a foreign key may change when rows of this one are deleted or their keys changed.
+    pub fn carried(&self, database: &str, table: &str) -> Vec<Table> {
+        let children = self.children.get(&(database.to_lowercase(), table.to_lowercase()));
+        let written: Vec<TableName> =
+            children.into_iter().flatten().map(|(database, name)| TableName { database: database.clone(), name: name.clone() }).collect();
+        match self.closure(&written, b"").tables {
+            Tables::Known(tables) => tables,
+            // The fence is one of everything then, and nothing is narrowed.
+            Tables::All => Vec::new(),
         }
     }
 
@@ -352,6 +412,13 @@ impl Catalogue {
     pub fn tables(&self) -> usize {
         self.relations.len()
     }
+}
+
+/// A column of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPlace {
+    pub place: usize,
+    pub name: String,
 }
 
 /// The catalogue for names without a database.
@@ -387,6 +454,9 @@ impl Reach {
         self.schema |= other.schema;
     }
 }
+
+/// A column; whether it is UNSIGNED; whether it is part of the primary key.
+type Described = (Column, bool, bool);
 
 // === helpers ===
 

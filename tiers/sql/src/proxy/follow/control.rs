@@ -5,13 +5,18 @@ use std::{
     time::Duration,
 };
 
+use pumasi_config::SqlUser;
 use pumasi_freshness::Fence;
 use pumasi_mysqlwire::SqlError;
-use tokio::{sync::mpsc, task::JoinSet, time::sleep};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::sleep,
+};
 use tracing::{debug, warn};
 
 use super::{
-    Follow, Order, Thread,
+    Follow, Order, Thread, binlog,
     catalogue::{Catalogue, Row, Rows, SYSTEM_SCHEMAS},
 };
 use crate::{
@@ -34,6 +39,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Until the proxy is gone.
 pub async fn run(follow: Weak<Follow>, mut target: Target, mut orders: mpsc::UnboundedReceiver<Order>) {
     let mut settling = JoinSet::new();
+    let (primary, watched) = watch::channel(target.clone());
+    let _binlog = tokio::task::spawn_local(binlog::run(follow.clone(), watched));
     loop {
         let opened = open(&target).await;
         let Some(followed) = follow.upgrade() else { return };
@@ -65,6 +72,7 @@ pub async fn run(follow: Weak<Follow>, mut target: Target, mut orders: mpsc::Unb
                     // What was not settled at the old one is as the new one has it.
                     settling.abort_all();
                     target = next;
+                    let _ = primary.send(target.clone());
                     break;
                 }
                 Some(Order::Read { fence, done }) => {
@@ -86,6 +94,7 @@ pub async fn run(follow: Weak<Follow>, mut target: Target, mut orders: mpsc::Unb
                             Order::Primary(next) => {
                                 settling.abort_all();
                                 (target, connection) = (next, None);
+                                let _ = primary.send(target.clone());
                             }
                             Order::Read { .. } => {}
                         }
@@ -120,19 +129,22 @@ async fn ended(connection: &mut Option<Backend>) {
 }
 
 async fn open(target: &Target) -> Result<(Backend, Result<Catalogue, String>), NoBackend> {
-    let user = target.login();
-    let key = Arc::new(Key::plain(&user.name));
-    let mut connection = Backend::connect(target, &key, &user).await?;
+    let mut connection = connect(target, &target.login()).await?;
     let lost = |error| NoBackend::Unreachable { address: target.address(), error };
     let catalogue = read(&mut connection).await.map_err(lost)?;
     Ok((connection, catalogue))
+}
+
+/// A connection of our own.
+pub async fn connect(target: &Target, user: &SqlUser) -> Result<Backend, NoBackend> {
+    Backend::connect(target, &Arc::new(Key::plain(&user.name)), user).await
 }
 
 /// The catalogue, or why it must not be relied on.
 async fn read(connection: &mut Backend) -> Result<Result<Catalogue, String>, Lost> {
     let mut rows = Rows::default();
     let excluded = SYSTEM_SCHEMAS.map(|schema| format!("'{schema}'")).join(",");
-    let settings = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('tx_isolation', 'transaction_isolation', 'wsrep_on')";
+    let settings = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('tx_isolation', 'transaction_isolation', 'wsrep_on', 'sql_mode')";
     let seen = match ask(connection, "SHOW GRANTS").await? {
         Ok(grants) => Seen::of(&grants),
         Err(error) => return Ok(Err(error)),
@@ -148,13 +160,21 @@ async fn read(connection: &mut Backend) -> Result<Result<Catalogue, String>, Los
             if is("tx_isolation", "READ-UNCOMMITTED") || is("transaction_isolation", "READ-UNCOMMITTED") {
                 return Ok(Err("read-uncommitted".to_owned()));
             }
+            let modes = settings.iter().filter(|row| row.first().is_some_and(|name| name.as_deref() == Some("sql_mode")));
+            if modes
+                .flat_map(|row| row.get(1).cloned().flatten())
+                .any(|modes| modes.split(',').any(|mode| matches!(mode, "ANSI_QUOTES" | "NO_BACKSLASH_ESCAPES")))
+            {
+                // Texts mean something else then than the lexer thinks.
+                return Ok(Err("sql-mode".to_owned()));
+            }
             if is("wsrep_on", "ON") {
                 // A node may answer from before what another node has acknowledged.
                 return Ok(Err("galera".to_owned()));
             }
         }
     }
-    let questions: [(&mut Vec<Row>, String); 6] = [
+    let questions: [(&mut Vec<Row>, String); 7] = [
         (
             &mut rows.tables,
             format!(
@@ -164,7 +184,7 @@ async fn read(connection: &mut Backend) -> Result<Result<Catalogue, String>, Los
         (
             &mut rows.columns,
             format!(
-                "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE FROM information_schema.COLUMNS \
+                "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, COLUMN_KEY FROM information_schema.COLUMNS \
                  WHERE TABLE_SCHEMA NOT IN ({excluded}) ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
             ),
         ),
@@ -182,6 +202,12 @@ async fn read(connection: &mut Backend) -> Result<Result<Catalogue, String>, Los
             &mut rows.references,
             "SELECT CONSTRAINT_SCHEMA, TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME, UPDATE_RULE, DELETE_RULE \
              FROM information_schema.REFERENTIAL_CONSTRAINTS"
+                .to_owned(),
+        ),
+        (
+            &mut rows.referenced,
+            "SELECT REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME, REFERENCED_COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE \
+             WHERE REFERENCED_TABLE_NAME IS NOT NULL"
                 .to_owned(),
         ),
         (
@@ -258,8 +284,7 @@ async fn settle(fence: Fence, thread: Thread) {
 }
 
 async fn gone(thread: &Thread) -> Result<bool, NoBackend> {
-    let key = Arc::new(Key::plain(&thread.user.name));
-    let mut connection = Backend::connect(&thread.target, &key, &thread.user).await?;
+    let mut connection = connect(&thread.target, &thread.user).await?;
     let lost = |error| NoBackend::Unreachable { address: thread.target.address(), error };
     let look = format!("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = {}", thread.id);
     loop {

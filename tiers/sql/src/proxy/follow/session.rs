@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use pumasi_binlog::Gtid;
 use pumasi_config::SqlUser;
 use pumasi_freshness::{Changes, Deps, Fence, Moment, Observed, Stamp, Table, Tables, Witness};
 use pumasi_sqltext::{Digest, Scalar};
 
 use super::{
     super::target::Target,
-    Follow, Generation,
+    Follow, Generation, binlog,
     plan::{Plan, Reads, Writes},
 };
 
@@ -48,6 +49,8 @@ pub struct Ended {
     pub error: Option<u16>,
     pub in_transaction: bool,
     pub autocommit: bool,
+    /// The position of its commit, if the server reported one.
+    pub gtid: Option<Gtid>,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +64,8 @@ struct Transaction {
     stamp: Stamp,
     /// What it may have changed, to be fenced at its commit.
     written: Tables,
+    /// Among them are tables without transactions.
+    at_once: bool,
     /// Since its beginning nothing but reads, so that ending it changes nothing.
     only_reads: bool,
     /// The worker's requests when its latest statement ran.
@@ -73,11 +78,13 @@ struct Transaction {
 pub struct Running {
     follow: Arc<Follow>,
     /// Keeps what it was planned by: a change of the schema waits for it before anything is kept again.
-    _generation: Arc<Generation>,
+    generation: Arc<Generation>,
     plan: Arc<Plan>,
     fence: Option<Fence>,
     /// The statement's changes may be seen although it fails.
     certain: bool,
+    /// All that its fence covers is committed at one position of the log.
+    narrows: bool,
     /// Taken before it was sent.
     sent_after: Stamp,
     /// Not younger than the snapshot it reads from.
@@ -106,22 +113,25 @@ impl Session {
         };
         let reading = if standing.apart.is_some() || wrote { None } else { plan.deps(&digest, parameters).map(Arc::new) };
         let mut tables = Tables::Known(Vec::new());
-        let mut certain = false;
+        let (mut certain, mut narrows) = (false, true);
         if let Writes::Rows(closure) = &plan.writes {
             let alone = standing.autocommit && !standing.in_transaction;
             let fenced = if alone || closure.tables == Tables::All { &closure.tables } else { &closure.at_once };
             tables = fenced.clone();
             certain = !nothing(&closure.at_once);
+            // What is changed outside the transaction has positions of its own.
+            narrows = !certain;
         }
         if plan.commits
             && let Some(transaction) = &self.transaction
         {
             certain |= !nothing(&transaction.written);
+            narrows &= !transaction.at_once;
             tables = united(&tables, &transaction.written);
         }
         let fence = (!nothing(&tables)).then(|| follow.freshness().fence(tables));
 
-        Running { follow: follow.clone(), _generation: generation, plan, fence, certain, sent_after: now, stamp, reading, server }
+        Running { follow: follow.clone(), generation, plan, fence, certain, narrows, sent_after: now, stamp, reading, server }
     }
 
     /// Whether the open transaction has only read and belongs to no request any more: it may be ended before the next statement.
@@ -154,11 +164,13 @@ impl Session {
         let transaction = self.transaction.get_or_insert(Transaction {
             stamp: running.sent_after,
             written: Tables::Known(Vec::new()),
+            at_once: false,
             only_reads: true,
             moment: None,
         });
         if let Writes::Rows(closure) = &running.plan.writes {
             transaction.written = united(&transaction.written, &closure.tables);
+            transaction.at_once |= !nothing(&closure.at_once);
         }
         transaction.only_reads &= running.plan.only_reads && matches!(running.plan.writes, Writes::Nothing);
         transaction.moment = match (transaction.moment, witness) {
@@ -199,12 +211,33 @@ impl Running {
         }
         let schema = matches!(&self.plan.writes, Writes::Rows(closure) if closure.schema);
         if !schema {
-            return fence.commit(&Changes::new());
+            let changes = match ended.gtid.filter(|_| self.narrows) {
+                Some(gtid) => self.changes(gtid, fence.tables()).await,
+                None => Changes::new(),
+            };
+            return fence.commit(&changes);
         }
         // Those who still run by the old catalogue keep the fence up; this statement does not count among them any more.
         let follow = self.follow.clone();
         drop(self);
         follow.schema_changed(fence).await;
+    }
+}
+
+impl Running {
+    /// The rows of the commit at `gtid`, if the log tells them in time.
+    async fn changes(&self, gtid: Gtid, fence: &Tables) -> Changes {
+        let (Some(catalogue), Some(group)) = (self.generation.catalogue(), self.follow.told.claim(gtid).await) else {
+            return Changes::new();
+        };
+        let changes = binlog::changes(&group, catalogue, fence);
+        let covered = |table: &Table| matches!(fence, Tables::Known(fenced) if fenced.binary_search(table).is_ok());
+        if !changes.tables().all(|table| covered(&table)) {
+            // Something writes a table that the catalogue does not know of.
+            self.follow.committed_unseen();
+            return Changes::new();
+        }
+        changes
     }
 }
 

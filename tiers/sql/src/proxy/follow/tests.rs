@@ -399,3 +399,56 @@ fn many_who_ask_the_same_are_answered_by_one(house: &House<'_>) {
     assert_eq!(house.hits() + house.follow().results().status().misses, 16);
     assert!(house.hits() >= 8, "{} of 16", house.hits());
 }
+
+/// With a binary log: rows are told apart, and who writes past the proxy is seen.
+#[test]
+fn stories_of_rows() {
+    let database = MariaDb::with(&["--log-bin=binlog", "--binlog-format=ROW", "--server-id=1", "--binlog-row-image=FULL"]);
+    database.run("CREATE DATABASE shop CHARACTER SET utf8mb4; CREATE USER app@'%' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO app@'%'");
+    database.run(
+        "USE shop; CREATE TABLE t (id INT PRIMARY KEY, n INT, s VARCHAR(20)) ENGINE=InnoDB; INSERT INTO t VALUES (1, 10, 'a'), (2, 20, 'b');
+         CREATE TABLE child (id INT PRIMARY KEY, t INT, n INT, FOREIGN KEY (t) REFERENCES t (id) ON DELETE CASCADE) ENGINE=InnoDB;
+         INSERT INTO child VALUES (1, 1, 1), (2, 2, 2)",
+    );
+    let house = House::new(&database);
+    wait_for("the log", || house.follow().mode() == "row-exact");
+    let (mut reader, mut writer) = (house.client(), house.client());
+    let child = "SELECT COUNT(*) FROM child WHERE t = 2";
+    let other = "SELECT n FROM t WHERE id = 2";
+    let named = "SELECT n FROM t WHERE s = 'B'";
+    for sql in [N, child, other, named] {
+        one(&mut reader, sql);
+    }
+    // Another row's write leaves what was kept alone; its own does not.
+    let hits = house.hits();
+    writer.query("UPDATE t SET n = n + 1 WHERE id = 1").ok();
+    assert_eq!(house.follow().told.counts().1, 1, "the rows of the commit were known");
+    assert_eq!((one(&mut reader, other), one(&mut reader, named), one(&mut reader, child)), ("20".into(), "20".into(), "1".into()));
+    assert_eq!(house.hits(), hits + 3);
+    assert_eq!(one(&mut reader, N), "11");
+    writer.query("BEGIN").ok();
+    writer.query("UPDATE t SET s = 'c' WHERE id = 2").ok();
+    writer.query("COMMIT").ok();
+    assert_eq!(reader.query(named).text_rows().len(), 0, "its old value had the name");
+    assert_eq!(one(&mut reader, N), "11");
+    assert_eq!(house.hits(), hits + 4);
+    // A cascade is in no log.
+    writer.query("DELETE FROM t WHERE id = 2").ok();
+    assert_eq!(one(&mut reader, child), "0");
+    // Past the proxy: seen, late by the log and by the grace that our own commits have.
+    one(&mut reader, N);
+    house.unseen("UPDATE t SET n = 500 WHERE id = 1");
+    wait_for("the write to be seen", || one(&mut reader, N) == "500");
+    assert!(house.follow().told.counts().0 >= 1);
+    house.unseen("ALTER TABLE t ADD more INT DEFAULT 9");
+    wait_for("the change of the schema to be seen", || reader.query("SELECT * FROM t WHERE id = 1").text_rows()[0].len() == 4);
+    // The end of the log is the end of knowing rows, and nothing else.
+    let epoch = house.freshness.epoch();
+    let dumps = database.run("SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND = 'Binlog Dump'");
+    database.run(&format!("KILL {}", dumps.trim()));
+    wait_for("the loss to be noticed", || house.freshness.epoch() > epoch);
+    writer.query("UPDATE t SET n = 600 WHERE id = 1").ok();
+    assert_eq!(one(&mut reader, N), "600");
+    wait_for("the log to be followed again", || house.follow().mode() == "row-exact");
+    house.proxy.stop(Duration::from_secs(5));
+}

@@ -45,6 +45,7 @@ fn shop() -> Rows {
             &["rebuild", "BEGIN DROP TABLE x; END"],
             &["hidden", "NULL"],
         ]),
+        referenced: rows(&[&["shop", "person", "id"], &["shop", "orders", "id"]]),
         partial: false,
     }
 }

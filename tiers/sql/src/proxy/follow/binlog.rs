@@ -1,0 +1,441 @@
+//! Follows the primary's binary log as a replica would: which rows a commit changed, and what was written past the proxy.
+//!
+//! A commit through the proxy waits a little for its rows ([`Told::claim`]); if they do not come in time its tables count as changed in
+//! unknown rows, so a slow log costs hits and nothing else. A transaction that no statement of ours claims was written by somebody else: it is
+//! fenced when it is seen, and bumped when it is visible to readers, which the log alone does not say (the event may come before the
+//! commit). Such writes are seen late, by the log's lag; nobody could have fenced them.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use pumasi_binlog::{Change, Group, Groups, Gtid, Row, Value};
+use pumasi_freshness::{Changes, Table, Tables};
+use pumasi_mysqlwire::ErrPacket;
+use pumasi_sqltext::{Key as RowKey, Scalar};
+use tokio::{
+    sync::{oneshot, watch},
+    time::{sleep, timeout},
+};
+use tracing::{info, warn};
+
+use super::{Follow, Order, catalogue::Catalogue, control};
+use crate::{
+    front::{login::random, wire::Lost},
+    proxy::{backend::Backend, backend::owned, target::Target},
+};
+
+/// How long a commit waits for its rows. Its fence stands so much longer.
+const ROWS_WAIT: Duration = Duration::from_millis(5);
+
+/// How long a transaction may wait to be claimed by the statement that made it: the answer and the log come on different ways.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// How long the fence of a write past the proxy stands if its visibility cannot be asked for.
+const VISIBLE_AFTER: Duration = Duration::from_millis(200);
+
+/// Positions that are remembered until their transaction, or their statement, comes.
+const CLAIMS_MAX: usize = 65_536;
+
+/// Between two attempts to follow.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Without an event or a heartbeat for so long the connection counts as lost. The server is asked for a heartbeat each second.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// What the log has told, and what is waited for.
+#[derive(Default)]
+pub struct Told {
+    live: AtomicBool,
+    /// Why it is not followed.
+    trouble: Mutex<String>,
+    inner: Mutex<Inner>,
+    unseen: AtomicU64,
+    exact: AtomicU64,
+    late: AtomicU64,
+    /// Of the latest event, in milliseconds.
+    lag_ms: AtomicU64,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Came before their statement asked.
+    ready: HashMap<Gtid, Arc<Group>>,
+    waiting: HashMap<Gtid, oneshot::Sender<Arc<Group>>>,
+    /// Asked for and not waited for any longer.
+    claimed: HashMap<Gtid, ()>,
+}
+
+impl Told {
+    pub fn live(&self) -> bool {
+        self.live.load(Relaxed)
+    }
+
+    pub fn trouble(&self) -> String {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Transactions that did not pass through the proxy, commits whose rows were known, commits whose rows came too late.
+    pub fn counts(&self) -> (u64, u64, u64) {
+        (self.unseen.load(Relaxed), self.exact.load(Relaxed), self.late.load(Relaxed))
+    }
+
+    pub fn lag_ms(&self) -> u64 {
+        self.lag_ms.load(Relaxed)
+    }
+
+    /// The rows of our own commit at `gtid`; `None` if the log is not followed or is behind.
+    pub async fn claim(&self, gtid: Gtid) -> Option<Arc<Group>> {
+        if !self.live() {
+            return None;
+        }
+        let told = {
+            let mut inner = self.inner();
+            if let Some(group) = inner.ready.remove(&gtid) {
+                self.exact.fetch_add(1, Relaxed);
+                return Some(group);
+            }
+            let (tell, told) = oneshot::channel();
+            inner.waiting.insert(gtid, tell);
+            told
+        };
+        if let Ok(Ok(group)) = timeout(ROWS_WAIT, told).await {
+            self.exact.fetch_add(1, Relaxed);
+            return Some(group);
+        }
+        self.late.fetch_add(1, Relaxed);
+        let mut inner = self.inner();
+        inner.waiting.remove(&gtid);
+        if inner.claimed.len() >= CLAIMS_MAX {
+            // Those that still come count as somebody else's: a needless bump.
+            inner.claimed.clear();
+        }
+        inner.claimed.insert(gtid, ());
+        // It may have come between the end of the wait and the lock.
+        inner.ready.remove(&gtid)
+    }
+
+    /// Whether the group is nobody's yet.
+    fn tell(&self, gtid: Gtid, group: &Arc<Group>) -> bool {
+        let mut inner = self.inner();
+        if let Some(waiting) = inner.waiting.remove(&gtid) {
+            return waiting.send(group.clone()).is_err();
+        }
+        if inner.claimed.remove(&gtid).is_some() {
+            return false;
+        }
+        if inner.ready.len() >= CLAIMS_MAX {
+            inner.ready.clear();
+        }
+        inner.ready.insert(gtid, group.clone());
+        true
+    }
+
+    /// Nobody claimed it in time.
+    fn left(&self, gtid: Gtid) -> bool {
+        self.inner().ready.remove(&gtid).is_some()
+    }
+
+    fn ended(&self, why: &str) -> bool {
+        why.clone_into(&mut self.trouble.lock().unwrap_or_else(PoisonError::into_inner));
+        *self.inner() = Inner::default();
+        self.live.swap(false, Relaxed)
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Until the proxy is gone: follows whichever server `target` names.
+pub async fn run(follow: Weak<Follow>, mut target: watch::Receiver<Target>) {
+    let mut said = String::new();
+    loop {
+        let server = target.borrow_and_update().clone();
+        let why = tokio::select! {
+            why = stream(&follow, &server) => why,
+            changed = target.changed() => match changed {
+                Ok(()) => "another server is the primary".to_owned(),
+                Err(_) => return,
+            },
+        };
+        let Some(followed) = follow.upgrade() else { return };
+        if followed.told.ended(&why) {
+            // What was written from here on until it is followed again was seen by nobody.
+            followed.freshness().new_epoch();
+        }
+        drop(followed);
+        if said != why {
+            warn!(reason = %why, "the binary log is not followed: writes that do not pass through Pumasi are not seen");
+            said = why;
+        }
+        sleep(RETRY).await;
+    }
+}
+
+/// Follows until it cannot any more; says why.
+async fn stream(follow: &Weak<Follow>, target: &Target) -> String {
+    match try_stream(follow, target).await {
+        Ok(why) => why,
+        Err(lost) => format!("connection lost: {lost}"),
+    }
+}
+
+async fn try_stream(follow: &Weak<Follow>, target: &Target) -> Result<String, Lost> {
+    let mut connection = match control::connect(target, &target.login()).await {
+        Ok(connection) => connection,
+        Err(error) => return Ok(error.to_string()),
+    };
+    if !connection.facts.version.contains("MariaDB") {
+        return Ok("only MariaDB's positions are followed".to_owned());
+    }
+    let settings =
+        match connection.rows("SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format', 'binlog_row_image')", 8).await? {
+            Ok(rows) => rows,
+            Err(error) => return Ok(error.message),
+        };
+    for (name, wanted) in [("log_bin", "ON"), ("binlog_format", "ROW"), ("binlog_row_image", "FULL")] {
+        let set = settings.iter().find(|row| row[0].as_deref() == Some(name)).and_then(|row| row[1].clone()).unwrap_or_default();
+        if !set.eq_ignore_ascii_case(wanted) {
+            return Ok(format!("{name} is {set}, it must be {wanted}"));
+        }
+    }
+    let status = match connection.rows("SHOW MASTER STATUS", 1).await? {
+        Ok(rows) => rows,
+        Err(error) => return Ok(error.message),
+    };
+    let Some([_, _, only, without, ..]) = status.first().map(|row| &row[..]) else { return Ok("the log has no position".to_owned()) };
+    if [only, without].iter().any(|filter| filter.as_ref().is_some_and(|filter| !filter.is_empty())) {
+        return Ok("the log leaves databases out (binlog_do_db, binlog_ignore_db)".to_owned());
+    }
+    // A number of our own: the server ends the older of two replicas that have the same.
+    let [a, b, c, d, ..] = random().map_err(Lost::Io)?;
+    let number = u32::from_le_bytes([a, b, c, d]) | 0x4000_0000;
+    for sql in [
+        "SET @mariadb_slave_capability = 4",
+        "SET @master_binlog_checksum = @@GLOBAL.binlog_checksum",
+        "SET @master_heartbeat_period = 1000000000",
+        "SET @slave_connect_state = @@GLOBAL.gtid_binlog_pos",
+        "SET @slave_gtid_strict_mode = 0",
+    ] {
+        if let Err(error) = connection.rows(sql, 1).await? {
+            return Ok(error.message);
+        }
+    }
+    register(&mut connection, number).await?;
+    let answer = connection.link.receive().await?;
+    if let Ok(error) = ErrPacket::decode(&answer) {
+        return Ok(owned(&error).message);
+    }
+    dump(&mut connection, number).await?;
+    let mut groups = Groups::new();
+    let mut live = false;
+    loop {
+        let packet = match timeout(SILENCE_MAX, connection.link.receive()).await {
+            Ok(packet) => packet?,
+            Err(_) => return Ok(format!("no heartbeat for {} s", SILENCE_MAX.as_secs())),
+        };
+        let event = match packet.split_first() {
+            Some((0, event)) => event,
+            Some((0xff, _)) => {
+                return Ok(ErrPacket::decode(&packet).map_or_else(|_| "an error".to_owned(), |error| owned(&error).message));
+            }
+            _ => return Ok("the server has ended the log".to_owned()),
+        };
+        let Some(followed) = follow.upgrade() else { return Ok("the proxy is gone".to_owned()) };
+        if !live {
+            live = true;
+            // What was written before this moment past the proxy was seen by nobody.
+            followed.told.live.store(true, Relaxed);
+            followed.freshness().new_epoch();
+            info!(server = %target.address(), "the binary log is followed: rows are known, and writes past Pumasi are seen");
+        }
+        note_lag(&followed.told, event);
+        match groups.take(event) {
+            Ok(Some(group)) => told(&followed, group, target),
+            Ok(None) => {}
+            Err(error) => return Ok(error.to_string()),
+        }
+    }
+}
+
+async fn register(connection: &mut Backend, number: u32) -> Result<(), Lost> {
+    connection.link.sequence.restart();
+    connection.link.packet(|out| {
+        out.push(0x15);
+        out.extend_from_slice(&number.to_le_bytes());
+        // No name, no user, no password to be shown in SHOW SLAVE HOSTS; no port; rank and source: unused.
+        out.extend_from_slice(&[0; 3 + 2 + 4 + 4]);
+    });
+    connection.link.flush().await
+}
+
+async fn dump(connection: &mut Backend, number: u32) -> Result<(), Lost> {
+    connection.link.sequence.restart();
+    connection.link.packet(|out| {
+        out.push(0x12);
+        // The place is @slave_connect_state's, not that of a file.
+        out.extend_from_slice(&4_u32.to_le_bytes());
+        out.extend_from_slice(&0_u16.to_le_bytes());
+        out.extend_from_slice(&number.to_le_bytes());
+    });
+    connection.link.flush().await
+}
+
+/// The log's clock counts seconds; an event without a time is the server's own.
+fn note_lag(told: &Told, event: &[u8]) {
+    let Some(seconds) = event.first_chunk::<4>().map(|bytes| u64::from(u32::from_le_bytes(*bytes))).filter(|seconds| *seconds > 0) else {
+        return;
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    told.lag_ms.store(now.saturating_sub(seconds) * 1000, Relaxed);
+}
+
+fn told(follow: &Arc<Follow>, group: Group, target: &Target) {
+    let group = Arc::new(group);
+    let Some(gtid) = group.gtid else {
+        // Without a position nobody can claim it.
+        tokio::task::spawn_local(unseen(follow.clone(), group, target.clone()));
+        return;
+    };
+    if !follow.told.tell(gtid, &group) {
+        return;
+    }
+    let (follow, target) = (follow.clone(), target.clone());
+    tokio::task::spawn_local(async move {
+        sleep(GRACE).await;
+        if follow.told.left(gtid) {
+            unseen(follow, group, target).await;
+        }
+    });
+}
+
+/// A transaction that did not pass through the proxy.
+async fn unseen(follow: Arc<Follow>, group: Arc<Group>, target: Target) {
+    follow.told.unseen.fetch_add(1, Relaxed);
+    let generation = follow.generation();
+    let closure = match generation.catalogue() {
+        Some(catalogue) if !group.anything => {
+            let written: Vec<pumasi_sqltext::TableName> = group
+                .tables
+                .keys()
+                .map(|(database, name)| pumasi_sqltext::TableName { database: database.clone(), name: name.clone() })
+                .collect();
+            catalogue.closure(&written, b"").tables
+        }
+        _ => Tables::All,
+    };
+    let fence = follow.freshness().fence(closure.clone());
+    if group.anything {
+        // A statement may have changed the schema.
+        let (done, read) = oneshot::channel();
+        drop(generation);
+        if follow.orders.send(Order::Read { fence, done }).is_ok() {
+            let _ = read.await;
+        }
+        return;
+    }
+    let began = Instant::now();
+    let question = generation.catalogue().and_then(|catalogue| visibility(catalogue, &group));
+    let asked = match question {
+        Some(sql) => match control::connect(&target, &target.login()).await {
+            Ok(mut connection) => matches!(connection.rows(&sql, 1).await, Ok(Ok(_))),
+            Err(_) => false,
+        },
+        None => false,
+    };
+    if !asked {
+        sleep(VISIBLE_AFTER.saturating_sub(began.elapsed())).await;
+    }
+    let changes = generation.catalogue().map(|catalogue| changes(&group, catalogue, &closure)).unwrap_or_default();
+    fence.commit(&changes);
+}
+
+/// A locking read of a row that the transaction changed: it is answered when the writer's locks are gone, and so after its commit is visible.
+fn visibility(catalogue: &Catalogue, group: &Group) -> Option<String> {
+    for ((database, table), change) in &group.tables {
+        let Change::Rows(rows) = change else { continue };
+        let Some((at, unsigned)) = catalogue.primary_key(database, table) else { continue };
+        let image = rows.iter().find_map(|(before, after)| after.as_ref().or(before.as_ref()))?;
+        let Some(id) = image.get(at.place).and_then(|value| value.integer(unsigned)) else { continue };
+        let quoted = |name: &str| name.replace('`', "``");
+        return Some(format!(
+            "SELECT 1 FROM `{}`.`{}` WHERE `{}` = {id} LOCK IN SHARE MODE",
+            quoted(database),
+            quoted(table),
+            quoted(&at.name)
+        ));
+    }
+    None
+}
+
+/// W4: what a transaction changed of the tables in its fence. Children of foreign keys are not in the log: they count as changed in unknown rows
+/// if a row they follow was deleted, or changed in a column that is followed.
+pub fn changes(group: &Group, catalogue: &Catalogue, fence: &Tables) -> Changes {
+    let mut changes = Changes::new();
+    let Tables::Known(fenced) = fence else { return changes };
+    if group.anything {
+        return changes;
+    }
+    let mut carried: BTreeSet<Table> = BTreeSet::new();
+    let mut mentioned: BTreeSet<Table> = BTreeSet::new();
+    for ((database, name), change) in &group.tables {
+        let table = Table::named(database, name);
+        mentioned.insert(table);
+        let columns = catalogue.stored_columns(database, name);
+        let (rows, columns) = match (change, columns) {
+            (Change::Rows(rows), Some(columns)) if rows.iter().flat_map(images).all(|image| image.len() == columns.len()) => {
+                (rows, columns)
+            }
+            _ => {
+                changes.unknown_rows(table);
+                carried.extend(catalogue.carried(database, name));
+                continue;
+            }
+        };
+        changes.exact(table);
+        for image in rows.iter().flat_map(images) {
+            changes.touch(table);
+            for (value, (column, unsigned)) in image.iter().zip(&columns) {
+                let scalar = match value {
+                    Value::Integer { .. } => value.integer(*unsigned).map_or(Scalar::Other, Scalar::Int),
+                    Value::Text(text) => Scalar::Text(text.as_slice().into()),
+                    Value::Null | Value::Other => continue,
+                };
+                if let Some(RowKey(key)) = RowKey::of_stored(&scalar) {
+                    changes.row(table, column, &key);
+                }
+            }
+        }
+        let followed = |place: usize| catalogue.referenced(database, name, columns[place].0);
+        let carries = rows.iter().any(|change| match change {
+            (Some(_), None) => true,
+            (Some(before), Some(after)) => before
+                .iter()
+                .zip(after)
+                .enumerate()
+                .any(|(place, (before, after))| (before != after || *after == Value::Other) && followed(place)),
+            (None, _) => false,
+        });
+        if carries {
+            carried.extend(catalogue.carried(database, name));
+        }
+    }
+    for &table in fenced {
+        if carried.contains(&table) {
+            changes.unknown_rows(table);
+        } else if !mentioned.contains(&table) {
+            changes.exact(table);
+        }
+    }
+    changes
+}
+
+fn images(change: &(Option<Row>, Option<Row>)) -> impl Iterator<Item = &Row> {
+    change.0.iter().chain(change.1.iter())
+}
