@@ -6,6 +6,7 @@ mod board;
 mod browser;
 mod clients;
 mod console;
+mod disk;
 mod freshness;
 mod kills;
 mod load;

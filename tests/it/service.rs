@@ -58,7 +58,15 @@ impl Service {
 
     /// The same with another copy of the program.
     pub fn run_program(program: &Path, toml: &str, more: &[&str]) -> Service {
-        let home = Arc::new(tempfile::tempdir().expect("a folder"));
+        Service::run_program_in(program, Arc::new(tempfile::tempdir().expect("a folder")), toml, more)
+    }
+
+    /// The same in a folder that may hold what an earlier run left.
+    pub fn run_in(home: Arc<tempfile::TempDir>, toml: &str, more: &[&str]) -> Service {
+        Service::run_program_in(&binary(), home, toml, more)
+    }
+
+    fn run_program_in(program: &Path, home: Arc<tempfile::TempDir>, toml: &str, more: &[&str]) -> Service {
         let (site, console) = (free_address(), free_address());
         let toml = toml
             .replace("{site}", &site.to_string())

@@ -108,7 +108,7 @@ pub fn serve(upstream: &str, pages: PagesMode) -> Result<()> {
         tcp: Vec::new(),
         proxy_protocol: false,
         threads: 1,
-        routes: vec![RoutePlan { host: None, path: "/*".into(), pool: "app".into(), pages }],
+        routes: vec![RoutePlan { host: None, path: "/*".into(), pool: "app".into(), pages, files: None }],
         limits: EdgeLimits {
             connections_max: 20_000,
             header_bytes_max: 16 << 10,
@@ -136,6 +136,7 @@ pub fn serve(upstream: &str, pages: PagesMode) -> Result<()> {
             stale_if_error: Duration::from_secs(60),
             stale_while_revalidate: Duration::ZERO,
             missing_for: Duration::ZERO,
+            disk: None,
             compress: vec![CompressCoding::Brotli, CompressCoding::Zstd, CompressCoding::Gzip],
             compress_bytes_min: 1024,
             compress_types: vec!["text/*".into()],

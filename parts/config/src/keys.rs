@@ -121,8 +121,17 @@ section! {
         host: Option<HostPattern> = Unset { means: "any host", example: "\"example.org\"" },
         /// The path: `"/api/*"` for everything below `/api`, `"/health"` for exactly that one.
         path: PathPattern = Default("\"/*\""),
-        /// The pool that answers: the NAME of a `[pool.NAME]`.
-        pool: String = Required { example: "\"app\"" },
+        /// The pool that answers: the NAME of a `[pool.NAME]`. Either this or `files`.
+        pool: Option<String> = Unset { means: "files answer", example: "\"app\"" },
+        /// A directory of static content that answers in place of a pool. A relative path starts at the directory of this file.
+        ///
+        /// What the `*` of `path` stands for is looked for in it; `index.html` stands for a directory. Nothing outside it is ever served:
+        /// symbolic links count only if they lead to something below it, and names that begin with a dot are hidden (but `.well-known`).
+        files: Option<Path> = Unset { means: "the pool answers", example: "\"public\"" },
+        /// What `Cache-Control` of these files says. With `pages = "standard"` as well, small ones are answered from memory, compressed.
+        files_cache_control: Option<String> = Unset { means: "the field is not sent", example: "\"public, max-age=3600\"" },
+        /// `style.css.br`, `style.css.zst` and `style.css.gz` are compressed forms of the `style.css` beside them, for clients that take them.
+        files_precompressed: bool = Default("false"),
         /// Which answers are kept and given again: `off`, `standard` (what the application's headers allow, RFC 9111) or
         /// `automatic` (also pages without such headers, until a write changes a row they were made of).
         pages: PagesMode = Default("\"off\""),
@@ -200,6 +209,14 @@ section! {
         stale_while_revalidate: Span = Default("\"0s\""),
         /// How long answers such as 404 and 410 are kept when they say nothing about it. Duration; `"0s"`: not at all.
         missing_for: Span = Default("\"0s\""),
+        /// A directory of Pumasi's own where pages are kept as well: for when memory is too small, and for after a restart. A relative path starts
+        /// at the directory of this file.
+        ///
+        /// Only what headers allow to keep lies there, never automatic pages. Whatever happens to it costs hits and nothing else. Counts from the
+        /// next start on.
+        disk: Option<Path> = Unset { means: "memory only", example: "\"pages\"" },
+        /// All files in that directory together. Size. The index takes a sixteenth of `memory` at most. Counts from the next start on.
+        disk_size: Bytes = Default("\"1GiB\""),
         /// Stored pages that the application did not compress are also kept compressed, in these codings: `br`, `zstd`, `gzip`; `[]` for
         /// none. Of those that a client likes equally well it gets the first.
         ///

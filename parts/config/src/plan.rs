@@ -90,8 +90,21 @@ pub struct RoutePlan {
     pub host: Option<String>,
     /// `/api/*` (prefix) or `/health` (exact).
     pub path: String,
+    /// Empty if `files` answer.
     pub pool: String,
     pub pages: PagesMode,
+    /// Static content in place of a pool.
+    pub files: Option<FilesPlan>,
+}
+
+/// The static content of a route.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilesPlan {
+    pub directory: PathBuf,
+    /// What Cache-Control says; `None`: there is none.
+    pub cache_control: Option<String>,
+    /// Files beside a file (`.br`, `.zst`, `.gz`) are its compressed forms.
+    pub precompressed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,12 +137,22 @@ pub struct PagesPlan {
     pub stale_while_revalidate: Duration,
     /// Lifetime of 404, 410 and the like that come without one. Zero: they are not kept.
     pub missing_for: Duration,
+    /// Where pages are kept beside memory, and how many bytes of them; `None`: nowhere.
+    pub disk: Option<DiskPlan>,
     /// Codings in which stored pages are kept as well, in the order of preference; empty if nothing is compressed.
     pub compress: Vec<CompressCoding>,
     /// Smaller pages are sent as they are.
     pub compress_bytes_min: u64,
     /// Media types in lower case; `text/*` and `*+json` stand for many.
     pub compress_types: Vec<String>,
+}
+
+/// The disk tier of the page store.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DiskPlan {
+    pub directory: PathBuf,
+    /// All files together.
+    pub bytes: u64,
 }
 
 /// A content coding of HTTP.

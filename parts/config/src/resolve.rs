@@ -59,7 +59,8 @@ fn resolve_edge(
 ) -> EdgePlan {
     let pools = &file.pool.value.0;
     let only_sql = pools.is_empty() && !file.sql.value.0.is_empty() && !edge.written();
-    if pools.is_empty() && !only_sql {
+    let files = edge.value.route.value.0.iter().any(|route| route.value.files.value.is_some());
+    if pools.is_empty() && !only_sql && !files {
         let remedy = "Add [pool.app] with a command or with upstreams, or start one with `pumasi run -- COMMAND`.";
         reader.problem(&edge.origin, "pool", "there is no [pool.NAME], so nothing could answer a request", remedy);
     }
@@ -70,10 +71,10 @@ fn resolve_edge(
         tcp: resolve_tcp(&edge.value, file, reader),
         proxy_protocol: edge.value.proxy_protocol.value,
         threads,
-        routes: resolve_routes(&edge.value, file, reader),
+        routes: resolve_routes(&edge.value, file, directory, reader),
         limits: resolve_limits(&edge.value.limits.value, reader),
         access_log: log.access.value,
-        pages: resolve_pages(&edge.value.pages.value, reader),
+        pages: resolve_pages(&edge.value.pages.value, directory, reader),
     }
 }
 
@@ -105,18 +106,18 @@ fn resolve_tls(tls: &Set<Tls>, directory: &StdPath, reader: &mut Reader) -> Opti
 
 fn resolve_tcp(edge: &Edge, file: &File, reader: &mut Reader) -> Vec<TcpPlan> {
     let ports = &edge.tcp.value.0;
-    ports.iter().for_each(|tcp| check_pool(&tcp.value.pool, file.pool.value.0.keys(), reader));
+    ports.iter().for_each(|tcp| check_pool(&tcp.value.pool.value, &tcp.value.pool, file.pool.value.0.keys(), reader));
     let plan = |tcp: &Tcp| TcpPlan { listen: tcp.listen.value.0, pool: tcp.pool.value.clone(), send: tcp.send_proxy_protocol.value };
     ports.iter().map(|tcp| plan(&tcp.value)).collect()
 }
 
-fn resolve_routes(edge: &Edge, file: &File, reader: &mut Reader) -> Vec<RoutePlan> {
+fn resolve_routes(edge: &Edge, file: &File, directory: &StdPath, reader: &mut Reader) -> Vec<RoutePlan> {
     let pools = &file.pool.value.0;
     let routes = &edge.route.value.0;
     if routes.is_empty() {
         return match pools.keys().collect::<Vec<_>>()[..] {
             [] => vec![],
-            [only] => vec![RoutePlan { host: None, path: "/*".into(), pool: only.clone(), pages: PagesMode::Off }],
+            [only] => vec![RoutePlan { host: None, path: "/*".into(), pool: only.clone(), pages: PagesMode::Off, files: None }],
             [..] => {
                 let names = pools.keys().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
                 let remedy = "Add an [[edge.route]] with path and pool for each.";
@@ -126,7 +127,7 @@ fn resolve_routes(edge: &Edge, file: &File, reader: &mut Reader) -> Vec<RoutePla
         };
     }
     for (i, route) in routes.iter().enumerate() {
-        check_pool(&route.value.pool, pools.keys(), reader);
+        check_target(route, pools.keys(), reader);
         let same = |other: &&Set<Route>| route_of(&other.value) == route_of(&route.value);
         if let Some(first) = routes[..i].iter().find(same) {
             let what = format!("the same host and path as {}", first.path);
@@ -135,14 +136,14 @@ fn resolve_routes(edge: &Edge, file: &File, reader: &mut Reader) -> Vec<RoutePla
     }
     for (name, pool) in pools {
         if let Some(pool) = pool
-            && !routes.iter().any(|route| route.value.pool.value == *name)
+            && !routes.iter().any(|route| route.value.pool.value.as_ref() == Some(name))
             && !edge.tcp.value.0.iter().any(|tcp| tcp.value.pool.value == *name)
         {
             let remedy = format!("Add an [[edge.route]] with pool = {name:?}, or remove the pool.");
             reader.problem(&pool.origin, &pool.path, "no route leads to this pool", remedy);
         }
     }
-    routes.iter().map(|route| resolve_route(&route.value)).collect()
+    routes.iter().map(|route| resolve_route(&route.value, directory)).collect()
 }
 
 impl<T> Set<T> {
@@ -156,8 +157,29 @@ fn route_of(route: &Route) -> (Option<&str>, &str) {
     (route.host.value.as_ref().map(|host| host.0.as_str()), &route.path.value.0)
 }
 
-fn check_pool<'a>(pool: &Set<String>, pools: impl Iterator<Item = &'a String> + Clone, reader: &mut Reader) {
-    let name = &pool.value;
+/// Either a pool or files, and nothing that makes sense only for the other.
+fn check_target<'a>(route: &Set<Route>, pools: impl Iterator<Item = &'a String> + Clone, reader: &mut Reader) {
+    let keys = &route.value;
+    match (&keys.pool.value, &keys.files.value) {
+        (Some(name), None) => check_pool(name, &keys.pool, pools, reader),
+        (None, Some(_)) if keys.pages.value == PagesMode::Automatic => {
+            let remedy = "Write pages = \"standard\" and files_cache_control = \"max-age=60\", or leave both out.";
+            reader.problem(&keys.pages.origin, &keys.pages.path, "files are not made of database rows", remedy);
+        }
+        (None, Some(_)) => {}
+        (Some(_), Some(_)) => {
+            reader.problem(
+                &keys.files.origin,
+                &keys.files.path,
+                "the route has a pool as well",
+                "Remove one of them: only one can answer.",
+            );
+        }
+        (None, None) => reader.problem(&route.origin, &keys.pool.path, "nothing answers", "Add pool = \"NAME\", or files = \"DIRECTORY\"."),
+    }
+}
+
+fn check_pool<'a, T>(name: &String, pool: &Set<T>, pools: impl Iterator<Item = &'a String> + Clone, reader: &mut Reader) {
     if pools.clone().any(|pool| pool == name) {
         return;
     }
@@ -168,12 +190,17 @@ fn check_pool<'a>(pool: &Set<String>, pools: impl Iterator<Item = &'a String> + 
     reader.problem(&pool.origin, &pool.path, format!("{name:?}: there is no [pool.{name}]"), remedy);
 }
 
-fn resolve_route(route: &Route) -> RoutePlan {
+fn resolve_route(route: &Route, directory: &StdPath) -> RoutePlan {
     RoutePlan {
         host: route.host.value.as_ref().map(|host| host.0.clone()),
         path: route.path.value.0.clone(),
-        pool: route.pool.value.clone(),
+        pool: route.pool.value.clone().unwrap_or_default(),
         pages: route.pages.value,
+        files: route.files.value.as_ref().map(|path| FilesPlan {
+            directory: directory.join(&path.0),
+            cache_control: route.files_cache_control.value.clone(),
+            precompressed: route.files_precompressed.value,
+        }),
     }
 }
 
@@ -219,7 +246,18 @@ fn check_not_zero(timeout: &Set<Span>, reader: &mut Reader) {
     }
 }
 
-fn resolve_pages(pages: &Pages, reader: &mut Reader) -> PagesPlan {
+fn resolve_pages(pages: &Pages, directory: &StdPath, reader: &mut Reader) -> PagesPlan {
+    /// Below this the disk tier's segments would be too few to drop one at a time.
+    const DISK_MIN: u64 = 4 << 20;
+    if pages.disk.value.is_some() && pages.disk_size.value.0 < DISK_MIN {
+        let what = format!("{} bytes is too little", pages.disk_size.value.0);
+        reader.problem(
+            &pages.disk_size.origin_or(&pages.disk.origin),
+            &pages.disk_size.path,
+            what,
+            "Choose 4MiB or more, or remove edge.pages.disk.",
+        );
+    }
     if pages.object_max.value.0 > pages.memory.value.0 {
         let what = format!("{} bytes is more than the whole store ({} bytes)", pages.object_max.value.0, pages.memory.value.0);
         let origin = pages.object_max.origin_or(&pages.memory.origin);
@@ -235,6 +273,7 @@ fn resolve_pages(pages: &Pages, reader: &mut Reader) -> PagesPlan {
         stale_if_error: pages.stale_if_error.value.0,
         stale_while_revalidate: pages.stale_while_revalidate.value.0,
         missing_for: pages.missing_for.value.0,
+        disk: pages.disk.value.as_ref().map(|path| DiskPlan { directory: directory.join(&path.0), bytes: pages.disk_size.value.0 }),
         compress: pages.compress.value.0.iter().map(|coding| coding.value).collect(),
         compress_bytes_min: pages.compress_min.value.0,
         compress_types: pages.compress_types.value.0.iter().map(|listed| listed.value.to_ascii_lowercase()).collect(),

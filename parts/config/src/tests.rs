@@ -67,6 +67,12 @@ fn every_mistake_names_place_key_value_and_remedy() {
             "[[edge.route]]\npool = \"backend\"\n[[edge.route]]\npath=\"/x\"\npool=\"app\"\n".to_owned() + POOL,
         ),
         ("two pools, no route", POOL.to_owned() + "[pool.api]\nupstreams = [\"10.0.0.5:80\"]\n"),
+        (
+            "a route with pool and files",
+            "[[edge.route]]\npool = \"app\"\nfiles = \"public\"\n[pool.app]\nupstreams = [\"127.0.0.1:1\"]".into(),
+        ),
+        ("a route with neither", "[[edge.route]]\npath = \"/a\"\n[[edge.route]]\nfiles = \"public\"\npages = \"automatic\"".into()),
+        ("a disk tier too small", "[[edge.route]]\nfiles = \"public\"\n[edge.pages]\ndisk = \"pages\"\ndisk_size = \"1MiB\"".into()),
         ("pool without a route", "[[edge.route]]\npool = \"app\"\n".to_owned() + POOL + "[pool.api]\ncommand = \"y\"\n"),
         ("the same route twice", "[[edge.route]]\npool = \"app\"\n[[edge.route]]\npath = \"/*\"\npool = \"app\"\n".to_owned() + POOL),
         ("path without slash", "[[edge.route]]\npath = \"api/*\"\npool = \"app\"\n".to_owned() + POOL),

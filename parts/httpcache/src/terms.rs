@@ -86,6 +86,33 @@ impl Terms {
         Terms { response_ms: now_ms, initial_age_s: 0, lifetime_s: u32::MAX, stale_while_revalidate_s: 0, stale_if_error_s: 0, flags }
     }
 
+    /// The length of [`Terms::to_bytes`].
+    pub const BYTES: usize = 25;
+
+    /// For files: the same on every machine.
+    pub fn to_bytes(&self) -> [u8; Terms::BYTES] {
+        let mut bytes = [0; Terms::BYTES];
+        bytes[..8].copy_from_slice(&self.response_ms.to_le_bytes());
+        let numbers = [self.initial_age_s, self.lifetime_s, self.stale_while_revalidate_s, self.stale_if_error_s];
+        for (place, number) in bytes[8..24].chunks_exact_mut(4).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes[24] = self.flags.0;
+        bytes
+    }
+
+    pub fn from_bytes(bytes: [u8; Terms::BYTES]) -> Terms {
+        let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        Terms {
+            response_ms: u64::from_le_bytes(std::array::from_fn(|i| bytes[i])),
+            initial_age_s: number(8),
+            lifetime_s: number(12),
+            stale_while_revalidate_s: number(16),
+            stale_if_error_s: number(20),
+            flags: Flags(bytes[24]),
+        }
+    }
+
     /// Its age now, for the Age field (§4.2.3).
     pub fn age_s(&self, now_ms: u64) -> u64 {
         self.age_ms(now_ms) / 1000

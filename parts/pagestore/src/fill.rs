@@ -154,6 +154,7 @@ impl Lead {
             sequence: self.sequence,
             requested_ms: self.request_ms,
             marks: page.marks.clone(),
+            tags: page.tags.clone(),
             vary: page.vary.clone(),
             selection: page.selection.clone(),
             compression: page.compression.clone(),
@@ -166,7 +167,7 @@ impl Lead {
         match terms {
             Ok(_) if self.pages.store(&self.key, renewed.clone()).is_ok() => self.land(Landing::Page(renewed.clone())),
             _ => {
-                self.pages.forget(&self.key);
+                let _ = self.pages.forget(&self.key); // nobody was promised that it is gone
                 self.land(Landing::Alone);
             }
         }
@@ -225,12 +226,16 @@ impl Lead {
         let mut selection = Vec::new();
         vary::select(&names, fields, &mut selection);
         let mut marks = vec![Marks::place(self.key.hash)];
+        let mut kept_tags = Vec::new();
         let tags = named(b"surrogate-key").chain(named(b"cache-tag")).flat_map(tags);
         for tag in tags {
             if marks.len() > TAGS_MAX {
                 return Err(Bypass::TooLarge);
             }
             marks.push(Marks::place(self.pages.keys.hash_tag(tag)));
+            if self.pages.shelf.is_some() {
+                kept_tags.push(tag.into());
+            }
         }
         let mut kept = Vec::with_capacity(lines.len());
         for (name, value) in field_lines(lines) {
@@ -249,6 +254,7 @@ impl Lead {
             sequence: self.sequence,
             requested_ms: self.request_ms,
             marks: dedup(marks),
+            tags: kept_tags.into(),
             vary: names.into(),
             selection: selection.into(),
             recheck_ms: 0,
@@ -260,6 +266,9 @@ impl Lead {
         let page = Arc::new(draft.finish(body, entry));
         match self.pages.store(&self.key, page.clone()) {
             Ok(()) => {
+                if let Some(shelf) = self.pages.shelf.as_ref().filter(|_| page.lasts(page.terms.response_ms)) {
+                    shelf.offer(&self.key, &page);
+                }
                 if let Some(coding) = wanted.filter(|_| page.compression.is_some()) {
                     self.pages.code(&self.key, &page, coding);
                 }

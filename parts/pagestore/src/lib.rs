@@ -27,6 +27,7 @@ mod page;
 mod purge;
 mod reply;
 mod resource;
+mod shelf;
 
 use std::{
     collections::HashMap,
@@ -50,6 +51,7 @@ pub use lines::field_lines;
 pub use page::Page;
 pub use purge::{Purge, PurgeKind};
 pub use reply::{Content, Reply, Told};
+pub use shelf::{Disk, File, ShelfStatus, Ticket};
 
 use arc_swap::ArcSwap;
 use counters::Counters;
@@ -61,6 +63,7 @@ use pumasi_evict::Store;
 use pumasi_freshness::Freshness;
 use pumasi_httpcache::{Asked, Bypass, FieldLines, Forward, Grace, Reuse, Rules, Why};
 use resource::Resource;
+use shelf::Shelf;
 
 /// What the operator decides about the store.
 #[derive(Clone, Debug)]
@@ -77,6 +80,8 @@ pub struct Settings {
     /// Which stored pages are compressed, for clients that take it. Counts for pages stored from now on.
     pub compression: Arc<Compression>,
     pub rules: Rules,
+    /// For the disk tier; 0: there is none. Counts when the store is made.
+    pub disk_bytes: u64,
 }
 
 impl Settings {
@@ -90,8 +95,9 @@ impl Settings {
         self.budget_bytes.max(Settings::BUDGET_MIN) / 4
     }
 
-    fn room_for_stored(&self, marks: &Marks) -> u64 {
-        self.budget_bytes.max(Settings::BUDGET_MIN) - self.filling_max() - marks.bytes()
+    fn room_for_stored(&self, marks: &Marks, shelf: Option<&Shelf>) -> u64 {
+        let others = self.filling_max() + marks.bytes() + shelf.map_or(0, Shelf::memory_bytes);
+        self.budget_bytes.max(Settings::BUDGET_MIN).saturating_sub(others)
     }
 
     /// With an `object_bytes_max` that really fits: a page has a head and an index entry as well, and comes in on loan.
@@ -114,6 +120,7 @@ pub struct Pages {
     counters: Counters,
     jobs: Jobs,
     freshness: Option<Arc<Freshness>>,
+    shelf: Option<Shelf>,
 }
 
 struct Shard {
@@ -144,7 +151,8 @@ impl Pages {
     /// `freshness`: where automatic pages look up whether a write has overtaken them.
     pub fn new(settings: Settings, freshness: Option<Arc<Freshness>>) -> Arc<Pages> {
         let marks = Marks::default();
-        let room = settings.room_for_stored(&marks);
+        let shelf = (settings.disk_bytes > 0).then(|| Shelf::new(settings.disk_bytes, settings.budget_bytes));
+        let room = settings.room_for_stored(&marks, shelf.as_ref());
         // As many locks as leave each part of the room large enough for some of the largest pages.
         let shards = (room / (4 * settings.object_bytes_max.max(1))).clamp(1, SHARDS_MAX);
         let shards = 1 << shards.ilog2();
@@ -159,12 +167,13 @@ impl Pages {
             counters: Counters::default(),
             jobs: Jobs::default(),
             freshness,
+            shelf,
         })
     }
 
     /// Other settings, as a reload brings them. What no longer fits leaves at once; the policy stays as it was.
     pub fn reconfigure(&self, settings: Settings) {
-        let per_shard = settings.room_for_stored(&self.marks) / self.shards.len() as u64;
+        let per_shard = settings.room_for_stored(&self.marks, self.shelf.as_ref()) / self.shards.len() as u64;
         self.settings.store(Arc::new(settings.fitted(per_shard)));
         for shard in &self.shards {
             let mut left = Vec::new();
@@ -290,7 +299,8 @@ impl Pages {
             entries += shard.resources.iter().map(|resource| resource.pages().len() as u64).sum::<u64>();
             bytes += shard.resources.bytes();
         }
-        self.counters.status(entries, bytes + self.filling.load(Relaxed) + self.marks.bytes(), self.settings.load().budget_bytes)
+        let others = self.filling.load(Relaxed) + self.marks.bytes() + self.shelf.as_ref().map_or(0, Shelf::memory_bytes);
+        self.counters.status(entries, bytes + others, self.settings.load().budget_bytes)
     }
 
     /// Purged, invalidated, or overtaken by a write.
@@ -369,6 +379,18 @@ impl Pages {
         })
     }
 
+    /// Puts back a page that was stored before, unless something overtook it meanwhile or a newer one is there.
+    fn restore(&self, key: &Key, page: Arc<Page>) -> bool {
+        let restored = self.update(key, |resource| {
+            if self.gone(&page) || self.marks.pattern_overtook(&key.bytes, page.sequence) {
+                return Err(Bypass::Overtaken);
+            }
+            resource.put_back(page);
+            Ok(())
+        });
+        restored.is_ok()
+    }
+
     /// One of its pages has grown a second form.
     fn weigh_again(&self, key: &Key) {
         let known = self.shard(key).resources.peek(key.hash, |resource| resource.is(key)).is_some();
@@ -386,10 +408,11 @@ impl Pages {
         });
     }
 
-    /// Removes all that is stored under `key`.
-    fn forget(&self, key: &Key) -> u64 {
+    /// Removes all that is stored under `key`. The ticket: when that will be so on disk as well.
+    fn forget(&self, key: &Key) -> (u64, Option<Ticket>) {
+        let ticket = self.shelf.as_ref().and_then(|shelf| shelf.forget(key));
         let gone = self.shard(key).resources.remove(key.hash, |resource| resource.is(key));
-        gone.map_or(0, |resource| resource.pages().len() as u64)
+        (gone.map_or(0, |resource| resource.pages().len() as u64), ticket)
     }
 
     fn update(&self, key: &Key, change: impl FnOnce(&mut Resource) -> Result<(), Bypass>) -> Result<(), Bypass> {

@@ -31,6 +31,8 @@ pub struct Page {
     pub(crate) requested_ms: u64,
     /// The target's own mark, then its tags'.
     pub(crate) marks: Box<[Mark]>,
+    /// The tags themselves, where there is a disk tier to remember them.
+    pub(crate) tags: Box<[Box<[u8]>]>,
     /// Lower-case names of Vary, and what the request it answered had there.
     pub(crate) vary: Box<[Box<[u8]>]>,
     pub(crate) selection: Box<[u8]>,
@@ -62,6 +64,7 @@ pub(crate) struct Draft {
     pub sequence: u64,
     pub requested_ms: u64,
     pub marks: Box<[Mark]>,
+    pub tags: Box<[Box<[u8]>]>,
     pub vary: Box<[Box<[u8]>]>,
     pub selection: Box<[u8]>,
     /// It may be compressed, if it is large enough.
@@ -97,6 +100,7 @@ impl Draft {
             sequence: self.sequence,
             requested_ms: self.requested_ms,
             marks: self.marks,
+            tags: self.tags,
             vary: self.vary,
             selection: self.selection,
             entry,
@@ -164,6 +168,12 @@ impl Page {
         codings.find(has).map(Form::Coded)
     }
 
+    /// Whether it is of use after a restart, or when memory was too small: not for some seconds only.
+    pub(crate) fn lasts(&self, now_ms: u64) -> bool {
+        let kept_s = self.terms.ttl_s(now_ms) + i64::from(self.terms.stale_while_revalidate_s.max(self.terms.stale_if_error_s));
+        self.entry.is_none() && (kept_s >= LASTS_S || self.etag.is_some() || self.last_modified.is_some())
+    }
+
     pub(crate) fn marks(&self) -> &[Mark] {
         &self.marks
     }
@@ -191,7 +201,8 @@ impl Page {
         let vary: usize = self.vary.iter().map(|name| name.len() + size_of::<Box<[u8]>>() + ALLOCATION).sum();
         let coded = self.encodings.weight();
         let deps = self.entry.as_ref().map_or(0, |entry| entry.deps().bytes() + size_of::<pumasi_freshness::Deps>() + ALLOCATION);
-        let parts = self.reason.len() + self.lines.len() + self.body.len() + coded + marks + vary + self.selection.len();
+        let tags: usize = self.tags.iter().map(|tag| tag.len() + size_of::<Box<[u8]>>() + ALLOCATION).sum();
+        let parts = tags + self.reason.len() + self.lines.len() + self.body.len() + coded + marks + vary + self.selection.len();
         (size_of::<Page>() + parts + deps + 7 * ALLOCATION) as u64
     }
 
@@ -206,6 +217,9 @@ impl Page {
 pub(crate) fn push_vary(lines: &mut Vec<u8>) {
     lines.extend_from_slice(b"Vary: Accept-Encoding\r\n");
 }
+
+/// Below this a page without a validator is over before it is asked for again.
+const LASTS_S: i64 = 10;
 
 /// What the allocator adds to each piece.
 pub(crate) const ALLOCATION: usize = 16;

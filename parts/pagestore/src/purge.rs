@@ -1,10 +1,11 @@
 //! Purging by target, prefix and tag, hard or soft, and what unsafe requests invalidate.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     Key, Pages, lock,
     marks::{Mark, Marks},
     resource::Resource,
+    shelf::{Purged, Ticket},
 };
 
 /// What to purge.
@@ -29,9 +30,10 @@ pub enum PurgeKind {
 
 impl Pages {
     /// Purges, and returns how many stored pages that were. Pages being fetched at this moment are covered as well. Linear in the stored
-    /// pages but for a hard purge of one whole target.
+    /// pages but for a hard purge of one whole target. Pages that are only on disk are purged and not counted. With a disk tier it blocks until
+    /// the purge outlives a crash, two seconds at most.
     pub fn purge(&self, what: Purge<'_>, kind: PurgeKind, now_ms: u64) -> u64 {
-        let count = match what {
+        let (count, ticket) = match what {
             Purge::Target(target) if !target.starts_with('/') => self.purge_key(&self.keys.of_bytes(normal(target)), kind, now_ms),
             Purge::Target(path) => self.purge_matching(kind, now_ms, Pattern::Path(path.as_bytes().into())),
             Purge::Prefix(prefix) if !prefix.starts_with('/') => self.purge_matching(kind, now_ms, Pattern::Prefix(normal(prefix).into())),
@@ -40,16 +42,24 @@ impl Pages {
             Purge::Everything => self.purge_matching(kind, now_ms, Pattern::Prefix(Arc::default())),
         };
         self.counters.invalidated(count);
+        if let (Some(shelf), Some(ticket)) = (&self.shelf, ticket) {
+            shelf.wait_done(ticket, DISK_PATIENCE);
+        }
         count
     }
 
     /// A successful unsafe request (RFC 9111 §4.4): what is stored for this target is no longer true.
-    pub fn invalidate(&self, key: &Key) {
-        let count = self.purge_key(key, PurgeKind::Hard, 0);
+    ///
+    /// The ticket, if something of it is on disk: whoever confirms the request waits until [`Pages::poll_durable`] says that a crash cannot
+    /// bring it back.
+    #[must_use]
+    pub fn invalidate(&self, key: &Key) -> Option<Ticket> {
+        let (count, ticket) = self.purge_key(key, PurgeKind::Hard, 0);
         self.counters.invalidated(count);
+        ticket
     }
 
-    fn purge_key(&self, key: &Key, kind: PurgeKind, now_ms: u64) -> u64 {
+    fn purge_key(&self, key: &Key, kind: PurgeKind, now_ms: u64) -> (u64, Option<Ticket>) {
         let mark = Marks::place(key.hash);
         match kind {
             PurgeKind::Hard => {
@@ -58,29 +68,43 @@ impl Pages {
             }
             PurgeKind::Soft => {
                 self.marks.purge_softly(mark, now_ms);
-                self.shard(key).resources.peek(key.hash, |resource| resource.is(key)).map_or(0, |r| r.pages().len() as u64)
+                let ticket = self.tell_shelf(|| Purged::SoftTarget(key.bytes.clone(), now_ms));
+                (self.shard(key).resources.peek(key.hash, |resource| resource.is(key)).map_or(0, |r| r.pages().len() as u64), ticket)
             }
         }
     }
 
-    fn purge_tag(&self, tag: &[u8], kind: PurgeKind, now_ms: u64) -> u64 {
+    fn purge_tag(&self, tag: &[u8], kind: PurgeKind, now_ms: u64) -> (u64, Option<Ticket>) {
         let mark = Marks::place(self.keys.hash_tag(tag));
         match kind {
             PurgeKind::Hard => self.marks.purge(mark),
             PurgeKind::Soft => self.marks.purge_softly(mark, now_ms),
         }
-        self.sweep(kind, |resource| resource.pages().iter().any(|page| page.marks().contains(&mark)), |_| {})
+        let ticket = self.tell_shelf(|| match kind {
+            PurgeKind::Hard => Purged::Tag(tag.into()),
+            PurgeKind::Soft => Purged::SoftTag(tag.into(), now_ms),
+        });
+        (self.sweep(kind, |resource| resource.pages().iter().any(|page| page.marks().contains(&mark)), |_| {}), ticket)
     }
 
-    fn purge_matching(&self, kind: PurgeKind, now_ms: u64, pattern: Pattern) -> u64 {
-        // A soft purge as well: what is being fetched has no mark of its own yet to be made stale by.
+    fn tell_shelf(&self, purged: impl FnOnce() -> Purged) -> Option<Ticket> {
+        self.shelf.as_ref()?.purge(purged())
+    }
+
+    fn purge_matching(&self, kind: PurgeKind, now_ms: u64, pattern: Pattern) -> (u64, Option<Ticket>) {
+        // A soft purge as well: what is being fetched, or only on disk, has no mark of its own to be made stale by.
         self.marks.purge_pattern(pattern.clone());
+        let ticket = self.tell_shelf(|| match pattern.clone() {
+            Pattern::Prefix(prefix) => Purged::Prefix(prefix),
+            Pattern::PathPrefix(prefix) => Purged::PathPrefix(prefix),
+            Pattern::Path(path) => Purged::Path(path),
+        });
         let soften = |mark| {
             if kind == PurgeKind::Soft {
                 self.marks.purge_softly(mark, now_ms);
             }
         };
-        self.sweep(kind, |resource| pattern.matches(resource.key()), soften)
+        (self.sweep(kind, |resource| pattern.matches(resource.key()), soften), ticket)
     }
 
     /// Counts what matches, and frees it now if it is gone for good; look-ups would refuse it anyway.
@@ -121,6 +145,9 @@ impl Pattern {
 }
 
 // === helpers ===
+
+/// How long a purge waits for the disk to have it.
+const DISK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Scheme and host in lower case, and a path.
 fn normal(target: &str) -> Vec<u8> {

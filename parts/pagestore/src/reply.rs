@@ -32,8 +32,8 @@ pub enum Content {
     Announced(u64),
     /// This part of the page's body.
     Body(Range<usize>),
-    /// The whole in its compressed form.
-    Coded(Bytes),
+    /// The whole in its compressed form, or several parts of it in one.
+    Made(Bytes),
 }
 
 impl Page {
@@ -53,18 +53,21 @@ impl Page {
             None => {
                 // RFC 9110 §14.2: Range is for GET, and for what would have been a 200.
                 let part = match asked.method {
-                    Method::Get if successful => range::part(asked, length, self.etag(), self.last_modified(), now_s),
-                    _ => range::Part::Whole,
+                    Method::Get if successful => range::parts(asked, length, self.etag(), self.last_modified(), now_s),
+                    _ => range::Parts::Whole,
                 };
                 match &self.compression {
                     // A part is cut from the plain form.
-                    Some(compression) if part == range::Part::Whole && asked.accept_encoding.is_some() => {
+                    Some(compression) if part == range::Parts::Whole && asked.accept_encoding.is_some() => {
                         self.negotiated(&compression.codings, asked, lines)
                     }
-                    _ => {
-                        lines.extend_from_slice(&self.lines);
-                        self.part(part, asked, lines)
-                    }
+                    _ => match part {
+                        range::Parts::Several(parts) if self.cheap(&parts) => self.several(&parts, lines),
+                        part => {
+                            lines.extend_from_slice(&self.lines);
+                            self.part(part, asked, lines)
+                        }
+                    },
                 }
             }
         };
@@ -94,10 +97,11 @@ impl Page {
         reply
     }
 
-    fn part(&self, part: range::Part, asked: &Asked<'_>, lines: &mut Vec<u8>) -> Reply {
+    fn part(&self, part: range::Parts, asked: &Asked<'_>, lines: &mut Vec<u8>) -> Reply {
         let length = self.body.len();
         match part {
-            range::Part::Whole => {
+            // Several large ones: the whole is no more to send, and needs no copy.
+            range::Parts::Whole | range::Parts::Several(_) => {
                 let content = match (self.status, asked.method) {
                     (204 | 304, _) => Content::None,
                     (_, Method::Head) => Content::Announced(length as u64),
@@ -105,15 +109,45 @@ impl Page {
                 };
                 Reply { status: self.status, reason_of_page: true, content, wanted: None }
             }
-            range::Part::Bytes { first, last } => {
+            range::Parts::One { first, last } => {
                 push_content_range(lines, Some((first, last)), length);
                 Reply { status: 206, reason_of_page: false, content: Content::Body(first as usize..last as usize + 1), wanted: None }
             }
-            range::Part::Unsatisfiable => {
+            range::Parts::Unsatisfiable => {
                 push_content_range(lines, None, length);
                 Reply { status: 416, reason_of_page: false, content: Content::Body(0..0), wanted: None }
             }
         }
+    }
+
+    fn cheap(&self, parts: &[(u64, u64)]) -> bool {
+        parts.iter().map(|(first, last)| last - first + 1).sum::<u64>() <= PARTS_BYTES_MAX
+    }
+
+    /// RFC 9110 §14.6.
+    fn several(&self, parts: &[(u64, u64)], lines: &mut Vec<u8>) -> Reply {
+        let mut content_type: &[u8] = b"";
+        for (name, value) in field_lines(&self.lines) {
+            match name.eq_ignore_ascii_case(b"content-type") {
+                true => content_type = value,
+                false => push(lines, name, value),
+            }
+        }
+        // What the page says of itself tells it apart from every other one; that its content holds that very line is up to its author.
+        let boundary = format!("pumasi-{:x}-{:x}", self.terms.response_ms, self.body.len());
+        push(lines, b"Content-Type", format!("multipart/byteranges; boundary={boundary}").as_bytes());
+        let mut content = Vec::new();
+        for &(first, last) in parts {
+            content.extend_from_slice(format!("\r\n--{boundary}\r\n").as_bytes());
+            if !content_type.is_empty() {
+                push(&mut content, b"Content-Type", content_type);
+            }
+            push_content_range(&mut content, Some((first, last)), self.body.len());
+            content.extend_from_slice(b"\r\n");
+            content.extend_from_slice(&self.body[first as usize..=last as usize]);
+        }
+        content.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+        Reply { status: 206, reason_of_page: false, content: Content::Made(content.into()), wanted: None }
     }
 
     /// The best form for the client among those that are there.
@@ -130,7 +164,7 @@ impl Page {
             Some((coding, bytes)) => self.coded(coding, bytes, asked, lines),
             None => {
                 lines.extend_from_slice(&self.lines);
-                self.part(range::Part::Whole, asked, lines)
+                self.part(range::Parts::Whole, asked, lines)
             }
         };
         Reply { wanted: wanted.filter(|coding| self.encodings.form(*coding).is_none()), ..reply }
@@ -148,7 +182,7 @@ impl Page {
         push(lines, b"Content-Encoding", coding.name().as_bytes());
         let content = match asked.method {
             Method::Head => Content::Announced(bytes.len() as u64),
-            _ => Content::Coded(bytes.clone()),
+            _ => Content::Made(bytes.clone()),
         };
         Reply { status: self.status, reason_of_page: true, content, wanted: None }
     }
@@ -176,6 +210,9 @@ pub enum Told {
 }
 
 // === helpers ===
+
+/// Several parts of a page are copied into one answer up to this size; a client that wants more of it at once gets the whole.
+const PARTS_BYTES_MAX: u64 = 1 << 20;
 
 /// `bytes 0-1/10`, or `bytes */10`.
 fn push_content_range(lines: &mut Vec<u8>, part: Option<(u64, u64)>, length: usize) {

@@ -90,6 +90,13 @@ impl Resource {
         self.passing_until_ms = 0;
     }
 
+    /// As [`Resource::put`], but what is there is newer.
+    pub fn put_back(&mut self, page: Arc<Page>) {
+        if !self.pages.iter().any(|other| other.vary == page.vary && other.selection == page.selection) {
+            self.put(page);
+        }
+    }
+
     pub fn pass_until(&mut self, until_ms: u64) {
         self.passing_until_ms = until_ms;
     }

@@ -337,7 +337,7 @@ fn a_purge_covers_what_is_being_fetched() {
         assert_eq!(fill.finish(NOW).unwrap_err(), NotStored(Bypass::Overtaken), "{what:?}");
     }
     let fill = site.begin("/a", "", head, None);
-    site.pages.invalidate(&site.key("/a"));
+    let _ = site.pages.invalidate(&site.key("/a"));
     assert_eq!(fill.finish(NOW).unwrap_err(), NotStored(Bypass::Overtaken));
 }
 
@@ -406,6 +406,23 @@ fn replies_are_whole_partial_or_only_a_nod() {
 }
 
 #[test]
+fn several_ranges_are_one_answer_in_parts() {
+    let site = Site::new();
+    site.fetch("/", "", "Cache-Control: max-age=60\r\nContent-Type: text/plain\r\n", b"0123456789");
+    let lines = head("Range: bytes=0-1,5-6");
+    let mut out = Vec::new();
+    let reply = site.hit("/", "").reply(&Asked::of(b"GET", fields(&lines)), Told::Hit, NOW, &mut out);
+    let Content::Made(content) = reply.content else { panic!("{reply:?}") };
+    let (out, content) = (String::from_utf8(out).unwrap(), String::from_utf8(content.to_vec()).unwrap());
+    let boundary = out.split("Content-Type: multipart/byteranges; boundary=").nth(1).unwrap().split("\r\n").next().unwrap();
+    let part = |range: &str, bytes: &str| {
+        format!("\r\n--{boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes {range}/10\r\n\r\n{bytes}")
+    };
+    assert_eq!((reply.status, content), (206, format!("{}{}\r\n--{boundary}--\r\n", part("0-1", "01"), part("5-6", "56"))));
+    assert!(!out.contains("text/plain"), "{out}");
+}
+
+#[test]
 fn a_head_request_is_told_the_length() {
     let site = Site::new();
     site.fetch("/", "", "Cache-Control: max-age=60\r\n", b"0123456789");
@@ -459,7 +476,7 @@ fn each_form_is_made_once_for_the_first_who_asks() {
         ("Accept-Encoding: br;q=0.9, zstd", "zstd", "\"a;zstd\""),
     ] {
         let (coded, lines) = reply(request);
-        let Content::Coded(bytes) = coded.content else { panic!("{coded:?}") };
+        let Content::Made(bytes) = coded.content else { panic!("{coded:?}") };
         assert_eq!(decoded(name, &bytes), text.as_bytes(), "{request}");
         for line in [&format!("Content-Encoding: {name}\r\n"), &format!("ETag: {tag}\r\n"), "Vary: Accept-Encoding\r\n"] {
             assert!(lines.contains(line), "{request}: {lines}");
@@ -525,7 +542,7 @@ fn cores_do_not_get_in_each_others_way() {
                     let path = format!("/{}", (n * 7 + thread) % 10);
                     match (site.look_up(&path, ""), n % 97) {
                         (_, 0) => drop(site.pages.purge(Purge::Prefix("/3"), PurgeKind::Hard, NOW)),
-                        (_, 1) => site.pages.invalidate(&site.key(&path)),
+                        (_, 1) => drop(site.pages.invalidate(&site.key(&path))),
                         (Lookup::Miss { lead, .. }, _) => {
                             let fill = site.begin_with(lead, "", "Cache-Control: max-age=60\r\n", None);
                             if let Ok(mut fill) = fill {
@@ -546,10 +563,10 @@ fn cores_do_not_get_in_each_others_way() {
 
 // === how these tests speak ===
 
-const NOW: u64 = 1_800_000_000_000;
+pub(crate) const NOW: u64 = 1_800_000_000_000;
 const BUDGET: u64 = 16 << 20;
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings {
         budget_bytes: BUDGET,
         object_bytes_max: 100_000,
@@ -562,72 +579,73 @@ fn settings() -> Settings {
             types: ["text/*", "*+json"].map(Into::into).into(),
         }),
         rules: Rules { heuristic_percent: 10, heuristic_max_s: 86_400, stale_if_error_s: 0, stale_while_revalidate_s: 0, negative_s: 0 },
+        disk_bytes: 0,
     }
 }
 
-struct Site {
-    pages: Arc<Pages>,
+pub(crate) struct Site {
+    pub pages: Arc<Pages>,
 }
 
 impl Site {
-    fn new() -> Site {
+    pub fn new() -> Site {
         Site { pages: Pages::new(settings(), None) }
     }
 
-    fn key(&self, path: &str) -> Key {
+    pub fn key(&self, path: &str) -> Key {
         self.pages.key("http", b"example.org", path.as_bytes())
     }
 
-    fn look_up(&self, path: &str, request: &str) -> Lookup {
+    pub fn look_up(&self, path: &str, request: &str) -> Lookup {
         self.look_up_at(path, request, NOW)
     }
 
-    fn look_up_at(&self, path: &str, request: &str, now_ms: u64) -> Lookup {
+    pub fn look_up_at(&self, path: &str, request: &str, now_ms: u64) -> Lookup {
         let lines = head(request);
         self.pages.look_up(&self.key(path), &Asked::of(b"GET", fields(&lines)), fields(&lines), now_ms)
     }
 
-    fn hit(&self, path: &str, request: &str) -> Arc<Page> {
+    pub fn hit(&self, path: &str, request: &str) -> Arc<Page> {
         match self.look_up(path, request) {
             Lookup::Hit { page, .. } => page,
             _ => panic!("{path} is not stored for {request:?}"),
         }
     }
 
-    fn miss(&self, path: &str, request: &str) -> Lead {
+    pub fn miss(&self, path: &str, request: &str) -> Lead {
         match self.look_up(path, request) {
             Lookup::Miss { lead, .. } => lead,
             _ => panic!("{path} is stored, or being fetched"),
         }
     }
 
-    fn wait(&self, path: &str) -> Waiter {
+    pub fn wait(&self, path: &str) -> Waiter {
         match self.look_up(path, "") {
             Lookup::Wait(waiter) => waiter,
             _ => panic!("{path} is not being fetched"),
         }
     }
 
-    fn begin(&self, path: &str, request: &str, response: &str, length: Option<u64>) -> Fill {
+    pub fn begin(&self, path: &str, request: &str, response: &str, length: Option<u64>) -> Fill {
         match self.begin_with(self.miss(path, request), request, response, length) {
             Ok(fill) => fill,
             Err(reason) => panic!("{path}: {reason:?}"),
         }
     }
 
-    fn begin_with(&self, lead: Lead, request: &str, response: &str, length: Option<u64>) -> Result<Fill, NotStored> {
+    pub fn begin_with(&self, lead: Lead, request: &str, response: &str, length: Option<u64>) -> Result<Fill, NotStored> {
         let lines = head(request);
         let answer = Head { status: 200, reason: b"OK", lines: response.as_bytes(), length };
         lead.begin(&Asked::of(b"GET", fields(&lines)), fields(&lines), answer, NOW)
     }
 
-    fn finish(&self, lead: Lead, request: &str, response: &str, body: &[u8]) {
+    pub fn finish(&self, lead: Lead, request: &str, response: &str, body: &[u8]) {
         let mut fill = self.begin_with(lead, request, response, Some(body.len() as u64)).unwrap_or_else(|reason| panic!("{reason:?}"));
         fill.data(body);
         fill.finish(NOW).expect("stored");
     }
 
-    fn fetch(&self, path: &str, request: &str, response: &str, body: &[u8]) {
+    pub fn fetch(&self, path: &str, request: &str, response: &str, body: &[u8]) {
         self.finish(self.miss(path, request), request, response, body);
     }
 }

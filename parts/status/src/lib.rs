@@ -68,6 +68,9 @@ pub struct Edge {
     pub bytes_out: u64,
     pub routes: Vec<Route>,
     pub pages: Option<Store>,
+    /// Its second tier.
+    #[serde(default)]
+    pub pages_disk: Option<DiskStore>,
     /// Why kinds of pages are not kept any more, newest last; bounded by the edge.
     #[serde(default)]
     pub differences: Vec<PageDifference>,
@@ -98,6 +101,20 @@ pub struct Route {
     pub stale: u64,
     /// Why answers were not looked for or not stored, with counts, most frequent first.
     pub bypasses: Vec<(String, u64)>,
+}
+
+/// Pages on disk, for when memory is too small and for after a restart.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct DiskStore {
+    pub entries: u64,
+    pub bytes: u64,
+    pub bytes_max: u64,
+    /// Pages read back into memory.
+    pub hits: u64,
+    /// Reads and writes that failed; each cost a hit at most.
+    pub errors: u64,
+    /// Pages that were not what had been written.
+    pub corrupt: u64,
 }
 
 /// One byte budget of stored answers (pages or query results).

@@ -17,6 +17,10 @@ pub(crate) enum Trouble {
     /// CONNECT: this is not a forward proxy.
     Connect,
     NoRoute,
+    /// The route's directory has no such file, or none that is shown.
+    NoFile,
+    /// Files can be read, not changed.
+    MethodNotAllowed,
     /// No member of the pool can take requests.
     NoUpstream,
     /// More requests are waiting than may.
@@ -41,7 +45,8 @@ impl Trouble {
             Trouble::HeadTimeout | Trouble::ContentTimeout => 408,
             Trouble::ContentTooLarge => 413,
             Trouble::Connect => 501,
-            Trouble::NoRoute => 404,
+            Trouble::NoRoute | Trouble::NoFile => 404,
+            Trouble::MethodNotAllowed => 405,
             Trouble::NoUpstream | Trouble::QueueFull | Trouble::QueueTimeout | Trouble::Unreachable => 503,
             Trouble::BadAnswer => 502,
             Trouble::NoAnswer | Trouble::OnlyIfCached => 504,
@@ -57,6 +62,8 @@ impl Trouble {
             Trouble::ContentTooLarge => "The content of the request is larger than this site accepts.".into(),
             Trouble::Connect => "This server does not open tunnels.".into(),
             Trouble::NoRoute => "Nothing is served under this address.".into(),
+            Trouble::NoFile => "There is no such file.".into(),
+            Trouble::MethodNotAllowed => "What is here can be read, not changed.".into(),
             Trouble::NoUpstream => "The application is not running at the moment.".into(),
             Trouble::QueueFull => "Too many requests are waiting for the application.".into(),
             Trouble::QueueTimeout => "The application was busy for too long.".into(),
@@ -73,6 +80,8 @@ impl Trouble {
             Trouble::Malformed(_) | Trouble::Connect => "Trying again will not help; the program that sent it has to change.",
             Trouble::ContentTooLarge => "Send less at once.",
             Trouble::NoRoute => "Check the address. The routes are under [[edge.route]] in pumasi.toml.",
+            Trouble::NoFile => "Check the address.",
+            Trouble::MethodNotAllowed => "Ask with GET or HEAD.",
             Trouble::HeadTimeout | Trouble::ContentTimeout => "Check the connection, then try again.",
             Trouble::BadAnswer => "Try again; if it stays like this, the application's log says more under the request's name.",
             Trouble::OnlyIfCached => "Ask without Cache-Control: only-if-cached.",
@@ -111,6 +120,9 @@ pub(crate) fn explain(trouble: Trouble, request: &RequestHead, id: RequestId, da
     write::field(&mut lines, "Content-Type", if json { b"application/json" } else { b"text/html; charset=utf-8" });
     write::field(&mut lines, "Cache-Control", b"no-store");
     write::field(&mut lines, "X-Request-Id", &id);
+    if trouble == Trouble::MethodNotAllowed {
+        write::field(&mut lines, "Allow", b"GET, HEAD"); // RFC 9110 §15.5.6
+    }
     if trouble.retry_after() {
         write::field(&mut lines, "Retry-After", b"1");
     }
@@ -125,6 +137,7 @@ pub(crate) fn reason(status: u16) -> &'static str {
         304 => "Not Modified",
         400 => "Bad Request",
         404 => "Not Found",
+        405 => "Method Not Allowed",
         408 => "Request Timeout",
         412 => "Precondition Failed",
         413 => "Content Too Large",

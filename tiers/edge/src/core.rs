@@ -24,9 +24,9 @@ use crate::{
     access_log::CoreLog,
     counters::CoreCounters,
     date::HttpDate,
-    downstream,
+    downstream, files,
     listen::tune,
-    pages::Habits,
+    pages::{Habits, Reads},
     routes::Snapshot,
     timer::{TICK, Timers},
     upstream::IdleConnections,
@@ -40,6 +40,10 @@ pub(crate) struct Shared {
     pub draining: AtomicBool,
     /// Stored pages, for routes that want it.
     pub pages: Arc<Pages>,
+    /// What is on disk of them.
+    pub disk_reads: Reads,
+    /// Static content, for routes that have some.
+    pub files: files::Readers,
     /// What is known of routes whose pages are stored automatically.
     pub habits: Habits,
     /// Distinguishes this run's request ids from the last run's.

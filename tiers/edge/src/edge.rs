@@ -28,7 +28,8 @@ use crate::{
     control::{self, Wanted, set_members},
     core::{self, Address, Command, CoreStart, Protocol, Shared},
     counters::{CoreCounters, TrafficCounters},
-    listen, pages,
+    listen,
+    pages::{self, DiskTier, Reads},
     routes::{PoolPart, Snapshot},
     tls::{self, Tickets, TlsError},
 };
@@ -82,6 +83,8 @@ pub struct Edge {
     tickets: Tickets,
     control: Option<JoinHandle<()>>,
     compressor: Option<JoinHandle<()>>,
+    /// Ends last: its threads wait for the cores' askers to be gone.
+    disk: Option<DiskTier>,
 }
 
 /// An address that was bound and is not listened on yet.
@@ -130,11 +133,18 @@ impl Edge {
         };
         let bound = addresses_of(&plan).map(&mut bind).collect::<Result<Vec<_>, _>>()?;
         apply_settings(&pools);
+        let store = Pages::new(pages::settings(&plan.pages), freshness);
+        let (disk, disk_reads) = match &plan.pages.disk {
+            Some(disk) => DiskTier::start(disk, &store).map(|(tier, reads)| (Some(tier), reads))?,
+            None => (None, Reads::none()),
+        };
         let shared = Arc::new(Shared {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             connections: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
-            pages: Pages::new(pages::settings(&plan.pages), freshness),
+            pages: store,
+            disk_reads,
+            files: Default::default(),
             habits: pages::Habits::default(),
             run: run_number(),
         });
@@ -155,6 +165,7 @@ impl Edge {
             tickets,
             control: Some(control),
             compressor: Some(compressor),
+            disk,
         })
     }
 
@@ -260,6 +271,14 @@ impl Edge {
                 })
                 .collect(),
             pages: snapshot.routes().iter().any(|route| route.pages != PagesMode::Off).then(|| self.shared.pages.status()),
+            pages_disk: self.shared.pages.shelf_status().map(|shelf| pumasi_status::DiskStore {
+                entries: shelf.entries,
+                bytes: shelf.bytes,
+                bytes_max: shelf.bytes_max,
+                hits: shelf.hits,
+                errors: shelf.errors,
+                corrupt: shelf.corrupt,
+            }),
             differences: self.differences().into_iter().map(told).collect(),
         }
     }
@@ -277,6 +296,9 @@ impl Edge {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.retire();
         self.tell(|| Command::Drain { linger });
+        if let Some(disk) = &self.disk {
+            disk.let_go(); // whoever follows us on this machine may have it
+        }
         let until = Instant::now() + deadline;
         while Instant::now() < until && !self.cores.iter().all(|c| c.thread.as_ref().is_none_or(JoinHandle::is_finished)) {
             std::thread::sleep(DRAIN_POLL);

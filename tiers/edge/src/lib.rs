@@ -24,6 +24,7 @@ mod date;
 mod downstream;
 mod edge;
 mod exchange;
+mod files;
 mod forward;
 mod heads;
 mod input;

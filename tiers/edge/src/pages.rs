@@ -10,6 +10,7 @@
 //! ```
 mod automatic;
 mod background;
+mod disk;
 mod stream;
 mod tee;
 
@@ -33,6 +34,7 @@ use crate::{
     answers::{Trouble, reason},
     core::{Core, RequestId},
     downstream::Downstream,
+    files,
     forward::{Forward, Forwarded},
     heads::{Length, RequestEdit},
     routes::{Route, Snapshot},
@@ -41,6 +43,7 @@ pub use automatic::Difference;
 pub(crate) use automatic::Habits;
 use automatic::{Follow, Role};
 use background::Background;
+pub(crate) use disk::{DiskTier, Reads};
 use tee::{Tee, Took, Watch};
 
 /// What the request needs on its way through here.
@@ -96,6 +99,7 @@ impl Visit<'_> {
         let pages = &self.core.shared.pages;
         let key = key_of(self.core, down);
         let mut waited = false;
+        let mut asked_disk = false;
         // When the first wait began, in flights.
         let mut boarded = None;
         for _ in 0..LOOKUPS_MAX {
@@ -111,6 +115,13 @@ impl Visit<'_> {
             }
             let personal = self.route.pages == PagesMode::Automatic && automatic::personal(head, self.snapshot);
             let lookup = pages.look_up(&key, &asked, head.fields.iter(), now);
+            if !asked_disk && absent(&lookup, &asked) {
+                asked_disk = true;
+                // Others wait for this request's lead meanwhile, and find the page in memory like this one.
+                if self.take_from_disk(&key, down).await {
+                    continue;
+                }
+            }
             match lookup {
                 // Who asks may matter to the application; that it did not for somebody else proves nothing.
                 Lookup::Hit { page, .. } if personal && page.entry().is_some() => return self.pass(Bypass::Personal, &key, down).await,
@@ -168,6 +179,24 @@ impl Visit<'_> {
         self.fetch(pages.lead(&key, now_ms()), Why::UriMiss, down).await
     }
 
+    /// Brings what the disk has into memory. Whether something came, in time.
+    async fn take_from_disk<D: Downstream>(&self, key: &Key, down: &D) -> bool {
+        let shared = &self.core.shared;
+        let Some(mut asked) = shared.disk_reads.ask(&shared.pages, key) else { return false };
+        let timer = down.timer();
+        timer.arm(disk::READ_PATIENCE);
+        let came = poll_fn(|context| {
+            if let Poll::Ready(came) = pin!(&mut asked).poll(context) {
+                return Poll::Ready(came.unwrap_or(false));
+            }
+            timer.watch(context);
+            if timer.fired() { Poll::Ready(false) } else { Poll::Pending }
+        })
+        .await;
+        timer.disarm();
+        came
+    }
+
     /// Fetches for itself and for whoever waits.
     async fn fetch<D: Downstream>(&mut self, lead: Lead, why: Why, down: &mut D) -> Result<(), Trouble> {
         self.missed();
@@ -221,6 +250,10 @@ impl Visit<'_> {
         tokio::task::spawn_local(async move {
             let id = core.next_request_id();
             let mut tee = Tee::validation(&mut nobody, lead, page, Grace::Never, None, &core.shared.habits);
+            if let Some(files) = &route.files {
+                let _ = files::answer(&core, &route, files, &mut tee, id, Some(&edit), snapshot.limits.body_idle_timeout).await;
+                return;
+            }
             // Whatever happens, the lead has heard of it, or is dropped and lets the next request try.
             let _ = Forward::new(&core, &snapshot, &route, &mut tee, id, Some(&edit)).run().await;
         });
@@ -269,10 +302,23 @@ impl Visit<'_> {
         let edit = if_match_as_the_origin_knows_it(down.request());
         let mut watch = Watch::new(down, pages, key.clone(), reason, follow, &self.core.shared.habits);
         let forwarded = self.forward(&mut watch, edit.as_ref()).await;
+        watch.timer().arm(DURABLE_PATIENCE);
+        poll_fn(|context| {
+            if watch.poll_durable(context).is_ready() {
+                return Poll::Ready(());
+            }
+            watch.timer().watch(context);
+            if watch.timer().fired() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        watch.timer().disarm();
         finish(forwarded, down)
     }
 
     async fn forward<D: Downstream>(&mut self, down: &mut D, edit: Option<&RequestEdit>) -> Forwarded {
+        if let Some(files) = &self.route.files {
+            return files::answer(self.core, self.route, files, down, self.id, edit, self.snapshot.limits.body_idle_timeout).await;
+        }
         let mut forward = Forward::new(self.core, self.snapshot, self.route, down, self.id, edit);
         let forwarded = forward.run().await;
         self.queued_us += forward.queued_us;
@@ -363,6 +409,7 @@ pub(crate) fn settings(plan: &PagesPlan) -> Settings {
             negative_s: seconds(plan.missing_for),
             ..Rules::default()
         },
+        disk_bytes: plan.disk.as_ref().map_or(0, |disk| disk.bytes),
     }
 }
 
@@ -392,9 +439,21 @@ fn if_match_as_the_origin_knows_it(head: &RequestHead) -> Option<RequestEdit> {
     lines.iter().any(|line| plain_tags(line).is_some()).then_some(RequestEdit { leave_out: &[Known::IfMatch], add })
 }
 
+/// How long the answer to a change waits for the disk to know of it. A disk that takes longer is in trouble, and costs hits, not answers.
+const DURABLE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often a request may wait for somebody else's fetch. Each wait is bounded; without this a page that never gets stored would be waited
 /// for again and again.
 const LOOKUPS_MAX: u32 = 4;
+
+/// Whether memory has nothing for a request that the disk may have something for.
+fn absent(lookup: &Lookup, asked: &Asked<'_>) -> bool {
+    match lookup {
+        Lookup::Miss { .. } | Lookup::OnlyIfCached => true,
+        Lookup::Pass(Bypass::Method) => asked.method == pumasi_httpcache::Method::Head,
+        _ => false,
+    }
+}
 
 fn coding_of(plan: CompressCoding) -> Coding {
     match plan {
@@ -418,7 +477,7 @@ fn send_reply<D: Downstream>(core: &Core, page: &Arc<Page>, reply: Reply, lines:
         Content::None => (Length::None(None), Bytes::new()),
         Content::Announced(length) => (Length::None(Some(length)), Bytes::new()),
         Content::Body(range) => (Length::Known(range.len() as u64), page.body.slice(range)),
-        Content::Coded(bytes) => (Length::Known(bytes.len() as u64), bytes),
+        Content::Made(bytes) => (Length::Known(bytes.len() as u64), bytes),
     };
     down.send_head(reply.status, words, lines, length);
     down.send_shared(body);

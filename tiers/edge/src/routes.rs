@@ -9,7 +9,7 @@ use pumasi_pagestore::RouteCounters;
 
 use rustls::ServerConfig;
 
-use crate::counters::TrafficCounters;
+use crate::{counters::TrafficCounters, files::Files};
 
 /// What a request is served by. Replaced as a whole by a reload; a request keeps the one it began with.
 pub(crate) struct Snapshot {
@@ -42,7 +42,9 @@ pub struct Route {
     host: Option<String>,
     path: String,
     pub pages: PagesMode,
+    /// Where requests go; a pool that nobody is in, if files answer.
     pub pool: Arc<Pool>,
+    pub(crate) files: Option<Files>,
     /// How long a request may wait for a place at an upstream.
     pub queue_timeout: Duration,
     /// What the pool's hash policy takes from a request; `None` under the other policies.
@@ -69,6 +71,10 @@ pub(crate) struct PoolPart {
 }
 
 impl PoolPart {
+    fn nobody() -> PoolPart {
+        PoolPart { pool: Arc::new(Pool::new("files")), queue_timeout: Duration::ZERO, hash_by: None }
+    }
+
     pub fn of(plan: &PoolPlan, pool: &Arc<Pool>) -> PoolPart {
         let hashes = matches!(plan.policy, BalancePolicy::Ring | BalancePolicy::Maglev | BalancePolicy::Rendezvous);
         PoolPart { pool: pool.clone(), queue_timeout: plan.queue_timeout, hash_by: hashes.then(|| plan.hash_by.clone()) }
@@ -85,13 +91,22 @@ impl Snapshot {
     ) -> Result<Snapshot, UnknownPool> {
         let mut routes = Vec::with_capacity(plan.routes.len());
         for written in &plan.routes {
-            let part = pools.get(&written.pool).ok_or_else(|| UnknownPool(written.pool.clone()))?;
+            let nobody = PoolPart::nobody();
+            let part = match written.files {
+                Some(_) => &nobody,
+                None => pools.get(&written.pool).ok_or_else(|| UnknownPool(written.pool.clone()))?,
+            };
             let name = format!("{}{}", written.host.as_deref().unwrap_or(""), written.path);
             let former = before.and_then(|b| b.routes.iter().find(|r| r.name == name));
             routes.push(Arc::new(Route {
                 host: written.host.as_ref().map(|h| h.to_ascii_lowercase()),
                 path: written.path.clone(),
                 pages: written.pages,
+                files: written.files.as_ref().map(|files| Files {
+                    directory: files.directory.clone(),
+                    cache_control: files.cache_control.clone(),
+                    precompressed: files.precompressed,
+                }),
                 pool: part.pool.clone(),
                 queue_timeout: part.queue_timeout,
                 hash_by: part.hash_by.clone(),
@@ -181,6 +196,11 @@ impl Snapshot {
 }
 
 impl Route {
+    /// The pattern as written.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     fn takes(&self, path: &[u8]) -> bool {
         match self.path.strip_suffix('*') {
             Some(prefix) => path.starts_with(prefix.as_bytes()),

@@ -12,6 +12,7 @@ use crate::{
     core::{Core, RequestId},
     counters::TrafficCounters,
     downstream::Downstream,
+    files,
     forward::{Forward, Forwarded},
     heads::Length,
     pages::{self, Visit},
@@ -98,6 +99,11 @@ impl<'a> Serving<'a> {
             // On the heap: several times as large as what a plain request needs, and only what is fetched comes here.
             return Box::pin(self.answer_through_store(&route, down)).await;
         }
+        if let Some(files) = &route.files {
+            let idle_timeout = self.snapshot.limits.body_idle_timeout;
+            let forwarded = files::answer(self.core, &route, files, down, self.id, None, idle_timeout).await;
+            return self.finish(forwarded, down);
+        }
         let mut forward = Forward::new(self.core, &self.snapshot, &route, down, self.id, None);
         let forwarded = forward.run().await;
         let queued_us = forward.queued_us;
@@ -105,6 +111,10 @@ impl<'a> Serving<'a> {
         if queued_us > 0 {
             route.traffic.queue_us.record(queued_us);
         }
+        self.finish(forwarded, down);
+    }
+
+    fn finish<D: Downstream>(&self, forwarded: Forwarded, down: &mut D) {
         match forwarded {
             Forwarded::Answered => {}
             Forwarded::Trouble(trouble) => send_trouble(self.core, down, self.id, trouble),

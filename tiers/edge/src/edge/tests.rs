@@ -38,6 +38,7 @@ pub(crate) fn plan(routes: Vec<RoutePlan>) -> EdgePlan {
             stale_if_error: Duration::from_secs(60),
             stale_while_revalidate: Duration::ZERO,
             missing_for: Duration::ZERO,
+            disk: None,
             compress: vec![pumasi_config::CompressCoding::Gzip],
             compress_bytes_min: 1024,
             compress_types: vec!["text/*".into()],

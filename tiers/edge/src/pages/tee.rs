@@ -4,14 +4,14 @@ use std::{
     io,
     ops::Range,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use pumasi_balance::Upstream;
 use pumasi_http1::{Fields, RequestHead, ResponseHead};
 use pumasi_httpcache::{Answered, Bypass, CacheStatus, Forward as Why, Grace, Method, invalidation};
-use pumasi_pagestore::{Fill, Head, Key, Lead, Page, Pages, field_lines};
+use pumasi_pagestore::{Fill, Head, Key, Lead, Page, Pages, Ticket, field_lines};
 
 use super::{
     asked_of,
@@ -96,27 +96,6 @@ macro_rules! passes_on {
 
         fn close_after(&mut self) {
             self.down.close_after();
-        }
-    };
-}
-
-/// ... and where nothing stands between the answer and the client.
-macro_rules! flushes_through {
-    () => {
-        fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
-            self.down.poll_gone(context)
-        }
-
-        fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-            self.down.poll_flush(context)
-        }
-
-        fn full(&self) -> bool {
-            self.down.full()
-        }
-
-        fn unsent(&self) -> usize {
-            self.down.unsent()
         }
     };
 }
@@ -418,6 +397,8 @@ pub(crate) struct Watch<'d, D> {
     key: Key,
     reason: Bypass,
     fill: Option<Fill>,
+    /// What the answer waits for: that a crash cannot bring back what it makes wrong.
+    durable: Option<Ticket>,
     /// On automatic routes: what the request writes and reads counts for all that are in flight at its worker.
     follow: Option<Follow>,
     habits: &'d Habits,
@@ -425,16 +406,26 @@ pub(crate) struct Watch<'d, D> {
 
 impl<'d, D: Downstream> Watch<'d, D> {
     pub fn new(down: &'d mut D, pages: Arc<Pages>, key: Key, reason: Bypass, follow: Option<Follow>, habits: &'d Habits) -> Watch<'d, D> {
-        Watch { down, pages, key, reason, fill: None, follow, habits }
+        Watch { down, pages, key, reason, fill: None, durable: None, follow, habits }
+    }
+
+    /// Ready once nothing keeps the answer back any more.
+    pub fn poll_durable(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(ticket) = self.durable {
+            ready!(self.pages.poll_durable(ticket, context));
+            self.durable = None;
+        }
+        Poll::Ready(())
     }
 
     /// RFC 9111 §4.4.
-    fn invalidate(&self, answered: &Answered<'_>) {
-        self.pages.invalidate(&self.key);
+    fn invalidate(&self, answered: &Answered<'_>) -> Option<Ticket> {
+        let mut tickets = vec![self.pages.invalidate(&self.key)];
         let request = self.down.request();
         for target in invalidation::also(answered, request.authority(), request.path_and_query()) {
-            self.pages.invalidate(&self.pages.key(self.down.client().scheme, request.authority(), &target));
+            tickets.push(self.pages.invalidate(&self.pages.key(self.down.client().scheme, request.authority(), &target)));
         }
+        tickets.into_iter().flatten().last() // they are done in order
     }
 
     /// The answer to a POST that says it is what a GET would get (RFC 9110 §9.3.3).
@@ -456,7 +447,7 @@ impl<D: Downstream> Downstream for Watch<'_, D> {
         if method.changes() {
             let answered = Answered::of(status, field_lines(lines));
             if answered.not_an_error() {
-                self.invalidate(&answered);
+                self.durable = self.invalidate(&answered);
                 if method == Method::Post {
                     self.fill = self.begin(&answered, head);
                 }
@@ -486,7 +477,23 @@ impl<D: Downstream> Downstream for Watch<'_, D> {
         self.down.send_switch(head, lines);
     }
 
-    flushes_through!();
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.down.poll_gone(context)
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_durable(context));
+        self.down.poll_flush(context)
+    }
+
+    fn full(&self) -> bool {
+        self.down.full()
+    }
+
+    fn unsent(&self) -> usize {
+        self.down.unsent()
+    }
+
     passes_on!();
 }
 

@@ -11,6 +11,7 @@ fn snapshot(routes: &[(&str, &str)]) -> Snapshot {
                 path: (*path).to_owned(),
                 pool: "app".into(),
                 pages: PagesMode::Off,
+                files: None,
             })
             .collect(),
     );
@@ -56,6 +57,7 @@ fn without_a_matching_route_there_is_none() {
 
 #[test]
 fn a_route_to_an_unknown_pool_is_an_error() {
-    let plan = crate::edge::tests::plan(vec![RoutePlan { host: None, path: "/*".into(), pool: "ap".into(), pages: PagesMode::Off }]);
+    let plan =
+        crate::edge::tests::plan(vec![RoutePlan { host: None, path: "/*".into(), pool: "ap".into(), pages: PagesMode::Off, files: None }]);
     assert_eq!(Snapshot::new(&plan, &HashMap::new(), None, None).err(), Some(UnknownPool("ap".into())));
 }

@@ -213,7 +213,7 @@ pub struct Setup {
 
 /// One route to one pool of these members, one core, nothing limited that a test does not limit.
 pub fn setup(members: &[SocketAddr]) -> Setup {
-    let routes = vec![RoutePlan { host: None, path: "/*".into(), pool: "app".into(), pages: PagesMode::Off }];
+    let routes = vec![RoutePlan { host: None, path: "/*".into(), pool: "app".into(), pages: PagesMode::Off, files: None }];
     let plan = EdgePlan {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         tls: None,
@@ -248,6 +248,7 @@ pub fn setup(members: &[SocketAddr]) -> Setup {
             stale_if_error: Duration::from_secs(60),
             stale_while_revalidate: Duration::ZERO,
             missing_for: Duration::ZERO,
+            disk: None,
             compress: vec![CompressCoding::Brotli, CompressCoding::Zstd, CompressCoding::Gzip],
             compress_bytes_min: 1024,
             compress_types: vec!["text/*".into()],

@@ -14,7 +14,7 @@ use pumasi_config::{PagesMode, ProbePlan, RoutePlan};
 use crate::harness::*;
 
 fn route(host: Option<&str>, path: &str, pool: &str) -> RoutePlan {
-    RoutePlan { host: host.map(Into::into), path: path.into(), pool: pool.into(), pages: PagesMode::Off }
+    RoutePlan { host: host.map(Into::into), path: path.into(), pool: pool.into(), pages: PagesMode::Off, files: None }
 }
 
 #[test]

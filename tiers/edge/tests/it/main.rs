@@ -3,7 +3,9 @@
 mod affinity;
 mod automatic;
 mod basics;
+mod disk;
 mod faults;
+mod files;
 mod harness;
 mod http2;
 mod limits;
