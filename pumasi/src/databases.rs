@@ -21,7 +21,7 @@ use pumasi_sql::{
     embedded::{Embedded, Options},
     engine::Engine,
     front::{Door, Listener, Server, Settings},
-    proxy::{self, Proxy, Target},
+    proxy::{self, BadTarget, Proxy, Target, Transport, for_clients, for_servers},
     results::{Observer, Results},
 };
 use pumasi_web::{Binding, Resources};
@@ -253,7 +253,10 @@ fn open(plan: &SqlPlan, surroundings: &Surroundings) -> anyhow::Result<Box<dyn T
             Ok(Box::new(Server::with_results(engine, settings(format!("embedded:{}", file.display())), results)))
         }
         EnginePlan::Servers { primary, replicas } => {
-            let targets = [primary].into_iter().chain(replicas).map(|url| Target::parse(url)).collect::<Result<Vec<_>, _>>()?;
+            let transport =
+                Transport { tls: for_servers(plan.server_tls, plan.server_authorities.as_deref())?, compression: plan.server_compression };
+            let target = |url: &String| Ok::<_, BadTarget>(Target { transport: transport.clone(), ..Target::parse(url)? });
+            let targets = [primary].into_iter().chain(replicas).map(target).collect::<Result<Vec<_>, _>>()?;
             let (first, engine) = (targets[0].clone(), targets[0].address());
             clustered(plan, surroundings, cluster::Members::Servers(targets), first, settings(engine))
         }
@@ -286,7 +289,12 @@ fn clustered(
     let options = cluster::Options { name: plan.name.clone(), plan: plan.cluster.clone(), record, members };
     let cluster = Cluster::start(options)?;
     let threads = thread::available_parallelism().map_or(1, |cores| cores.get());
-    let options = proxy::Options { connections_max: plan.server_connections_max, connections_wait: plan.server_connections_wait };
+    let options = proxy::Options {
+        connections_max: plan.server_connections_max,
+        connections_wait: plan.server_connections_wait,
+        tls: plan.tls.as_ref().map(for_clients).transpose()?,
+        tls_required: plan.tls_required,
+    };
     let proxy = match surroundings.results(plan) {
         Some(results) => {
             cluster.follow(results).and_then(|follow| Proxy::start_with(cluster.clone(), login, settings, options, threads, Some(follow)))

@@ -7,6 +7,7 @@ mod browser;
 mod clients;
 mod console;
 mod disk;
+mod drivers;
 mod freshness;
 mod kills;
 mod load;

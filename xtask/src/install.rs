@@ -28,6 +28,11 @@ const FOR_TESTS: &[Program] = &[
     Program { name: "node", package: "nodejs" },
     Program { name: "npm", package: "npm" },
     Program { name: "python3", package: "python3-venv" },
+    Program { name: "php", package: "php-cli" },
+    Program { name: "java", package: "default-jdk-headless" },
+    // Not programs but files: what the drivers of PHP and Java leave behind.
+    Program { name: "/var/lib/dpkg/info/php-mysql.list", package: "php-mysql" },
+    Program { name: "/usr/share/java/mariadb-java-client.jar", package: "libmariadb-java" },
     // mysqlclient is compiled where it is installed.
     Program { name: "mariadb_config", package: "libmariadb-dev" },
     Program { name: "pkg-config", package: "pkg-config" },
@@ -43,7 +48,7 @@ const FOR_BENCHES: &[Program] = &[
     Program { name: "sysbench", package: "sysbench" },
 ];
 
-const PYTHON_PACKAGES: &[&str] = &["PyMySQL", "mysql-connector-python", "mysqlclient", "flask", "gunicorn"];
+const PYTHON_PACKAGES: &[&str] = &["PyMySQL", "mysql-connector-python", "mysqlclient", "SQLAlchemy", "Django", "flask", "gunicorn"];
 const NODE_PACKAGES: &[&str] = &["mysql2"];
 
 /// Everything `cargo xtask test` uses. Errors name the program that could not be had and how to install it by hand.

@@ -7,6 +7,7 @@ use crate::{
     },
     plan::{
         AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProxyProtocol, ReadsMode, ResultsMode,
+        ServerTls,
     },
     value::{
         Address, AddressOrOff, ByteRate, Bytes, Command, Count, EngineName, HostPattern, List, LogLevel, Named, OneOrMany, Path,
@@ -345,6 +346,19 @@ section! {
         server_connections_max: Count<1, 10_000> = Default("50"),
         /// How long a client waits for a server connection that others use; then it gets error 1040. Only with `primary`. Duration.
         server_connections_wait: Span = Default("\"10s\""),
+        /// How servers are talked to: `off` (in the clear), `encrypted` (safe from listeners, whoever the server is) or `verified` (its
+        /// certificate is for the name in `primary` and signed by one of `server_authorities`). Only with `primary`.
+        server_tls: ServerTls = Default("\"off\""),
+        /// A PEM file of authorities, for `server_tls = "verified"`. A relative path starts at the directory of this file.
+        server_authorities: Option<Path> = Unset { means: "none", example: "\"authorities.pem\"" },
+        /// Compress what goes to and from servers. For servers far away: it costs CPU on both ends. Only with `primary`.
+        server_compression: bool = Default("false"),
+        /// The certificate for clients that ask for TLS, followed by those that lead to its authority: a PEM file. Only with `primary`.
+        tls_chain: Option<Path> = Unset { means: "clients get no TLS", example: "\"database.pem\"" },
+        /// Its private key: PKCS#8, PKCS#1 or SEC1.
+        tls_key: Option<Path> = Unset { means: "clients get no TLS", example: "\"database.key\"" },
+        /// Refuse clients that do not ask for TLS.
+        tls_required: bool = Default("false"),
         /// Who may log in: `{ name = "app", password = "..." }`. Without any: root with an empty password, from this machine only.
         users: List<User> = Unset { means: "root, from this machine only", example: "[{ name = \"app\", password = \"secret\" }]" },
     }

@@ -322,6 +322,14 @@ pub struct SqlPlan {
     pub server_connections_max: usize,
     /// How long a client waits for one.
     pub server_connections_wait: Duration,
+    pub server_tls: ServerTls,
+    /// There if `server_tls` is `Verified`.
+    pub server_authorities: Option<PathBuf>,
+    pub server_compression: bool,
+    /// For clients that ask for TLS.
+    pub tls: Option<CertificatePlan>,
+    /// Others are refused.
+    pub tls_required: bool,
     /// Who may log in. Empty: root with an empty password, and only from loopback.
     pub users: Vec<SqlUser>,
     /// Of no meaning to the embedded engine, which is one.
@@ -375,6 +383,16 @@ pub enum EnginePlan {
     Servers { primary: String, replicas: Vec<String> },
     /// `mariadb:REPLICAS[/DATABASE]`: the machine's own mariadbd, in the state directory.
     Local { replicas: usize, database: Option<String>, redo_log_bytes: u64 },
+}
+
+/// How servers are talked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerTls {
+    Off,
+    /// Whoever the server is.
+    Encrypted,
+    /// By name and authority.
+    Verified,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,8 +28,13 @@ pub(crate) fn resolve(file: &File, directory: &StdPath, surroundings: &Surroundi
         .iter()
         .filter_map(|(name, pool)| Some((name.clone(), resolve_pool(name, pool.as_ref()?, file, directory, surroundings, reader)?)))
         .collect();
-    let sql: BTreeMap<String, SqlPlan> =
-        file.sql.value.0.iter().filter_map(|(name, sql)| Some((name.clone(), resolve_sql(name, sql.as_ref()?, reader)?))).collect();
+    let sql: BTreeMap<String, SqlPlan> = file
+        .sql
+        .value
+        .0
+        .iter()
+        .filter_map(|(name, sql)| Some((name.clone(), resolve_sql(name, sql.as_ref()?, directory, reader)?)))
+        .collect();
     let edge = resolve_edge(&file.edge, &file.log.value, file, directory, surroundings, reader);
     check_listeners(file, reader);
     check_engines(file, reader);
@@ -442,7 +447,7 @@ fn resolve_probe(probe: &Probe, reader: &mut Reader) -> ProbePlan {
 
 // === SQL ===
 
-fn resolve_sql(name: &str, sql: &Set<Sql>, reader: &mut Reader) -> Option<SqlPlan> {
+fn resolve_sql(name: &str, sql: &Set<Sql>, directory: &StdPath, reader: &mut Reader) -> Option<SqlPlan> {
     let keys = &sql.value;
     let engine = match (&keys.engine.value, &keys.primary.value) {
         (Some(_), Some(_)) => {
@@ -476,6 +481,7 @@ fn resolve_sql(name: &str, sql: &Set<Sql>, reader: &mut Reader) -> Option<SqlPla
         }
         (None, Some(primary)) => {
             check_built_for_servers(keys, reader);
+            check_server_tls(keys, reader);
             EnginePlan::Servers {
                 primary: primary.0.clone(),
                 replicas: keys.replicas.value.0.iter().map(|replica| replica.value.0.clone()).collect(),
@@ -509,6 +515,11 @@ fn resolve_sql(name: &str, sql: &Set<Sql>, reader: &mut Reader) -> Option<SqlPla
         connections_max: keys.connections_max.value.0 as usize,
         server_connections_max: keys.server_connections_max.value.0 as usize,
         server_connections_wait: keys.server_connections_wait.value.0,
+        server_tls: keys.server_tls.value,
+        server_authorities: keys.server_authorities.value.as_ref().map(|path| directory.join(&path.0)),
+        server_compression: keys.server_compression.value,
+        tls: resolve_sql_tls(keys, directory, reader),
+        tls_required: keys.tls_required.value,
         users: users
             .iter()
             .map(|user| SqlUser { name: user.value.name.value.clone(), password: user.value.password.value.0.clone() })
@@ -526,9 +537,44 @@ fn check_only_for_servers(keys: &Sql, reader: &mut Reader) {
     let written = [
         keys.server_connections_max.written().then_some((&keys.server_connections_max.origin, &keys.server_connections_max.path)),
         keys.server_connections_wait.written().then_some((&keys.server_connections_wait.origin, &keys.server_connections_wait.path)),
+        keys.server_tls.written().then_some((&keys.server_tls.origin, &keys.server_tls.path)),
+        keys.server_authorities.written().then_some((&keys.server_authorities.origin, &keys.server_authorities.path)),
+        keys.server_compression.written().then_some((&keys.server_compression.origin, &keys.server_compression.path)),
+        keys.tls_chain.written().then_some((&keys.tls_chain.origin, &keys.tls_chain.path)),
+        keys.tls_key.written().then_some((&keys.tls_key.origin, &keys.tls_key.path)),
+        keys.tls_required.written().then_some((&keys.tls_required.origin, &keys.tls_required.path)),
     ];
     for (origin, path) in written.into_iter().flatten() {
-        reader.problem(origin, path, "is about connections to a server, and the embedded engine has none", "Remove it.");
+        reader.problem(origin, path, "is for the proxy in front of a real server, and the embedded engine is none", "Remove it.");
+    }
+}
+
+/// Both files or none.
+fn resolve_sql_tls(keys: &Sql, directory: &StdPath, reader: &mut Reader) -> Option<CertificatePlan> {
+    match (&keys.tls_chain.value, &keys.tls_key.value) {
+        (Some(chain), Some(key)) => Some(CertificatePlan { chain: directory.join(&chain.0), key: directory.join(&key.0) }),
+        (None, None) => {
+            if keys.tls_required.value {
+                let remedy = "Add tls_chain and tls_key, or remove it.";
+                reader.problem(&keys.tls_required.origin, &keys.tls_required.path, "there is no certificate to answer with", remedy);
+            }
+            None
+        }
+        (Some(_), None) => {
+            reader.problem(&keys.tls_chain.origin, &keys.tls_chain.path, "has no key beside it", "Add tls_key, or remove tls_chain.");
+            None
+        }
+        (None, Some(_)) => {
+            reader.problem(&keys.tls_key.origin, &keys.tls_key.path, "has no certificate beside it", "Add tls_chain, or remove tls_key.");
+            None
+        }
+    }
+}
+
+fn check_server_tls(keys: &Sql, reader: &mut Reader) {
+    if keys.server_tls.value == ServerTls::Verified && keys.server_authorities.value.is_none() {
+        let remedy = "Add server_authorities, or write \"encrypted\".";
+        reader.problem(&keys.server_tls.origin, &keys.server_tls.path, "there is nothing to verify certificates against", remedy);
     }
 }
 
@@ -560,6 +606,12 @@ fn check_of_clusters(keys: &Sql, engine: &EnginePlan, reader: &mut Reader) {
     if !matches!(engine, EnginePlan::Local { .. }) {
         let what = "only servers that Pumasi starts have a redo log that it can size";
         refuse(keys.redo_log.written(), &keys.redo_log.origin, &keys.redo_log.path, what);
+    }
+    if matches!(engine, EnginePlan::Local { .. }) {
+        let what = "servers that Pumasi starts are on the loopback and spoken to in the clear";
+        refuse(keys.server_tls.written(), &keys.server_tls.origin, &keys.server_tls.path, what);
+        refuse(keys.server_authorities.written(), &keys.server_authorities.origin, &keys.server_authorities.path, what);
+        refuse(keys.server_compression.written(), &keys.server_compression.origin, &keys.server_compression.path, what);
     }
     let alone = match engine {
         EnginePlan::Embedded { .. } => true,

@@ -7,6 +7,7 @@ use crate::{
     nearest::nearest,
     plan::{
         AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProxyProtocol, ReadsMode, ResultsMode,
+        ServerTls,
     },
     problem::Origin,
     template::Template,
@@ -445,6 +446,7 @@ choice!(
     EvictionPolicy: "s3-fifo" => EvictionPolicy::S3Fifo, "lru" => EvictionPolicy::Lru, "lfu" => EvictionPolicy::Lfu,
     "fifo" => EvictionPolicy::Fifo,
 );
+choice!(ServerTls: "off" => ServerTls::Off, "encrypted" => ServerTls::Encrypted, "verified" => ServerTls::Verified);
 choice!(ResultsMode: "off" => ResultsMode::Off, "automatic" => ResultsMode::Automatic);
 choice!(FailoverMode: "automatic" => FailoverMode::Automatic, "manual" => FailoverMode::Manual);
 

@@ -41,6 +41,9 @@ impl Capabilities {
     pub const ZSTD_COMPRESSION: Capabilities = Capabilities(1 << 26);
     pub const QUERY_ATTRIBUTES: Capabilities = Capabilities(1 << 27);
 
+    /// JSON, UUID and the like are named as such in definitions of columns.
+    pub const MARIADB_EXTENDED_METADATA: Capabilities = Capabilities(1 << 35);
+
     pub fn contains(self, all: Capabilities) -> bool {
         self.0 & all.0 == all.0
     }

@@ -5,6 +5,7 @@
 pub mod auth;
 mod column;
 mod command;
+mod compress;
 pub mod cursor;
 mod error;
 mod flags;
@@ -22,6 +23,7 @@ mod wire_error;
 
 pub use column::{COLUMNS_MAX, Column, ColumnFlags, ColumnType};
 pub use command::Command;
+pub use compress::Compressor;
 pub use error::SqlError;
 pub use flags::{Capabilities, ServerStatus};
 pub use follow::{Expect, Follower, Passed};

@@ -37,27 +37,36 @@ impl Header {
 
 /// The number the next packet of this exchange carries, whoever sends it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sequence(u8);
+pub struct Sequence {
+    next: u8,
+    /// Compressed connections count frames; what servers write into the packets inside is nobody's number.
+    any: bool,
+}
 
 impl Sequence {
+    /// From now on every number is taken.
+    pub fn accept_any(&mut self) {
+        self.any = true;
+    }
+
     /// A new command begins.
     pub fn restart(&mut self) {
-        self.0 = 0;
+        self.next = 0;
     }
 
     /// The number of the packet that is about to be written. Wraps after 255.
     pub fn issue(&mut self) -> u8 {
-        let now = self.0;
-        self.0 = now.wrapping_add(1);
+        let now = self.next;
+        self.next = now.wrapping_add(1);
         now
     }
 
     /// Takes the number of a packet that was read.
     pub fn accept(&mut self, got: u8) -> Result<(), WireError> {
-        if got != self.0 {
-            return Err(WireError::Sequence { expected: self.0, got });
+        if got != self.next && !self.any {
+            return Err(WireError::Sequence { expected: self.next, got });
         }
-        self.0 = got.wrapping_add(1);
+        self.next = got.wrapping_add(1);
         Ok(())
     }
 }

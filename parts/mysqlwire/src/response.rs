@@ -50,11 +50,10 @@ impl<'a> OkPacket<'a> {
         let status = ServerStatus(cursor.u16("status")?);
         let warnings = cursor.u16("warnings")?;
         let (mut info, mut changes) = (&[][..], &[][..]);
-        if !capabilities.contains(Capabilities::SESSION_TRACK) {
-            info = cursor.to_end();
-        } else if !cursor.ended() {
+        if !cursor.ended() {
+            // The documentation has a text without length for clients without SESSION_TRACK; no server sends one and no client reads one.
             info = cursor.lenenc_bytes("information")?;
-            if status.contains(ServerStatus::SESSION_STATE_CHANGED) {
+            if capabilities.contains(Capabilities::SESSION_TRACK) && status.contains(ServerStatus::SESSION_STATE_CHANGED) {
                 changes = cursor.lenenc_bytes("session changes")?;
             }
         }
@@ -73,9 +72,7 @@ impl<'a> OkPacket<'a> {
         put_lenenc_int(out, self.last_insert_id);
         out.extend_from_slice(&status.0.to_le_bytes());
         out.extend_from_slice(&self.warnings.to_le_bytes());
-        if !tracked {
-            out.extend_from_slice(self.info);
-        } else if !self.changes.is_empty() {
+        if tracked && !self.changes.is_empty() {
             put_lenenc_bytes(out, self.info);
             put_lenenc_bytes(out, self.changes);
         } else if !self.info.is_empty() {

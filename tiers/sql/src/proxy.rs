@@ -12,6 +12,7 @@ mod pool;
 pub mod route;
 pub mod state;
 mod target;
+mod tls;
 
 use std::{
     collections::BTreeMap,
@@ -49,7 +50,10 @@ use crate::front::{
 };
 use crate::results::Results;
 
-pub use self::target::{BadTarget, Target};
+pub use self::{
+    target::{BadTarget, Target, Transport},
+    tls::{TlsError, for_clients, for_servers},
+};
 
 /// How a proxy treats its servers.
 #[derive(Clone, Debug)]
@@ -58,11 +62,15 @@ pub struct Options {
     pub connections_max: usize,
     /// How long a client waits for a connection that others use. Then it gets error 1040.
     pub connections_wait: Duration,
+    /// Offered to clients.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Clients without it are refused.
+    pub tls_required: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { connections_max: 50, connections_wait: Duration::from_secs(10) }
+        Options { connections_max: 50, connections_wait: Duration::from_secs(10), tls: None, tls_required: false }
     }
 }
 

@@ -15,9 +15,10 @@ use pumasi_config::SqlUser;
 use pumasi_mysqlwire::{
     AuthStep, Capabilities, Command, ErrPacket, Expect, Follower, Greeting, Login, Passed, Prepared, ServerStatus, SqlError,
     auth::{self, CACHING_SHA2, NATIVE, Salt},
-    decode_text_row,
+    decode_text_row, put_tls_request,
     rsa::PublicKey,
 };
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 
 use super::{
@@ -150,6 +151,17 @@ impl Backend {
             return Err(NoBackend::Refused(SqlError::new(1105, "HY000", message)));
         }
         let facts = Facts { version: greeting.version.clone(), capabilities: greeting.capabilities, collation: greeting.collation };
+        let mut login = Login {
+            capabilities: key.capabilities,
+            max_packet: PACKET_MAX as u32,
+            collation: key.collation,
+            user: user.name.clone(),
+            ..Login::default()
+        };
+        if target.transport.compression {
+            login.capabilities = login.capabilities | (greeting.capabilities & Capabilities::COMPRESS);
+        }
+        let link = in_time(CONNECT_TIMEOUT, encrypted(link, target, &greeting, &mut login)).await.map_err(unreachable)?;
         let mut backend = Backend {
             link,
             number: next_number(),
@@ -164,24 +176,19 @@ impl Backend {
             statements: HashMap::new(),
             clock: 0,
         };
-        let login = in_time(CONNECT_TIMEOUT, backend.log_in(&greeting, user)).await.map_err(unreachable)?;
+        let compressed = login.capabilities.contains(Capabilities::COMPRESS);
+        let login = in_time(CONNECT_TIMEOUT, backend.log_in(&greeting, login, user)).await.map_err(unreachable)?;
         login.map_err(NoBackend::Refused)?;
+        if compressed {
+            backend.link.compress();
+        }
         backend.track().await.map_err(unreachable)?.map_err(NoBackend::Refused)?;
         Ok(backend)
     }
 
-    async fn log_in(&mut self, greeting: &Greeting, user: &SqlUser) -> Result<Answer, Lost> {
+    async fn log_in(&mut self, greeting: &Greeting, login: Login, user: &SqlUser) -> Result<Answer, Lost> {
         let plugin = if greeting.plugin == CACHING_SHA2 { CACHING_SHA2 } else { NATIVE };
-        let login = Login {
-            capabilities: self.key.capabilities,
-            max_packet: PACKET_MAX as u32,
-            collation: self.key.collation,
-            user: user.name.clone(),
-            auth_response: proof(plugin, user, &greeting.salt),
-            database: None,
-            plugin: plugin.to_owned(),
-            attributes: Vec::new(),
-        };
+        let login = Login { auth_response: proof(plugin, user, &greeting.salt), plugin: plugin.to_owned(), ..login };
         self.link.packet(|out| login.encode(out));
         self.link.flush().await?;
         let mut salt = greeting.salt;
@@ -200,6 +207,13 @@ impl Backend {
                 AuthStep::Switch { plugin, .. } => return Ok(Err(unsupported_login(plugin, "this plugin"))),
                 AuthStep::More([auth::SHA2_FAST_OK]) => {}
                 // The server does not know the hash: it gets the password, encrypted with the key it is asked for.
+                AuthStep::More([auth::SHA2_FULL_AUTHENTICATION]) if self.link.encrypted() => {
+                    self.link.packet(|out| {
+                        out.extend_from_slice(user.password.as_bytes());
+                        out.push(0);
+                    });
+                    self.link.flush().await?;
+                }
                 AuthStep::More([auth::SHA2_FULL_AUTHENTICATION]) => {
                     self.link.packet(|out| out.push(auth::SHA2_REQUEST_KEY));
                     self.link.flush().await?;
@@ -282,7 +296,7 @@ impl Backend {
 
     /// Sends a command whose answer somebody else reads.
     pub async fn send(&mut self, command: Command<'_>) -> Result<(), Lost> {
-        self.link.sequence.restart();
+        self.link.restart();
         self.link.packet(|out| command.encode(out));
         self.link.flush().await
     }
@@ -402,6 +416,21 @@ impl Backend {
 }
 
 // === helpers ===
+
+/// Takes a connection into TLS, if that is wanted. Errors: a server without it: nobody may be talked into going on in the clear.
+async fn encrypted(mut link: Link, target: &Target, greeting: &Greeting, login: &mut Login) -> Result<Link, Lost> {
+    let Some(config) = &target.transport.tls else { return Ok(link) };
+    let unable = |what: &'static str| Lost::Wire(pumasi_mysqlwire::WireError::Malformed(what));
+    if !greeting.capabilities.contains(Capabilities::SSL) {
+        return Err(unable("greeting, which offers no TLS though the configuration asks for it,"));
+    }
+    let name = ServerName::try_from(target.host.clone()).map_err(|_| unable("name, which no certificate can be for,"))?;
+    login.capabilities = login.capabilities | Capabilities::SSL;
+    link.packet(|out| put_tls_request(out, login.capabilities, login.max_packet, login.collation));
+    link.flush().await?;
+    link.connect_tls(config, name).await?;
+    Ok(link)
+}
 
 fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);

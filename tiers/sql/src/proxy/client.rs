@@ -70,13 +70,13 @@ const TELLING: Capabilities = Capabilities(
         | Capabilities::INTERACTIVE.0
         | Capabilities::MULTI_STATEMENTS.0
         | Capabilities::MULTI_RESULTS.0
-        | Capabilities::PS_MULTI_RESULTS.0,
+        | Capabilities::PS_MULTI_RESULTS.0
+        | Capabilities::MARIADB_EXTENDED_METADATA.0,
 );
 
 /// What every connection to a server asks for. Without DEPRECATE_EOF a result with rows would not say what it changed in the session.
 const ALWAYS: Capabilities = Capabilities(
-    Capabilities::LONG_PASSWORD.0
-        | Capabilities::LONG_FLAG.0
+    Capabilities::LONG_FLAG.0
         | Capabilities::PROTOCOL_41.0
         | Capabilities::TRANSACTIONS.0
         | Capabilities::SECURE_CONNECTION.0
@@ -261,6 +261,12 @@ impl Client {
             let _ = self.link.flush().await;
             return;
         }
+        if self.link.flush().await.is_err() {
+            return;
+        }
+        if self.capabilities.contains(Capabilities::COMPRESS) {
+            self.link.compress();
+        }
         let lost = loop {
             // A client that sends its commands without waiting is answered in one piece.
             let more = self.link.inbox.ready().unwrap_or(false);
@@ -428,7 +434,9 @@ impl Client {
 fn key_of(user: &SqlUser, capabilities: Capabilities, collation: u8, server: Capabilities) -> Arc<Key> {
     // An old server does without; then what it does not report is guessed at from the texts alone.
     let lacking = (Capabilities::DEPRECATE_EOF | Capabilities::SESSION_TRACK) - server;
-    Arc::new(Key { user: user.name.clone(), capabilities: (ALWAYS - lacking) | (capabilities & TELLING), collation })
+    // Of a MySQL's flags the first; who says it to a MariaDB knows none of MariaDB's own.
+    let mysql = server & Capabilities::LONG_PASSWORD;
+    Arc::new(Key { user: user.name.clone(), capabilities: (ALWAYS - lacking) | mysql | (capabilities & TELLING), collation })
 }
 
 /// `open`: a transaction was.

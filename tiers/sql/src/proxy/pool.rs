@@ -238,7 +238,7 @@ impl Pool {
     }
 
     fn none_free(&self) -> SqlError {
-        let Options { connections_max, connections_wait, .. } = self.shared.options;
+        let Options { connections_max, connections_wait, .. } = &self.shared.options;
         SqlError::new(
             1040,
             "08004",

@@ -1,6 +1,9 @@
 //! The address of a server, as the configuration writes it: `mysql://user:password@host:port/database`.
 
+use std::sync::Arc;
+
 use pumasi_config::SqlUser;
+use rustls::ClientConfig;
 
 /// Where a real server is and as whom to log in there.
 #[derive(Clone, PartialEq, Eq)]
@@ -11,7 +14,30 @@ pub struct Target {
     pub password: String,
     /// Its share of reads beside other replicas; 1 unless written.
     pub weight: u32,
+    pub transport: Transport,
 }
+
+/// How to talk to a server.
+#[derive(Clone, Default)]
+pub struct Transport {
+    /// Encrypted, as this says; none: in the clear.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Compressed, if the server can. For a server far away: it costs CPU on both sides.
+    pub compression: bool,
+}
+
+impl PartialEq for Transport {
+    fn eq(&self, other: &Transport) -> bool {
+        let tls = match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some(this), Some(that)) => Arc::ptr_eq(this, that),
+            _ => false,
+        };
+        tls && self.compression == other.compression
+    }
+}
+
+impl Eq for Transport {}
 
 /// What is wrong with such an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,12 +77,12 @@ impl Target {
         }
         let decode = |part| percent_decoded(part).ok_or_else(|| bad("a % is not followed by two hexadecimal digits"));
         let user = if user.is_empty() { "root".to_owned() } else { decode(user)? };
-        Ok(Target { host: host.to_owned(), port, user, password: decode(password)?, weight })
+        Ok(Target { host: host.to_owned(), port, user, password: decode(password)?, weight, transport: Transport::default() })
     }
 
     /// A server of our own: root without a password, on the loopback.
     pub fn local(port: u16) -> Target {
-        Target { host: "127.0.0.1".into(), port, user: "root".into(), password: String::new(), weight: 1 }
+        Target { host: "127.0.0.1".into(), port, user: "root".into(), password: String::new(), weight: 1, transport: Transport::default() }
     }
 
     /// `host:port`, which may be shown to anybody.

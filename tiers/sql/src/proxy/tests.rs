@@ -601,7 +601,7 @@ fn kill_works_when_the_server_grants_no_further_connection(database: &MariaDb) {
 }
 
 fn a_client_waits_for_a_connection_and_is_told_why_it_gets_none(database: &MariaDb) {
-    let options = Options { connections_max: 1, connections_wait: Duration::from_millis(200) };
+    let options = Options { connections_max: 1, connections_wait: Duration::from_millis(200), ..Options::default() };
     let house = House::with(database, 20, options);
     let (mut ann, mut ben) = (house.client(), house.client());
     ann.query("BEGIN").ok();

@@ -26,7 +26,8 @@ use crate::front::{
 };
 
 /// What the client may use of the protocol: what a server behind the proxy answers with the same bytes.
-pub(super) const PASSED_ON: Capabilities = Capabilities(OFFERED.0 | Capabilities::LOCAL_FILES.0);
+pub(super) const PASSED_ON: Capabilities =
+    Capabilities(OFFERED.0 | Capabilities::LOCAL_FILES.0 | Capabilities::COMPRESS.0 | Capabilities::MARIADB_EXTENDED_METADATA.0);
 
 /// A client that has proven itself.
 pub(super) struct Opened {
@@ -46,11 +47,12 @@ pub(super) async fn welcome(shared: &Shared, pools: &Pools, link: &mut Link, ent
         Err(error) => return Ok(Err((error, ErrorPhase::BeforeGreeting))),
     };
     let salt = new_salt().map_err(Lost::Io)?;
-    let offered = PASSED_ON & (facts.capabilities | Capabilities::LONG_PASSWORD | Capabilities::PLUGIN_AUTH_LENENC);
+    let offered = PASSED_ON & (facts.capabilities | Capabilities::COMPRESS | Capabilities::PLUGIN_AUTH_LENENC);
+    let tls = if shared.options.tls.is_some() { Capabilities::SSL } else { Capabilities::default() };
     let greeting = Greeting {
         version: facts.version,
         connection_id: entry.id,
-        capabilities: offered,
+        capabilities: offered | tls,
         collation: facts.collation,
         status: ServerStatus::AUTOCOMMIT,
         salt,
@@ -58,13 +60,19 @@ pub(super) async fn welcome(shared: &Shared, pools: &Pools, link: &mut Link, ent
     };
     link.packet(|out| greeting.encode(out));
     link.flush().await?;
-    let login = match FirstPacket::decode(&link.receive().await?)? {
+    let mut first = FirstPacket::decode(&link.receive_alone().await?)?;
+    if let (FirstPacket::TlsRequest(_), Some(tls)) = (&first, &shared.options.tls) {
+        link.accept_tls(tls).await?;
+        first = FirstPacket::decode(&link.receive().await?)?;
+    }
+    let refused = |code, message: &str| Ok(Err((SqlError::new(code, "HY000", message), ErrorPhase::AfterGreeting)));
+    let login = match first {
         FirstPacket::Login(login) => login,
-        FirstPacket::TlsRequest(_) => {
-            let error = SqlError::new(2026, "HY000", "SSL connection error: this server has no TLS");
-            return Ok(Err((error, ErrorPhase::AfterGreeting)));
-        }
+        FirstPacket::TlsRequest(_) => return refused(1043, "Bad handshake: TLS is not offered here"),
     };
+    if shared.options.tls_required && !link.encrypted() {
+        return refused(3159, "Connections using insecure transport are prohibited here (sql.tls_required)");
+    }
     let user = match prove(shared, link, &login, Some(salt), entry).await? {
         Ok(user) => user,
         Err(error) => return Ok(Err((error, ErrorPhase::AfterGreeting))),
