@@ -173,13 +173,19 @@ fn write_cost(report: &mut String, rows: &[Row]) {
          \"by Little\" is what the mean must be, requests in flight over requests per second. wrk 4.1 adds answers that it thinks were not asked for to its latencies \
          (`stats_correct`), so its mean and p99 are no measurements of this closed loop. HTTP/2 has {STREAMS} requests at once on each connection.\n"
     );
-    let _ = writeln!(report, "| connections | generator | CPU us/request | spread | requests per CPU-second beside the peer | requests/s | mean | by Little | p50 | p99 |");
+    let _ = writeln!(
+        report,
+        "| connections | generator | CPU us/request | spread | requests per CPU-second beside the peer | requests/s | mean | by Little | p50 | p99 |"
+    );
     let _ = writeln!(report, "|---|---|---|---|---|---|---|---|---|---|");
     for row in rows {
         let cpu = row.of(|r| r.cpu_us_per_request);
         let http2 = row.name.ends_with("HTTP/2");
         let peer = if http2 { "h2load, HTTP/2" } else { "wrk" };
-        let peer = rows.iter().find(|r| r.name == peer && r.connections == row.connections).map_or(0.0, |r| median(&r.of(|r| r.cpu_us_per_request)));
+        let peer = rows
+            .iter()
+            .find(|r| r.name == peer && r.connections == row.connections)
+            .map_or(0.0, |r| median(&r.of(|r| r.cpu_us_per_request)));
         let in_flight = (row.connections * if http2 { 10 } else { 1 }) as f64;
         let percentile = |value: fn(&Closed) -> Option<f64>| {
             let values: Vec<f64> = row.rounds.iter().filter_map(value).collect();
@@ -220,7 +226,9 @@ fn write_exactness(report: &mut String, url: &str) -> Result<Value> {
         number("generator_cpu_max") * 100.0,
         if run["valid"] == true { "yes".to_string() } else { format!("no: {}", run["reasons"]) }
     );
-    Ok(serde_json::json!({ "planned": run["planned"], "shed": run["shed"], "behind_share": run["behind_share"], "generator_cpu": run["generator_cpu_max"], "valid": run["valid"] }))
+    Ok(
+        serde_json::json!({ "planned": run["planned"], "shed": run["shed"], "behind_share": run["behind_share"], "generator_cpu": run["generator_cpu_max"], "valid": run["valid"] }),
+    )
 }
 
 // === a stall ===
@@ -251,16 +259,27 @@ fn stall_rows(report: &mut String, url: &str) -> Result<Value> {
     let _ = writeln!(report, "| generator | model | p50 | p95 | p99 | max |\n|---|---|---|---|---|---|");
     let mut all = Vec::new();
     let common = ["--for", "10s", "--threads", "1"];
-    for (name, model) in [("1,000/s, any number of connections", &["--rate", "1000"][..]), ("1,000/s, 16 connections", &["--rate", "1000", "--connections", "16"]), ("16 vusers", &["--vusers", "16"])] {
+    for (name, model) in [
+        ("1,000/s, any number of connections", &["--rate", "1000"][..]),
+        ("1,000/s, 16 connections", &["--rate", "1000", "--connections", "16"]),
+        ("16 vusers", &["--vusers", "16"]),
+    ] {
         let arguments: Vec<&str> = [url].into_iter().chain(model.iter().copied()).chain(common).collect();
         let run: Value = serde_json::from_str(&generate(&arguments)?.0)?;
         let ms = |field: &str| run["response"][field].as_f64().unwrap_or(f64::NAN);
-        let _ = writeln!(report, "| pumasi | {name} | {:.2} ms | {:.2} ms | {:.2} ms | {:.1} ms |", ms("p50"), ms("p95"), ms("p99"), ms("max"));
+        let _ =
+            writeln!(report, "| pumasi | {name} | {:.2} ms | {:.2} ms | {:.2} ms | {:.1} ms |", ms("p50"), ms("p95"), ms("p99"), ms("max"));
         all.push(serde_json::json!({ "model": name, "response": run["response"], "service": run["service"] }));
     }
     let (text, _) = pinned("wrk", &["-t1", "-c16", "-d10", "--latency", url])?;
     let ms = |mark: &str, at| find_word(&text, mark, at).and_then(|word| Ok(microseconds(&word)? / 1e3));
-    let _ = writeln!(report, "| wrk | 16 connections | {:.2} ms | - | {:.2} ms | {:.1} ms |", ms("50%", 1)?, ms("99%", 1)?, ms("    Latency ", 3)?);
+    let _ = writeln!(
+        report,
+        "| wrk | 16 connections | {:.2} ms | - | {:.2} ms | {:.1} ms |",
+        ms("50%", 1)?,
+        ms("99%", 1)?,
+        ms("    Latency ", 3)?
+    );
     Ok(all.into())
 }
 
@@ -276,7 +295,8 @@ fn server_configuration(port: u16, port_http2: u16) -> String {
 
 // === programs and what they say ===
 
-fn generate(arguments: &[&str]) -> Result<(String, f64)> {
+/// The generator on the driver's core: its report as JSON, and its CPU time in microseconds.
+pub fn generate(arguments: &[&str]) -> Result<(String, f64)> {
     let own = std::env::current_exe()?;
     let arguments: Vec<&str> = ["generate"].into_iter().chain(arguments.iter().copied()).chain(["--no-keep", "--json"]).collect();
     pinned(&own.to_string_lossy(), &arguments)

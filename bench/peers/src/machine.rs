@@ -18,6 +18,13 @@ pub fn children(pid: u32) -> Vec<u32> {
     text.split_whitespace().filter_map(|p| p.parse().ok()).collect()
 }
 
+/// Memory of a process that is in RAM (VmRSS).
+pub fn resident_kib(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).with_context(|| format!("reading the memory of process {pid}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a line with VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
+}
+
 /// Ticks per second of [`cpu_ticks`].
 pub fn ticks_per_second() -> u64 {
     rustix::param::clock_ticks_per_second()

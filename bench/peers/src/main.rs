@@ -13,13 +13,12 @@ mod sql_embedded;
 mod table;
 
 use anyhow::{Result, bail};
-use pumasi_config::PagesMode;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [] => {
-            println!("edge          a proxied GET and a hit: CPU per request beside nginx, HAProxy and Varnish");
+            println!("edge          requests passed on and hits: CPU per request, latency and memory beside nginx, HAProxy and Varnish");
             println!("cache-tests   the public HTTP cache test suite, beside nginx, Varnish, Squid and Traffic Server");
             println!("pages         a hit from memory: CPU per request beside nginx, Varnish and HAProxy");
             println!("sql-embedded  the embedded engine through the wire: CPU per statement beside SQLite called directly");
@@ -39,8 +38,7 @@ fn main() -> Result<()> {
         ["cache-tests", options @ ..] => cache_tests::run(options),
         ["pages", options @ ..] => pages::run(options),
         // How this program starts the edge as a process of its own, so that its CPU can be told from the driver's.
-        ["serve-edge", upstream] => edge::serve(upstream, PagesMode::Off),
-        ["serve-edge", upstream, "standard"] => edge::serve(upstream, PagesMode::Standard),
+        ["serve-edge", configuration] => edge::serve(configuration),
         other => bail!("there is no room {other:?}"),
     }
 }
