@@ -14,5 +14,6 @@ mod load;
 mod manual;
 mod operating;
 mod service;
+mod soak;
 mod tidy;
 mod upgrade;

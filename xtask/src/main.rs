@@ -26,11 +26,14 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         what: Vec<String>,
     },
-    /// Search for a stale answer for longer than the tests do, while workers are killed.
+    /// Two of the tests for longer: the search for a stale answer while workers are killed, and the edge under everything at once.
     Soak {
-        /// Minutes to run.
+        /// Minutes for each.
         #[arg(long, default_value_t = 30)]
         minutes: u32,
+        /// Only this one.
+        #[arg(long)]
+        only: Option<run::Soak>,
     },
     /// Install what the tests need and is missing, and stop there.
     Install,
@@ -40,7 +43,7 @@ fn main() -> Result<()> {
     match Arguments::parse().verb {
         Verb::Test { runner } => run::test(&runner),
         Verb::Bench { what } => run::bench(&what),
-        Verb::Soak { minutes } => run::soak(minutes),
+        Verb::Soak { minutes, only } => run::soak(minutes, only),
         Verb::Install => install::for_tests(),
     }
 }

@@ -40,23 +40,41 @@ pub fn test(runner: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The one room that starts the whole program; the others have the tier they measure in themselves, and its build takes minutes.
+const WITH_THE_BINARY: &str = "sql-embedded";
+
 /// Hands over to `bench/peers`, which is outside the workspace so that the engines we compare with never slow a test build.
 pub fn bench(what: &[String]) -> Result<()> {
     install::for_benches()?;
-    step("the binary", cargo().args(["build", "--quiet", "--release", "--package", "pumasi"]))?;
+    if what.first().is_some_and(|room| room == WITH_THE_BINARY) {
+        step("the binary", cargo().args(["build", "--quiet", "--release", "--package", "pumasi"]))?;
+    }
     run(cargo().args(["run", "--quiet", "--release", "--manifest-path"]).arg(root().join("bench/peers/Cargo.toml")).arg("--").args(what))
 }
 
-/// The freshness oracle of the tests, for longer: writers and readers through the whole binary while workers are killed.
-pub fn soak(minutes: u32) -> Result<()> {
+/// Two of the tests for longer, `minutes` each: the freshness oracle (writers and readers through the whole binary while workers are killed)
+/// and the edge under everything at once (reloads, purges, killed upstreams).
+pub fn soak(minutes: u32, only: Option<Soak>) -> Result<()> {
     install::for_tests()?;
     step("the binary", cargo().args(["build", "--quiet", "--release", "--package", "pumasi"]))?;
-    step(
-        "soak",
-        cargo()
-            .args(["test", "--release", "--package", "pumasi-tests", "--test", "it", "--", "--nocapture", "freshness"])
-            .env("FRESHNESS_SECONDS", (minutes * 60).to_string()),
-    )
+    let seconds = (u64::from(minutes) * 60).to_string();
+    for soak in [Soak::Edge, Soak::Freshness].into_iter().filter(|soak| only.is_none_or(|only| only == *soak)) {
+        let (name, key) = match soak {
+            Soak::Edge => ("soak::everything", "EDGE_SOAK_SECONDS"),
+            Soak::Freshness => ("freshness", "FRESHNESS_SECONDS"),
+        };
+        let mut command = cargo();
+        command.args(["test", "--release", "--package", "pumasi-tests", "--test", "it", "--", "--nocapture", name]).env(key, &seconds);
+        step(name, &mut command)?;
+    }
+    Ok(())
+}
+
+/// What [`soak`] can be told to stay with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Soak {
+    Edge,
+    Freshness,
 }
 
 /// What a debug build of everything and the servers of the tests take, in bytes: measured at 5.5 GB, with room to grow.
