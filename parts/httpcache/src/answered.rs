@@ -2,6 +2,7 @@
 use crate::{
     FieldLines,
     directives::{ResponseDirectives, elements, seconds},
+    range::ContentRange,
 };
 
 /// What of a response's head a cache decides by.
@@ -21,7 +22,8 @@ pub struct Answered<'a> {
     /// Some line of Vary says `*`.
     pub vary_all: bool,
     pub set_cookie: bool,
-    pub content_range: bool,
+    /// The part that a 206 carries, if it is one part of something whose length is known.
+    pub part: Option<ContentRange>,
     pub location: Option<&'a [u8]>,
     pub content_location: Option<&'a [u8]>,
 }
@@ -81,7 +83,7 @@ impl<'a> AnsweredBuilder<'a> {
             10 if is("set-cookie") => answered.set_cookie = true,
             13 if is("last-modified") => answered.last_modified = Some(value),
             13 if is("cache-control") => answered.directives.read(value),
-            13 if is("content-range") => answered.content_range = true,
+            13 if is("content-range") => answered.part = ContentRange::parse(value),
             16 if is("content-location") => answered.content_location = Some(value),
             17 if is("cdn-cache-control") => self.targeted.push(value),
             _ => {}

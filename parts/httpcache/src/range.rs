@@ -33,6 +33,33 @@ pub fn parts(asked: &Asked<'_>, length: u64, etag: Option<&[u8]>, last_modified:
     }
 }
 
+/// What Content-Range says of a single part (RFC 9110 §14.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentRange {
+    pub first: u64,
+    /// Included.
+    pub last: u64,
+    /// Of the whole.
+    pub total: u64,
+}
+
+impl ContentRange {
+    /// `bytes 0-499/1234`. `None` for other units, an unknown length, and what contradicts itself.
+    pub fn parse(value: &[u8]) -> Option<ContentRange> {
+        let (unit, rest) = value.split_at_checked(6)?;
+        let slash = rest.iter().position(|b| *b == b'/')?;
+        let dash = rest[..slash].iter().position(|b| *b == b'-')?;
+        let (first, last) = (number(&rest[..dash])?, number(&rest[dash + 1..slash])?);
+        let total = number(&rest[slash + 1..])?;
+        let sound = unit.eq_ignore_ascii_case(b"bytes ") && first <= last && last < total;
+        sound.then_some(ContentRange { first, last, total })
+    }
+
+    pub fn length(&self) -> u64 {
+        self.last - self.first + 1
+    }
+}
+
 /// Ranges of one request that are answered one by one; with more it gets the whole (§14.2 allows that, §17.15 says why).
 pub const RANGES_MAX: usize = 16;
 

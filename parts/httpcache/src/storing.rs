@@ -75,7 +75,8 @@ fn permitted(asked: &Asked<'_>, answered: &Answered<'_>) -> Result<(), Bypass> {
         () if asked.authorization && !shareable(directives) => Err(Bypass::Authorization),
         () if answered.vary_all => Err(Bypass::VaryAll),
         // 304 updates what is stored; 1xx is not final; both are never stored themselves.
-        () if answered.status == 206 => Err(Bypass::Partial),
+        // §3.3: a part is stored as the part it is, if it says which.
+        () if answered.status == 206 && (asked.range.is_none() || answered.part.is_none()) => Err(Bypass::Partial),
         () if answered.status < 200 || answered.status == 304 => Err(Bypass::Status),
         () => Ok(()),
     }
@@ -97,7 +98,7 @@ fn reuse_defined(answered: &Answered<'_>) -> bool {
 
 /// Final statuses this cache knows the caching behaviour of.
 fn understood(status: u16) -> bool {
-    matches!(status, 200..=204 | 300..=303 | 307 | 308 | 400..=417 | 421 | 422 | 425 | 426 | 428 | 429 | 431 | 451 | 500..=505 | 511)
+    matches!(status, 200..=204 | 206 | 300..=303 | 307 | 308 | 400..=417 | 421 | 422 | 425 | 426 | 428 | 429 | 431 | 451 | 500..=505 | 511)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -366,6 +366,22 @@ fn ranges_are_cut_from_the_whole() {
 }
 
 #[test]
+fn a_part_says_which_part_it_is() {
+    let check = |value: &str, expected: Option<(u64, u64, u64)>| {
+        let found = range::ContentRange::parse(value.as_bytes()).map(|part| (part.first, part.last, part.total));
+        assert_eq!(found, expected, "{value}");
+    };
+    // RFC 9110 §14.4
+    check("bytes 0-4/10", Some((0, 4, 10)));
+    check("Bytes 9-9/10", Some((9, 9, 10)));
+    for none in
+        ["bytes 0-4/*", "bytes */10", "bytes 4-0/10", "bytes 0-10/10", "lines 0-4/10", "bytes 0-4", "bytes=0-4/10", "bytes a-b/c", ""]
+    {
+        check(none, None);
+    }
+}
+
+#[test]
 fn nothing_has_no_ranges() {
     let lines = lines("Range: bytes=-5");
     assert_eq!(range::parts(&Asked::of(b"GET", pairs(&lines)), 0, None, None, NOW_S), range::Parts::Unsatisfiable);

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use pumasi_freshness::Entry;
-use pumasi_httpcache::{Answered, Asked, Bypass, Exchange, FieldLines, Terms, storing, validation, vary};
+use pumasi_httpcache::{Answered, Asked, Bypass, Exchange, FieldLines, Terms, range::ContentRange, storing, validation, vary};
 
 use crate::{
     Key, Landing, Page, Pages, Read,
@@ -153,6 +153,7 @@ impl Lead {
             lines: merged,
             sequence: self.sequence,
             requested_ms: self.request_ms,
+            part: page.part,
             marks: page.marks.clone(),
             tags: page.tags.clone(),
             vary: page.vary.clone(),
@@ -219,7 +220,11 @@ impl Lead {
         head: Head<'_>,
         terms: Terms,
     ) -> Result<Draft, Bypass> {
-        let Head { status, reason, lines, .. } = head;
+        let Head { status, reason, lines, length } = head;
+        // A part that is not as long as it says is none.
+        if status == 206 && answered.part.is_none_or(|part| Some(part.length()) != length) {
+            return Err(Bypass::Partial);
+        }
         let named =
             |wanted: &'static [u8]| field_lines(lines).filter(move |(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
         let names = vary::names(named(b"vary"))?;
@@ -251,6 +256,7 @@ impl Lead {
             wanted: None,
             lines: kept,
             terms,
+            part: answered.part.filter(|_| status == 206),
             sequence: self.sequence,
             requested_ms: self.request_ms,
             marks: dedup(marks),
@@ -263,6 +269,7 @@ impl Lead {
 
     fn store(mut self, draft: Draft, body: Bytes, entry: Option<Entry>) -> Result<Arc<Page>, NotStored> {
         let wanted = draft.wanted;
+        let (draft, body) = self.combined(draft, body);
         let page = Arc::new(draft.finish(body, entry));
         match self.pages.store(&self.key, page.clone()) {
             Ok(()) => {
@@ -282,6 +289,37 @@ impl Lead {
                 Err(NotStored(reason))
             }
         }
+    }
+
+    /// With what is stored of the same version around it (RFC 9111 §3.4); as the whole, if that is all of it.
+    fn combined(&self, mut draft: Draft, body: Bytes) -> (Draft, Bytes) {
+        let Some(new) = draft.part else { return (draft, body) };
+        let etag = field_lines(&draft.lines).find(|(name, _)| name.eq_ignore_ascii_case(b"etag")).map(|(_, value)| value.to_vec());
+        let stored = etag.and_then(|etag| {
+            let shard = self.pages.shard(&self.key);
+            let resource = shard.resources.peek(self.key.hash, |resource| resource.is(&self.key))?;
+            resource.part_of_same(&draft, &etag).cloned()
+        });
+        let Some((page, old)) = stored.and_then(|page| page.part.map(|part| (page, part))) else { return (draft, body) };
+        let touching = old.total == new.total && old.first <= new.last + 1 && new.first <= old.last + 1;
+        let (first, last) = (old.first.min(new.first), old.last.max(new.last));
+        if !touching || last - first + 1 > self.pages.settings.load().object_bytes_max || self.pages.gone(&page) {
+            return (draft, body);
+        }
+        let mut joined = vec![0; (last - first + 1) as usize];
+        let mut place = |part: ContentRange, bytes: &[u8]| {
+            let start = (part.first - first) as usize;
+            joined[start..start + bytes.len()].copy_from_slice(bytes);
+        };
+        place(old, &page.body);
+        place(new, &body);
+        draft.part = Some(ContentRange { first, last, total: new.total }).filter(|part| part.length() < part.total);
+        if draft.part.is_none() {
+            let compression = self.pages.settings.load().compression.clone();
+            (draft.status, draft.reason) = (200, b"OK"[..].into());
+            draft.compression = compression.may_code(200, &draft.lines).then_some(compression);
+        }
+        (draft, joined.into())
     }
 
     fn query(&self) -> bool {
@@ -515,7 +553,7 @@ const PASSING_MS: u64 = 10_000;
 
 /// Fields that each reply writes itself, and those that are only for us.
 fn made_anew(name: &[u8]) -> bool {
-    const NAMES: [&str; 4] = ["age", "content-length", "surrogate-key", "cache-tag"];
+    const NAMES: [&str; 5] = ["age", "content-length", "content-range", "surrogate-key", "cache-tag"];
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 

@@ -214,7 +214,8 @@ impl Pages {
         let hash = self.keys.hash(scratch);
         let is = |resource: &Resource| resource.is_target(scratch);
         let found = lock(self.shard_of(hash)).resources.get(hash, is).and_then(|resource| resource.select(fields).page);
-        let page = found.filter(|page| !self.gone(page) && self.reuse(page, asked, now_ms) == Reuse::Fresh)?;
+        let page =
+            found.filter(|page| !self.gone(page) && page.covers(asked, now_ms) && self.reuse(page, asked, now_ms) == Reuse::Fresh)?;
         self.counters.hit();
         Some(page)
     }
@@ -230,7 +231,8 @@ impl Pages {
         let (page, varies, alone) = match found {
             Some(selected) => {
                 let passing = selected.passing(now_ms);
-                (selected.page, selected.varies, passing)
+                let varies = selected.varies && selected.page.is_none();
+                (selected.page, varies, passing)
             }
             None => (None, false, false),
         };
@@ -239,6 +241,8 @@ impl Pages {
                 self.counters.invalidated(1);
                 None
             }
+            // A part of it is no use to who wants another.
+            Some(page) if !page.covers(asked, now_ms) => None,
             page => page,
         };
         let reuse = page.as_ref().map(|page| self.reuse(page, asked, now_ms));

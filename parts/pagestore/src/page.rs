@@ -9,7 +9,11 @@ use std::{
 
 use bytes::Bytes;
 use pumasi_freshness::{Entry, Freshness};
-use pumasi_httpcache::{Asked, Coding, FieldLines, Terms, date, validation, vary};
+use pumasi_httpcache::{
+    Asked, Coding, FieldLines, Method, Terms, date,
+    range::{self, ContentRange},
+    validation, vary,
+};
 
 use crate::{
     encode::{Compression, Encodings, tag_of},
@@ -26,6 +30,8 @@ pub struct Page {
     pub lines: Box<[u8]>,
     pub body: Bytes,
     pub terms: Terms,
+    /// The content is this part of the whole (RFC 9111 §3.3).
+    pub(crate) part: Option<ContentRange>,
     /// The number of the last purge when its fetch began, and when that was: see `marks`.
     pub(crate) sequence: u64,
     pub(crate) requested_ms: u64,
@@ -61,6 +67,7 @@ pub(crate) struct Draft {
     pub reason: Box<[u8]>,
     pub lines: Vec<u8>,
     pub terms: Terms,
+    pub part: Option<ContentRange>,
     pub sequence: u64,
     pub requested_ms: u64,
     pub marks: Box<[Mark]>,
@@ -97,6 +104,7 @@ impl Draft {
             lines: self.lines.into(),
             body,
             terms: self.terms,
+            part: self.part,
             sequence: self.sequence,
             requested_ms: self.requested_ms,
             marks: self.marks,
@@ -115,11 +123,18 @@ impl Page {
         self.entry.as_ref()
     }
 
-    /// Whether it is the variant for a request with these fields (RFC 9111 §4.1).
+    /// Whether this request can be answered from what there is of the page: any, if that is all of it; else one range within the part.
+    pub(crate) fn covers(&self, asked: &Asked<'_>, now_ms: u64) -> bool {
+        let Some(part) = self.part else { return true };
+        let wanted = range::parts(asked, part.total, self.etag(), self.last_modified(), (now_ms / 1000) as i64);
+        matches!(wanted, range::Parts::One { first, last } if part.first <= first && last <= part.last) && asked.method == Method::Get
+    }
+
+    /// Whether it is the variant for a request with these fields (RFC 9111 §4.1), and all of it.
     pub fn answers<'a>(&self, fields: impl FieldLines<'a> + Clone) -> bool {
         let mut selection = Vec::new();
         vary::select(&self.vary, fields, &mut selection);
-        *self.selection == *selection
+        self.part.is_none() && *self.selection == *selection
     }
 
     /// Whether it is time to make an automatic page again and compare. `true` once; the next time an hour later, unless a new page has come.
@@ -171,7 +186,7 @@ impl Page {
     /// Whether it is of use after a restart, or when memory was too small: not for some seconds only.
     pub(crate) fn lasts(&self, now_ms: u64) -> bool {
         let kept_s = self.terms.ttl_s(now_ms) + i64::from(self.terms.stale_while_revalidate_s.max(self.terms.stale_if_error_s));
-        self.entry.is_none() && (kept_s >= LASTS_S || self.etag.is_some() || self.last_modified.is_some())
+        self.entry.is_none() && self.part.is_none() && (kept_s >= LASTS_S || self.etag.is_some() || self.last_modified.is_some())
     }
 
     pub(crate) fn marks(&self) -> &[Mark] {

@@ -41,9 +41,9 @@ impl Page {
     ///
     /// `told`: what Cache-Status says. Times are milliseconds since the Unix epoch.
     pub fn reply(&self, asked: &Asked<'_>, told: Told, now_ms: u64, lines: &mut Vec<u8>) -> Reply {
-        let length = self.body.len() as u64;
+        let length = self.part.map_or(self.body.len() as u64, |part| part.total);
         let now_s = (now_ms / 1000) as i64;
-        let successful = self.status == 200;
+        let successful = self.status == 200 || self.part.is_some();
         let had = if successful { self.not_modified(asked) } else { None };
         let reply = match had {
             Some(form) => {
@@ -110,8 +110,10 @@ impl Page {
                 Reply { status: self.status, reason_of_page: true, content, wanted: None }
             }
             range::Parts::One { first, last } => {
-                push_content_range(lines, Some((first, last)), length);
-                Reply { status: 206, reason_of_page: false, content: Content::Body(first as usize..last as usize + 1), wanted: None }
+                push_content_range(lines, Some((first, last)), self.part.map_or(length, |part| part.total as usize));
+                let start = (first - self.part.map_or(0, |part| part.first)) as usize;
+                let content = Content::Body(start..start + (last - first) as usize + 1);
+                Reply { status: 206, reason_of_page: false, content, wanted: None }
             }
             range::Parts::Unsatisfiable => {
                 push_content_range(lines, None, length);

@@ -1,12 +1,12 @@
 //! All that is stored under one key: its variants, and whether it is worth waiting for.
 use std::sync::Arc;
 
-use pumasi_httpcache::{FieldLines, vary};
+use pumasi_httpcache::{FieldLines, validation, vary};
 
 use crate::{
     Key, Page,
     marks::{Mark, Marks},
-    page::ALLOCATION,
+    page::{ALLOCATION, Draft},
 };
 
 /// The variants of one target. Cloned to be changed: it is a key and a few counted pointers.
@@ -80,8 +80,23 @@ impl Resource {
         }
     }
 
+    /// What is stored of the page that `draft` brings another part of, if it is the same version (RFC 9111 §3.4: a strong tag says so).
+    pub fn part_of_same(&self, draft: &Draft, etag: &[u8]) -> Option<&Arc<Page>> {
+        let same = |page: &&Arc<Page>| {
+            page.vary == draft.vary
+                && page.selection == draft.selection
+                && page.etag().is_some_and(|other| validation::strongly_equal(etag, other))
+        };
+        self.pages.iter().find(same).filter(|page| page.part.is_some())
+    }
+
     /// Adds a page; it replaces the variant it is a newer version of.
     pub fn put(&mut self, page: Arc<Page>) {
+        let same = |other: &&Arc<Page>| other.vary == page.vary && other.selection == page.selection;
+        // A part beside the whole it is of adds nothing.
+        if page.part.is_some() && self.pages.iter().find(same).is_some_and(|other| other.part.is_none() && other.etag() == page.etag()) {
+            return;
+        }
         self.pages.retain(|other| other.vary != page.vary || other.selection != page.selection);
         if self.pages.len() >= VARIANTS_MAX {
             self.pages.remove(0);

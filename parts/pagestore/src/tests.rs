@@ -100,6 +100,29 @@ fn the_budget_holds_whatever_is_stored() {
     assert!(status.evicted > 0 && status.entries > 100, "{status:?}");
 }
 
+/// The budget is for the machine, not for a sum of ours: 100,000 small pages take what they are said to take.
+#[test]
+fn small_pages_take_no_more_memory_than_is_counted() {
+    let resident = || {
+        let pages: u64 = std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    };
+    let site = Site { pages: Pages::new(Settings { budget_bytes: 512 << 20, ..settings() }, None) };
+    let fetch = |n: usize| {
+        let lines = format!(
+            "Cache-Control: max-age=60\r\nContent-Type: text/html\r\nETag: \"{n}\"\r\nSurrogate-Key: item-{n} all\r\nVary: Accept\r\n"
+        );
+        site.fetch(&format!("/item/{n}?page=1"), "Accept: text/html", &lines, format!("<p>{n}</p>").repeat(10).as_bytes());
+    };
+    (0..1000).for_each(fetch); // what is there once, whatever is stored
+    let (resident_before, counted_before) = (resident(), site.pages.status().bytes);
+    (1000..101_000).for_each(fetch);
+    let (grown, counted) = (resident() - resident_before, site.pages.status().bytes - counted_before);
+    assert_eq!(site.pages.status().entries, 101_000);
+    assert!(grown <= counted, "{grown} bytes of memory for {counted} counted");
+    assert!(counted <= grown * 3 / 2, "{counted} bytes counted for {grown} of memory: half the budget would stay empty");
+}
+
 // === coalescing ===
 
 #[test]
@@ -420,6 +443,56 @@ fn several_ranges_are_one_answer_in_parts() {
     };
     assert_eq!((reply.status, content), (206, format!("{}{}\r\n--{boundary}--\r\n", part("0-1", "01"), part("5-6", "56"))));
     assert!(!out.contains("text/plain"), "{out}");
+}
+
+#[test]
+fn a_part_answers_what_lies_within_it_and_grows_to_the_whole() {
+    let site = Site::new();
+    let part = |request: &str, range: &str, body: &[u8]| {
+        let lines = head(request);
+        let response = format!("Cache-Control: max-age=60\r\nETag: \"a\"\r\nContent-Range: bytes {range}/10\r\n");
+        let answer = Head { status: 206, reason: b"Partial Content", lines: response.as_bytes(), length: Some(body.len() as u64) };
+        let mut fill = site.miss("/", request).begin(&Asked::of(b"GET", fields(&lines)), fields(&lines), answer, NOW)?;
+        fill.data(body);
+        fill.finish(NOW)
+    };
+    let check = |request: &str, status: u16, body: &[u8], range: &str| {
+        let lines = head(request);
+        let page = site.hit("/", request);
+        let mut out = Vec::new();
+        let reply = page.reply(&Asked::of(b"GET", fields(&lines)), Told::Hit, NOW, &mut out);
+        let Content::Body(place) = reply.content else { panic!("{reply:?}") };
+        assert_eq!((reply.status, &page.body[place]), (status, body), "{request}");
+        assert_eq!(String::from_utf8(out).unwrap().contains(&format!("Content-Range: bytes {range}/10\r\n")), !range.is_empty());
+    };
+    assert_eq!(part("Range: bytes=2-4", "2-5", b"234").err(), Some(NotStored(Bypass::Partial)), "shorter than it says");
+    part("Range: bytes=2-4", "2-4", b"234").unwrap();
+    check("Range: bytes=2-4", 206, b"234", "2-4");
+    check("Range: bytes=3-3", 206, b"3", "3-3");
+    for other in ["", "Range: bytes=4-5", "Range: bytes=-1", "Range: bytes=2-2,4-4", "Range: bytes=2-4\nIf-Range: \"x\""] {
+        assert!(matches!(site.look_up("/", other), Lookup::Miss { .. }), "{other}");
+    }
+    part("Range: bytes=5-", "5-9", b"56789").unwrap();
+    check("Range: bytes=-8", 206, b"23456789", "2-9");
+    part("Range: bytes=0-1", "0-1", b"01").unwrap();
+    check("", 200, b"0123456789", "");
+    assert_eq!(site.pages.status().entries, 1);
+}
+
+#[test]
+fn parts_of_different_versions_are_not_mixed() {
+    let site = Site::new();
+    for (tag, range, body) in [("\"a\"", "0-4", b"01234"), ("\"b\"", "5-9", b"56789"), ("W/\"b\"", "0-4", b"abcde")] {
+        let lines = head(&format!("Range: bytes={range}"));
+        let response = format!("Cache-Control: max-age=60\r\nETag: {tag}\r\nContent-Range: bytes {range}/10\r\n");
+        let answer = Head { status: 206, reason: b"Partial Content", lines: response.as_bytes(), length: Some(5) };
+        let Lookup::Miss { lead, .. } = site.look_up("/", &format!("Range: bytes={range}")) else { panic!("{range} is not there") };
+        let mut fill =
+            lead.begin(&Asked::of(b"GET", fields(&lines)), fields(&lines), answer, NOW).unwrap_or_else(|reason| panic!("{reason:?}"));
+        fill.data(body);
+        fill.finish(NOW).unwrap();
+        assert!(matches!(site.look_up("/", ""), Lookup::Miss { .. }), "{tag}");
+    }
 }
 
 #[test]

@@ -157,6 +157,7 @@ pub(super) fn read_head(head: &[u8], key: &[u8], sequence: u64) -> Option<Draft>
         reason: head.bytes()?.into(),
         lines: head.bytes()?.to_vec(),
         terms: Terms::from_bytes(head.take(Terms::BYTES)?.try_into().ok()?),
+        part: None, // only whole pages are written
         sequence,
         requested_ms: head.u64()?,
         marks: Box::default(),

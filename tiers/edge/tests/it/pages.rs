@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use pumasi_config::PagesMode;
+use pumasi_config::{EvictionPolicy, PagesMode};
 use pumasi_edge::{Edge, Purge, PurgeKind};
 
 use crate::harness::*;
@@ -344,6 +344,58 @@ fn head_and_range_come_from_the_stored_page() {
     let beyond = client.ask("GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=10-\r\n\r\n");
     assert_eq!((beyond.status, beyond.field("content-range").as_deref()), (416, Some("bytes */10")));
     assert_eq!(site.asked(), 1);
+}
+
+#[test]
+fn a_part_is_kept_as_a_part() {
+    let site = Site::new(|_, head| {
+        let range = field(head, "range").expect("only parts are asked for");
+        let (first, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
+        let content = &"0123456789"[first.parse().unwrap()..=last.parse().unwrap()];
+        let lines = format!("Cache-Control: max-age=60\r\nETag: \"v1\"\r\nContent-Range: bytes {range}/10", range = &range[6..]);
+        ok(&lines, content).replacen("200 OK", "206 Partial Content", 1)
+    });
+    let mut client = site.client();
+    let mut check = |range: &str, content: &str, asked: usize| {
+        let answer = client.ask(&format!("GET / HTTP/1.1\r\nHost: a\r\nRange: bytes={range}\r\n\r\n"));
+        let expected = (206, content, Some(format!("bytes {range}/10")), asked);
+        assert_eq!((answer.status, answer.content.as_str(), answer.field("content-range"), site.asked()), expected, "{range}");
+    };
+    check("0-4", "01234", 1);
+    check("1-2", "12", 1);
+    check("5-9", "56789", 2);
+    check("3-6", "3456", 2);
+    assert_eq!(client.ask(GET).content, "0123456789");
+    assert_eq!(site.asked(), 2);
+}
+
+/// One page is asked for again and again while others come once: who forgets it?
+#[test]
+fn the_policy_decides_who_leaves() {
+    for (eviction, stays) in
+        [(EvictionPolicy::S3Fifo, true), (EvictionPolicy::Lru, true), (EvictionPolicy::Lfu, true), (EvictionPolicy::Fifo, false)]
+    {
+        let content = "x".repeat(20_000);
+        let site = Site::configured(
+            |setup| {
+                setup.plan.pages.eviction = eviction;
+                setup.plan.pages.memory_bytes = 1 << 20;
+            },
+            move |_, _| ok("Cache-Control: max-age=60", &content),
+        );
+        let mut client = site.client();
+        let mut get = |path: &str| client.ask(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        get("/kept");
+        for n in 0..100 {
+            get(&format!("/{n}"));
+            if site.edge.status().pages.unwrap().evicted == 0 || stays {
+                get("/kept");
+            }
+        }
+        assert!(site.edge.status().pages.unwrap().evicted > 10);
+        let found = get("/kept").field("cache-status").unwrap().starts_with("pumasi; hit");
+        assert_eq!(found, stays, "{eviction:?}");
+    }
 }
 
 #[test]
