@@ -23,7 +23,7 @@ use crate::{
     failure::Failure,
     load_tests::LoadDesk,
     logging::Logging,
-    own_process, reload,
+    own_process, reload, sticky_key,
     stop::Wish,
     upgrade::sockets::{EDGE, Socket, Sockets},
 };
@@ -193,7 +193,11 @@ impl House {
     fn try_reload(&self) -> Result<String, Failure> {
         let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.current.load_full();
-        let (source, loaded) = self.configuration.load()?;
+        let (source, mut loaded) = self.configuration.load()?;
+        // Only where the state directory is still the same: else the check below refuses the change.
+        if loaded.plan.state == now.plan.state {
+            sticky_key::fill_in(&mut loaded.plan)?;
+        }
         check_reload(&now.plan, &source, &loaded)?;
         let changes = reload::changes(&now.plan, &loaded.plan);
         if changes.is_empty() {

@@ -19,6 +19,7 @@ mod service;
 mod show;
 mod sql;
 mod state;
+mod sticky_key;
 mod stop;
 mod top;
 mod upgrade;

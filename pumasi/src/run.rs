@@ -23,6 +23,7 @@ use crate::{
     logging::Logging,
     show,
     state::{HISTORY, StateDirectory, TOKEN, TakenBack},
+    sticky_key,
     stop::{self, Wish},
     upgrade::{
         self, Heir, Progress, Release, Successor,
@@ -102,6 +103,7 @@ fn live(configuration: Configuration, occasion: &dyn Occasion, heir: &mut Option
     let (wishes, wished) = mpsc::channel();
     stop::listen(wishes.clone(), if heir.is_some() { stop::ECHO } else { Duration::ZERO }).context("cannot listen for signals")?;
     let (mut plan, settings) = (loaded.plan.clone(), placed(&source, &loaded));
+    sticky_key::fill_in(&mut plan)?;
     let mut beginning = match heir {
         None => Beginning::Fresh,
         Some(heir) if heir.alone || upgrade::alone(&plan) => match heir.wait_to_be_alone(|| stop_wished(&wished)) {

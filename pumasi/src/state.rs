@@ -2,10 +2,10 @@
 
 use std::{
     fs::{self, File},
-    io::{Read, Seek, Write},
+    io::Read,
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -83,10 +83,10 @@ impl StateDirectory {
         let version = env!("CARGO_PKG_VERSION").into();
         let running = Running { process: std::process::id(), version, console, taken_back: taken_back.clone() };
         let text = serde_json::to_string(&running)?;
+        // In one write over what was there: somebody may read it at this moment.
         let write = |lock: &mut File| {
-            lock.set_len(0)?;
-            lock.rewind()?;
-            lock.write_all(text.as_bytes())
+            let before = usize::try_from(lock.metadata()?.len()).unwrap_or(0);
+            lock.write_all_at(format!("{text:<before$}").as_bytes(), 0)
         };
         write(&mut self.lock).with_context(|| format!("cannot write {}", self.path.join(LOCK).display()))
     }

@@ -9,6 +9,7 @@ mod console;
 mod disk;
 mod drivers;
 mod freshness;
+mod grpc;
 mod kills;
 mod load;
 mod manual;

@@ -48,7 +48,8 @@ const FOR_BENCHES: &[Program] = &[
     Program { name: "sysbench", package: "sysbench" },
 ];
 
-const PYTHON_PACKAGES: &[&str] = &["PyMySQL", "mysql-connector-python", "mysqlclient", "SQLAlchemy", "Django", "flask", "gunicorn"];
+const PYTHON_PACKAGES: &[&str] =
+    &["PyMySQL", "mysql-connector-python", "mysqlclient", "SQLAlchemy", "Django", "flask", "gunicorn", "grpcio"];
 const NODE_PACKAGES: &[&str] = &["mysql2"];
 
 /// Everything `cargo xtask test` uses. Errors name the program that could not be had and how to install it by hand.

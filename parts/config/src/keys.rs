@@ -5,13 +5,14 @@ use crate::{
         Given::{Default, Required, Table, Unset},
         section,
     },
+    network::Network,
     plan::{
         AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProxyProtocol, ReadsMode, ResultsMode,
-        ServerTls,
+        ServerTls, UpstreamProtocol,
     },
     value::{
-        Address, AddressOrOff, ByteRate, Bytes, Command, Count, EngineName, HostPattern, List, LogLevel, Named, OneOrMany, Path,
-        PathPattern, Secret, ServerUrl, Span, UpstreamSpec, Variables,
+        Address, AddressOrOff, ByteRate, Bytes, Command, CookieName, Count, EngineName, HostPattern, List, LogLevel, Named, OneOrMany,
+        Path, PathPattern, Secret, ServerUrl, Span, UpstreamSpec, Variables,
     },
 };
 
@@ -64,6 +65,12 @@ section! {
         ///
         /// Turn it on only behind a balancer that sends one: a connection without it is closed.
         proxy_protocol: bool = Default("false"),
+        /// Whose word about who asked is believed: balancers and CDNs in front of this one, as addresses or networks (`10.0.0.0/8`, `2001:db8::/32`).
+        ///
+        /// From them, `X-Forwarded-For`, `-Proto`, `-Host`, `Forwarded`, `X-Real-IP` and `X-Request-Id` are passed on, and the client is the last address
+        /// of `X-Forwarded-For` that is not one of them; from everybody else these are dropped. With `proxy_protocol`, and written, it also says who may
+        /// send that header.
+        trusted_proxies: List<Network> = Default("[\"127.0.0.0/8\", \"::1\"]"),
         /// Event loops; each has a thread, a listener and connections of its own.
         ///
         /// Fewer leave cores to the application. From 1 to 1024.
@@ -96,8 +103,13 @@ section! {
 section! {
     /// A port whose connections are passed on as they are.
     pub(crate) struct Tcp {
-        /// Where connections arrive.
+        /// Where connections arrive. Several sections may name the same address if each but one has `names`.
         listen: Address = Required { example: "\"0.0.0.0:5432\"" },
+        /// Only TLS connections that ask for one of these names (SNI), which are passed on without being decrypted; `"*.example.org"` stands for every
+        /// name below it.
+        ///
+        /// The section without names at the same address gets what no other one wants. If there is none, such connections are closed.
+        names: List<HostPattern> = Unset { means: "every connection", example: "[\"example.org\", \"*.example.org\"]" },
         /// The pool whose members get them: the NAME of a `[pool.NAME]`.
         pool: String = Required { example: "\"databases\"" },
         /// Whether the member is told who connected, by a PROXY protocol header: `off`, `v1` (text) or `v2` (binary).
@@ -241,6 +253,14 @@ section! {
         command: Option<Command> = Unset { means: "not run by Pumasi", example: "\"gunicorn -b 127.0.0.1:$PORT main:app\"" },
         /// Addresses of servers that Pumasi does not run: `"host:port"`, or `{ address = "host:port", weight = 2 }`.
         upstreams: List<UpstreamSpec> = Unset { means: "none", example: "[\"10.0.0.5:8000\", \"10.0.0.6:8000\"]" },
+        /// What is spoken with the upstreams: `http1`, or `http2` (many requests on one connection; needed for gRPC).
+        ///
+        /// Without `tls` HTTP/2 is begun by prior knowledge (h2c). WebSockets go over HTTP/1.1 in any case.
+        protocol: UpstreamProtocol = Default("\"http1\""),
+        /// Speak TLS with the upstreams, and check who they are. `{}` is enough where the system knows their authority.
+        tls: Option<UpstreamTls> = Unset { means: "no TLS", example: "{ authorities = \"ca.pem\", name = \"app.internal\" }" },
+        /// Keep each client with one upstream by a signed cookie.
+        sticky: Option<Sticky> = Unset { means: "off", example: "{ cookie = \"pumasi\" }" },
         /// Workers that are kept running. From 1 to 256. More help while there are idle cores, or while each waits for something else.
         workers: Option<Count<1, 256>> = Unset { means: "2", example: "3" },
         /// Variables added to the worker's environment. Values may hold `${sql.NAME.host}`, `${sql.NAME.port}`, `${port}`,
@@ -289,6 +309,33 @@ section! {
         ejected_max: Count<0, 100> = Default("80"),
         /// Retries per hundred requests, beside a few per second. From 0 to 100. What fails often must not be asked twice as often.
         retry_percent: Count<0, 100> = Default("20"),
+    }
+}
+
+section! {
+    /// TLS to the upstreams of a pool.
+    pub(crate) struct UpstreamTls {
+        /// A PEM file of the authorities that may have signed the upstreams' certificates.
+        authorities: Option<Path> = Unset { means: "those the system trusts", example: "\"ca.pem\"" },
+        /// The name the certificate must be for; also what is asked for (SNI).
+        name: Option<HostPattern> = Unset { means: "the host of the upstream's address", example: "\"app.internal\"" },
+        /// A certificate to show to upstreams that ask for one (mutual TLS).
+        certificate: Option<Certificate> = Unset { means: "none", example: "{ chain = \"client.pem\", key = \"client.key\" }" },
+    }
+}
+
+section! {
+    /// Keeping a client with one upstream. A route of the pool must not keep pages: a kept page is the same for everybody.
+    ///
+    /// The cookie holds which upstream and since when, and a signature: one that is forged, too old, or of an upstream that cannot take the
+    /// request is overlooked, and the answer brings a new one.
+    pub(crate) struct Sticky {
+        /// The cookie's name.
+        cookie: CookieName = Default("\"pumasi\""),
+        /// How long a client stays after its last cookie; it is renewed at half that time. Duration.
+        lasts: Span = Default("\"1d\""),
+        /// What cookies are signed with, at least 32 characters: the same on every Pumasi that serves the site.
+        key: Option<Secret> = Unset { means: "a random one, kept in the state directory", example: "\"32 characters or more, from a password maker\"" },
     }
 }
 

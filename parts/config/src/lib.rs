@@ -6,6 +6,7 @@
 mod declare;
 mod keys;
 mod nearest;
+mod network;
 mod plan;
 mod problem;
 mod reference;
@@ -19,6 +20,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub use declare::Setting;
 use declare::{Reader, Value};
 pub use nearest::nearest;
+pub use network::{BadNetwork, Network};
 pub use plan::*;
 pub use problem::{Origin, Problem, Problems};
 pub use reference::{markdown, sample};

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::template::Template;
+use crate::{network::Network, template::Template};
 
 /// A whole `pumasi.toml`.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +36,10 @@ pub struct EdgePlan {
     pub tcp: Vec<TcpPlan>,
     /// Every connection to any listener begins with a PROXY protocol header, from a balancer in front of this one.
     pub proxy_protocol: bool,
+    /// Whose X-Forwarded-* and the like are believed.
+    pub trusted_proxies: Vec<Network>,
+    /// With `proxy_protocol`: only `trusted_proxies` may send its header, because they were written down.
+    pub proxy_protocol_from_trusted: bool,
     /// Event loops; one per core unless set.
     pub threads: usize,
     pub routes: Vec<RoutePlan>,
@@ -60,6 +64,8 @@ pub struct TlsPlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpPlan {
     pub listen: SocketAddr,
+    /// Only TLS connections that ask for one of these names, lower case, `*.` for every name below. Empty: every connection.
+    pub names: Vec<String>,
     pub pool: String,
     /// The member is told who connected.
     pub send: ProxyProtocol,
@@ -211,6 +217,8 @@ pub enum AccessLog {
 pub struct PoolPlan {
     pub name: String,
     pub members: Members,
+    pub wire: WirePlan,
+    pub sticky: Option<StickyPlan>,
     pub policy: BalancePolicy,
     pub probe: Option<ProbePlan>,
     /// Consecutive failures that take an upstream out.
@@ -232,6 +240,45 @@ pub struct PoolPlan {
     pub ejected_percent_max: u32,
     /// Retries per hundred requests.
     pub retry_percent: u32,
+}
+
+/// What is spoken with a pool's upstreams.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WirePlan {
+    pub protocol: UpstreamProtocol,
+    pub tls: Option<UpstreamTlsPlan>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    #[default]
+    Http1,
+    Http2,
+}
+
+/// Files are read by the edge when it starts and at every reload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamTlsPlan {
+    /// `None`: those the system trusts.
+    pub authorities: Option<PathBuf>,
+    /// `None`: the host of each upstream's address.
+    pub name: Option<String>,
+    pub certificate: Option<CertificatePlan>,
+}
+
+/// Clients stay with one upstream by a signed cookie.
+#[derive(Clone, PartialEq)]
+pub struct StickyPlan {
+    pub cookie: String,
+    pub lasts: Duration,
+    /// `None` until the binary has filled in the one of the state directory.
+    pub key: Option<String>,
+}
+
+impl std::fmt::Debug for StickyPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StickyPlan").field("cookie", &self.cookie).field("lasts", &self.lasts).field("key", &"***").finish()
+    }
 }
 
 /// How a pool chooses among its healthy upstreams.

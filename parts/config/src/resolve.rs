@@ -10,7 +10,7 @@ use std::{
 use crate::{
     Surroundings,
     declare::{Reader, Set},
-    keys::{Console, Edge, File, Limits, Log, Pages, Pool, Probe, Route, Sql, Tcp, Tls},
+    keys::{Console, Edge, File, Limits, Log, Pages, Pool, Probe, Route, Sql, Sticky, Tcp, Tls},
     nearest::nearest,
     plan::*,
     problem::Origin,
@@ -75,6 +75,8 @@ fn resolve_edge(
         tls: resolve_tls(&edge.value.tls, directory, reader),
         tcp: resolve_tcp(&edge.value, file, reader),
         proxy_protocol: edge.value.proxy_protocol.value,
+        trusted_proxies: edge.value.trusted_proxies.value.0.iter().map(|network| network.value).collect(),
+        proxy_protocol_from_trusted: edge.value.trusted_proxies.written(),
         threads,
         routes: resolve_routes(&edge.value, file, directory, reader),
         limits: resolve_limits(&edge.value.limits.value, reader),
@@ -112,8 +114,29 @@ fn resolve_tls(tls: &Set<Tls>, directory: &StdPath, reader: &mut Reader) -> Opti
 fn resolve_tcp(edge: &Edge, file: &File, reader: &mut Reader) -> Vec<TcpPlan> {
     let ports = &edge.tcp.value.0;
     ports.iter().for_each(|tcp| check_pool(&tcp.value.pool.value, &tcp.value.pool, file.pool.value.0.keys(), reader));
-    let plan = |tcp: &Tcp| TcpPlan { listen: tcp.listen.value.0, pool: tcp.pool.value.clone(), send: tcp.send_proxy_protocol.value };
+    let plan = |tcp: &Tcp| TcpPlan {
+        listen: tcp.listen.value.0,
+        names: tcp.names.value.0.iter().map(|name| name.value.0.clone()).collect(),
+        pool: tcp.pool.value.clone(),
+        send: tcp.send_proxy_protocol.value,
+    };
+    check_names(ports, reader);
     ports.iter().map(|tcp| plan(&tcp.value)).collect()
+}
+
+/// At one address, a name leads to one section, and so does every other name.
+fn check_names(ports: &[Set<Tcp>], reader: &mut Reader) {
+    for (i, tcp) in ports.iter().enumerate() {
+        let listen = tcp.value.listen.value.0;
+        let others = || ports[..i].iter().filter(|other| listen.port() != 0 && other.value.listen.value.0 == listen);
+        for name in &tcp.value.names.value.0 {
+            let taken = others().find(|other| other.value.names.value.0.iter().any(|known| known.value.0 == name.value.0));
+            if let Some(other) = taken {
+                let what = format!("{:?} leads to {} already", name.value.0, other.path);
+                reader.problem(&name.origin, &name.path, what, "Remove one of them: only one pool can get the connection.");
+            }
+        }
+    }
 }
 
 fn resolve_routes(edge: &Edge, file: &File, directory: &StdPath, reader: &mut Reader) -> Vec<RoutePlan> {
@@ -318,9 +341,29 @@ fn resolve_pool(
         }
         (Some(command), []) => Members::Workers(resolve_workers(keys, command, file, directory, surroundings, reader)),
     };
+    if let (Members::Workers(_), Some(_), true) =
+        (&members, &keys.probe.value, keys.protocol.value == UpstreamProtocol::Http2 || keys.tls.value.is_some())
+    {
+        let what = "workers are probed over HTTP/1.1 without TLS, and these speak something else";
+        reader.problem(&keys.probe.origin, &keys.probe.path, what, "Remove it: a worker is ready when it accepts connections.");
+    }
+    let sticky = keys.sticky.value.as_ref().map(|sticky| resolve_sticky(sticky, name, file, reader));
     Some(PoolPlan {
         name: name.to_owned(),
         members,
+        wire: WirePlan {
+            protocol: keys.protocol.value,
+            tls: keys.tls.value.as_ref().map(|tls| UpstreamTlsPlan {
+                authorities: tls.authorities.value.as_ref().map(|path| directory.join(&path.0)),
+                name: tls.name.value.as_ref().map(|name| name.0.clone()),
+                certificate: tls
+                    .certificate
+                    .value
+                    .as_ref()
+                    .map(|c| CertificatePlan { chain: directory.join(&c.chain.value.0), key: directory.join(&c.key.value.0) }),
+            }),
+        },
+        sticky,
         policy: keys.policy.value,
         probe: keys.probe.value.as_ref().map(|probe| resolve_probe(probe, reader)),
         eject_after: keys.eject_after.value.0,
@@ -334,6 +377,24 @@ fn resolve_pool(
         retry_percent: keys.retry_percent.value.0,
         queue_timeout: keys.queue_timeout.value.0,
     })
+}
+
+fn resolve_sticky(sticky: &Sticky, pool: &str, file: &File, reader: &mut Reader) -> StickyPlan {
+    /// Of a key for HMAC-SHA-256 that is written by hand: fewer characters hold less than the signature promises.
+    const KEY_LENGTH_MIN: usize = 32;
+    check_not_zero(&sticky.lasts, reader);
+    let key = sticky.key.value.as_ref().map(|key| key.0.clone());
+    if key.as_ref().is_some_and(|key| key.len() < KEY_LENGTH_MIN) {
+        let what = format!("has fewer than {KEY_LENGTH_MIN} characters");
+        reader.problem(&sticky.key.origin, &sticky.key.path, what, "Write a longer one, or remove the key: a random one is made and kept.");
+    }
+    let keeps = |route: &&Set<Route>| route.value.pool.value.as_deref() == Some(pool) && route.value.pages.value != PagesMode::Off;
+    if let Some(route) = file.edge.value.route.value.0.iter().find(keeps) {
+        let what = format!("pages of pool {pool:?} are kept for everybody, and its clients are told apart by a cookie");
+        let remedy = "Remove pages here, or sticky from the pool; a route of its own may keep what is the same for everybody.";
+        reader.problem(&route.value.pages.origin, &route.value.pages.path, what, remedy);
+    }
+    StickyPlan { cookie: sticky.cookie.value.0.clone(), lasts: sticky.lasts.value.0, key }
 }
 
 /// Keys that would be accepted and ignored are refused.
@@ -655,8 +716,15 @@ fn check_listeners(file: &File, reader: &mut Reader) {
     for address in file.edge.value.listen.value.0.iter().chain(&file.edge.value.tls.value.listen.value.0) {
         listeners.push((address.value.0, address.origin.clone(), address.path.clone()));
     }
-    for tcp in &file.edge.value.tcp.value.0 {
+    let ports = &file.edge.value.tcp.value.0;
+    for (i, tcp) in ports.iter().enumerate() {
         let listen = &tcp.value.listen;
+        // They share it by the name asked for; only one can have every other name.
+        let others = || ports[..i].iter().filter(|other| other.value.listen.value.0 == listen.value.0);
+        let for_every_name = |tcp: &Set<Tcp>| tcp.value.names.value.0.is_empty();
+        if others().next().is_some() && !(for_every_name(tcp) && others().any(for_every_name)) {
+            continue;
+        }
         listeners.push((listen.value.0, listen.origin.clone(), listen.path.clone()));
     }
     for sql in file.sql.value.0.values().flatten() {

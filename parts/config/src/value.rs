@@ -5,9 +5,10 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use crate::{
     declare::{Reader, Set, Shape, Value},
     nearest::nearest,
+    network::{BadNetwork, Network},
     plan::{
         AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProxyProtocol, ReadsMode, ResultsMode,
-        ServerTls,
+        ServerTls, UpstreamProtocol,
     },
     problem::Origin,
     template::Template,
@@ -83,7 +84,22 @@ macro_rules! written_as_string {
         }
     )* };
 }
-written_as_string!(String, Path, Address, Amount, Span, PathPattern, HostPattern, HostPort, LogLevel, Secret, EngineName, ServerUrl);
+written_as_string!(
+    String,
+    Path,
+    Address,
+    Amount,
+    Span,
+    PathPattern,
+    HostPattern,
+    HostPort,
+    LogLevel,
+    Secret,
+    EngineName,
+    ServerUrl,
+    Network,
+    CookieName
+);
 
 // === Plain ===
 
@@ -211,7 +227,10 @@ impl Text for HostPort {
     const KIND: &'static str = "host:port";
     fn parse(text: &str) -> Result<HostPort, Wrong> {
         if let Some((scheme, _)) = text.split_once("://") {
-            return Err(Wrong::new(format!("has a scheme ({scheme}://)"), "Write host:port only, such as \"10.0.0.5:8000\"."));
+            return Err(Wrong::new(
+                format!("has a scheme ({scheme}://)"),
+                "Write host:port only, such as \"10.0.0.5:8000\"; for https add tls = {} to the pool.",
+            ));
         }
         let (host, _) = split_port(text, "Write host:port, such as \"10.0.0.5:8000\".", 1)?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.[]:".contains(c);
@@ -290,6 +309,43 @@ impl Text for PathPattern {
         }
         Ok(PathPattern(text.to_owned()))
     }
+}
+
+impl Text for Network {
+    const KIND: &'static str = "a network such as \"10.0.0.0/8\"";
+    fn parse(text: &str) -> Result<Network, Wrong> {
+        text.parse().map_err(|bad| match bad {
+            BadNetwork::Address => {
+                Wrong::new("is no IP address", "Write an address, or a network such as \"10.0.0.0/8\" or \"2001:db8::/32\".")
+            }
+            BadNetwork::Prefix => {
+                Wrong::new("has no valid prefix length", "Write the number of leading bits that count: 0 to 32, or 0 to 128 for IPv6.")
+            }
+            BadNetwork::HostBits => Wrong::new(
+                "has bits set behind its prefix",
+                "Write the first address of the network, such as \"10.0.0.0/8\", or one address alone.",
+            ),
+        })
+    }
+}
+
+/// The name of a cookie (RFC 6265 §4.1.1).
+#[derive(Clone, Debug)]
+pub(crate) struct CookieName(pub String);
+
+impl Text for CookieName {
+    const KIND: &'static str = "the name of a cookie";
+    fn parse(text: &str) -> Result<CookieName, Wrong> {
+        match is_token(text) {
+            true => Ok(CookieName(text.to_owned())),
+            false => Err(Wrong::new("is no name of a cookie", "Write letters, digits and _ or -, such as \"pumasi\".")),
+        }
+    }
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 /// `example.org` or `*.example.org`.
@@ -447,6 +503,7 @@ choice!(
     "fifo" => EvictionPolicy::Fifo,
 );
 choice!(ServerTls: "off" => ServerTls::Off, "encrypted" => ServerTls::Encrypted, "verified" => ServerTls::Verified);
+choice!(UpstreamProtocol: "http1" => UpstreamProtocol::Http1, "http2" => UpstreamProtocol::Http2);
 choice!(ResultsMode: "off" => ResultsMode::Off, "automatic" => ResultsMode::Automatic);
 choice!(FailoverMode: "automatic" => FailoverMode::Automatic, "manual" => FailoverMode::Manual);
 
@@ -467,7 +524,7 @@ written_as_string!(ReadsMode);
 impl Text for HashBy {
     const KIND: &'static str = "\"address\", \"url\", \"header:NAME\" or \"cookie:NAME\"";
     fn parse(text: &str) -> Result<HashBy, Wrong> {
-        let token = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+        let token = is_token;
         match text.split_once(':') {
             None if text == "address" => Ok(HashBy::Address),
             None if text == "url" => Ok(HashBy::Url),

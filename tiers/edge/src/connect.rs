@@ -2,23 +2,29 @@
 
 use std::{future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, task::Poll, time::Duration};
 
+use pumasi_balance::Upstream;
 use tokio::net::TcpStream;
 
 use crate::{
     core::Buffers,
     listen::tune,
     timer::Timer,
-    upstream::{UpstreamConnection, UpstreamFault},
+    upstream::{
+        UpstreamConnection, UpstreamFault,
+        wire::{Speak, Wire},
+    },
 };
 
-/// Connects to `address`; gives up after `timeout` on the task's own `timer`.
+/// Connects to `upstream` for HTTP/1.1 as `wire` says; gives up after `timeout` on the task's own `timer`.
 pub(crate) async fn connect(
-    address: SocketAddr,
+    upstream: &Upstream,
+    wire: &Wire,
     timeout: Duration,
     timer: &Timer,
     buffers: &Rc<Buffers>,
 ) -> Result<Box<UpstreamConnection>, UpstreamFault> {
-    open_stream(address, timeout, timer).await.map(|stream| UpstreamConnection::new(stream, buffers))
+    let stream = wire.open(upstream, Speak::Http1, timeout, timer).await?;
+    Ok(UpstreamConnection::new(stream, wire.id, buffers))
 }
 
 /// The same for what is not HTTP.

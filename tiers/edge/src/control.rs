@@ -19,7 +19,13 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::edge::PoolConfig;
+use crate::{
+    edge::PoolConfig,
+    upstream::{
+        http2,
+        wire::{Speak, Wire},
+    },
+};
 
 /// How often the names of fixed upstreams are looked up again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
@@ -41,7 +47,11 @@ pub(crate) async fn run(mut pools: watch::Receiver<Arc<Vec<PoolConfig>>>, mut ea
                 tasks.spawn(keep_resolved(pool.pool.clone(), upstreams.clone()));
             }
             if let Some(probe) = &pool.plan.probe {
-                tasks.spawn(keep_probing(pool.pool.clone(), probe.clone()));
+                match Wire::of(&pool.plan.wire) {
+                    Ok(wire) => _ = tasks.spawn(keep_probing(pool.pool.clone(), probe.clone(), wire)),
+                    // It was readable a moment ago, when the edge took the configuration over.
+                    Err(error) => warn!(pool = %pool.plan.name, %error, "no probes: TLS cannot be set up"),
+                }
             }
         }
         loop {
@@ -129,7 +139,7 @@ fn written_as(name: &str) -> &str {
 // === probes ===
 
 /// Asks every member for the probe's path, each at its own pace, and tells the pool.
-async fn keep_probing(pool: Arc<Pool>, probe: ProbePlan) {
+async fn keep_probing(pool: Arc<Pool>, probe: ProbePlan, wire: Arc<Wire>) {
     let mut every = tokio::time::interval(probe.every.max(Duration::from_millis(10)));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut running: HashMap<SocketAddr, tokio::task::JoinHandle<()>> = HashMap::new();
@@ -142,12 +152,12 @@ async fn keep_probing(pool: Arc<Pool>, probe: ProbePlan) {
             if running.contains_key(&upstream.address) {
                 continue; // the last probe still waits for its timeout
             }
-            let (pool, upstream, probe) = (pool.clone(), upstream.clone(), probe.clone());
+            let (pool, upstream, probe, wire) = (pool.clone(), upstream.clone(), probe.clone(), wire.clone());
             let address = upstream.address;
             // In the set as well, so that dropping this task ends them.
             let (done, finished) = tokio::sync::oneshot::channel::<()>();
             under_way.spawn(async move {
-                probe_once(&pool, &upstream, &probe).await;
+                probe_once(&pool, &upstream, &probe, &wire).await;
                 drop(done);
             });
             running.insert(address, tokio::spawn(async move { drop(finished.await) }));
@@ -155,10 +165,10 @@ async fn keep_probing(pool: Arc<Pool>, probe: ProbePlan) {
     }
 }
 
-async fn probe_once(pool: &Arc<Pool>, upstream: &Arc<Upstream>, probe: &ProbePlan) {
+async fn probe_once(pool: &Arc<Pool>, upstream: &Arc<Upstream>, probe: &ProbePlan, wire: &Wire) {
     // A probe is a request too: what it makes the application read belongs to a request that ends.
     let window = upstream.witness.as_ref().map(Witness::open_for_nobody);
-    let result = tokio::time::timeout(probe.timeout, ask(upstream.address, probe)).await;
+    let result = tokio::time::timeout(probe.timeout, ask(upstream, probe, wire)).await;
     drop(window);
     let verdict = match result {
         Ok(Ok(status)) if (probe.status_min..=probe.status_max).contains(&status) => Ok(()),
@@ -173,8 +183,11 @@ async fn probe_once(pool: &Arc<Pool>, upstream: &Arc<Upstream>, probe: &ProbePla
 }
 
 /// One GET on a connection of its own: the status, or why there is none.
-async fn ask(address: SocketAddr, probe: &ProbePlan) -> Result<u16, String> {
-    let mut stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+async fn ask(upstream: &Upstream, probe: &ProbePlan, wire: &Wire) -> Result<u16, String> {
+    let address = upstream.address;
+    let socket = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+    let speak = if wire.http2 { Speak::Http2 } else { Speak::Http1 };
+    let mut stream = wire.secure(socket, &upstream.name, speak).await.map_err(|error| error.to_string())?;
     let mut request = Vec::new();
     write::request_line(&mut request, b"GET", probe.path.as_bytes());
     let host = probe.host.clone().unwrap_or_else(|| address.to_string());
@@ -182,7 +195,11 @@ async fn ask(address: SocketAddr, probe: &ProbePlan) -> Result<u16, String> {
     write::field(&mut request, "User-Agent", b"pumasi-probe");
     request.extend_from_slice(b"Connection: close\r\n");
     write::head_end(&mut request);
+    if wire.http2 {
+        return http2::ask(stream, &request, wire.scheme()).await;
+    }
     stream.write_all(&request).await.map_err(|error| error.to_string())?;
+    stream.flush().await.map_err(|error| error.to_string())?;
     let mut decoder = ResponseDecoder::default();
     decoder.expect(Asked::default());
     let limits = Limits { head_bytes_max: PROBE_BYTES_MAX, fields_max: 256 };

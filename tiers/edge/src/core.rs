@@ -29,7 +29,7 @@ use crate::{
     pages::{Habits, Reads},
     routes::Snapshot,
     timer::{TICK, Timers},
-    upstream::IdleConnections,
+    upstream::{IdleConnections, http2::Http2Connections},
 };
 
 /// What all cores share.
@@ -90,6 +90,7 @@ pub(crate) struct Core {
     pub timers: Rc<Timers>,
     pub buffers: Rc<Buffers>,
     pub idle: IdleConnections,
+    pub http2: Http2Connections,
     pub counters: Arc<CoreCounters>,
     pub log: CoreLog,
     pub date: HttpDate,
@@ -210,6 +211,7 @@ async fn main(start: CoreStart) {
         timers: Timers::new(Instant::now()),
         buffers: Rc::default(),
         idle: IdleConnections::default(),
+        http2: Http2Connections::default(),
         date: HttpDate::new(SystemTime::now()),
         unix: Cell::new((Instant::now(), unix_ms_now())),
         target: Cell::default(),
@@ -266,6 +268,7 @@ impl Core {
         self.log.flush();
         let limits = &self.snapshot().limits;
         self.idle.expire(self.timers.now_ms(), limits.upstream_idle_timeout);
+        self.http2.expire(self.timers.now_ms(), limits.upstream_idle_timeout);
     }
 }
 

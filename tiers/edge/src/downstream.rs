@@ -30,7 +30,7 @@ use crate::{
     downstream::rewind::Rewind,
     heads::{Client, Length},
     input::Input,
-    proxy_protocol, relay,
+    passthrough, proxy_protocol, relay,
     timer::Timer,
 };
 
@@ -112,9 +112,14 @@ pub(crate) enum DownstreamFault {
 /// Serves one accepted connection until it ends.
 pub(crate) async fn serve_connection(open: OpenConnection, stream: TcpStream, peer: SocketAddr, address: Address) {
     let server = stream.local_addr().unwrap_or(address.bound);
-    if !open.core.snapshot().proxy_protocol {
+    let snapshot = open.core.snapshot();
+    if !snapshot.proxy_protocol {
         return speak(open, stream, peer, server, address).await;
     }
+    if snapshot.proxy_protocol_from_trusted && !snapshot.trusts(peer.ip()) {
+        return debug!(%peer, "a connection that did not come from a trusted proxy was closed");
+    }
+    drop(snapshot);
     match read_proxy_header(&open, stream).await {
         Some((source, stream)) => speak(open, stream, source.unwrap_or(peer), server, address).await,
         None => debug!(%peer, "a connection without a PROXY protocol header was closed"),
@@ -122,14 +127,15 @@ pub(crate) async fn serve_connection(open: OpenConnection, stream: TcpStream, pe
 }
 
 async fn speak<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnection, stream: S, peer: SocketAddr, server: SocketAddr, address: Address) {
+    let trusted = open.core.snapshot().trusts(peer.ip());
     match address.protocol {
         Protocol::Plain => {
-            if let Some(http2) = h1::serve(open, stream, Client::new(peer, "http"), Preface::Accept).await {
+            if let Some(http2) = h1::serve(open, stream, Client::new(peer, "http", trusted), Preface::Accept).await {
                 h2::serve(http2.open, http2.socket, http2.client).await;
             }
         }
         Protocol::Tls => {
-            let client = Client::new(peer, "https");
+            let client = Client::new(peer, "https", trusted);
             let Some(stream) = accept_tls(&open, stream).await else { return };
             match stream.get_ref().1.alpn_protocol() {
                 Some(b"h2") => h2::serve(open, stream, client).await,
@@ -137,10 +143,19 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnection, stream: 
             }
         }
         Protocol::Tcp => {
+            let snapshot = open.core.snapshot();
             // Gone only between a reload and the end of its listener.
-            let route = open.core.snapshot().tcp.get(&address.written).cloned();
-            if let Some(route) = route {
-                relay::serve(open, stream, &route, peer, server).await;
+            let Some(port) = snapshot.tcp.get(&address.written) else { return };
+            if !port.asks_for_name() {
+                if let Some(route) = port.any.clone() {
+                    relay::serve(open, stream, Vec::new(), &route, peer, server).await;
+                }
+                return;
+            }
+            let Some((name, ahead, stream)) = passthrough::read_name(&open, stream).await else { return };
+            match port.find(name.as_deref()).cloned() {
+                Some(route) => relay::serve(open, stream, ahead, &route, peer, server).await,
+                None => debug!(%peer, name, "nothing is behind the name that a connection asks for"),
             }
         }
     }

@@ -66,6 +66,13 @@ pub enum StartError {
     UnknownPool(String),
     #[error("edge.tls: {0}")]
     Tls(#[from] TlsError),
+    #[error("pool.{pool}.tls: {source}")]
+    PoolTls {
+        pool: String,
+        /// Boxed: it names several files.
+        #[source]
+        source: Box<TlsError>,
+    },
     #[error("a thread could not be started: {0}")]
     Thread(#[from] io::Error),
 }
@@ -359,7 +366,9 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// Where the plan wants to listen: HTTP, then HTTPS, then TCP.
 fn addresses_of(plan: &EdgePlan) -> impl Iterator<Item = (SocketAddr, Protocol)> {
     let tls = plan.tls.iter().flat_map(|tls| &tls.listen);
-    let tcp = plan.tcp.iter().map(|tcp| (tcp.listen, Protocol::Tcp));
+    // Sections that differ by name share their address.
+    let first = |i: usize| plan.tcp[..i].iter().all(|other| other.listen != plan.tcp[i].listen);
+    let tcp = plan.tcp.iter().enumerate().filter(move |(i, _)| first(*i)).map(|(_, tcp)| (tcp.listen, Protocol::Tcp));
     plan.listen.iter().map(|&address| (address, Protocol::Plain)).chain(tls.map(|&address| (address, Protocol::Tls))).chain(tcp)
 }
 
@@ -377,7 +386,12 @@ fn bind(address: SocketAddr, protocol: Protocol, count: usize, handed: Vec<std::
 
 fn make_snapshot(plan: &EdgePlan, pools: &[PoolConfig], tickets: &Tickets, before: Option<&Snapshot>) -> Result<Snapshot, StartError> {
     let tls = plan.tls.as_ref().map(|tls| tls::configure(tls, tickets)).transpose()?;
-    let parts: HashMap<String, PoolPart> = pools.iter().map(|p| (p.plan.name.clone(), PoolPart::of(&p.plan, &p.pool))).collect();
+    let part = |p: &PoolConfig| {
+        let part =
+            PoolPart::of(&p.plan, &p.pool).map_err(|source| StartError::PoolTls { pool: p.plan.name.clone(), source: Box::new(source) })?;
+        Ok::<_, StartError>((p.plan.name.clone(), part))
+    };
+    let parts = pools.iter().map(part).collect::<Result<HashMap<_, _>, _>>()?;
     Snapshot::new(plan, &parts, tls, before).map_err(|unknown| StartError::UnknownPool(unknown.0))
 }
 

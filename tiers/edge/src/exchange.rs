@@ -14,22 +14,24 @@ use crate::{
     downstream::{Content, Downstream, DownstreamFault},
     heads::{Length, write_response_lines},
     routes::Snapshot,
-    upstream::{UpstreamConnection, UpstreamFault},
+    upstream::{Answering, UpstreamFault},
 };
 
 /// The least average rate is asked for only after a client was waited for this long in all.
 const PACE_GRACE_MS: u64 = 5_000;
 
 /// One request under way. Dropping it leaves both connections unusable.
-pub(crate) struct Exchange<'a, D> {
+pub(crate) struct Exchange<'a, D, U> {
     pub core: &'a Core,
     pub snapshot: &'a Snapshot,
     pub down: &'a mut D,
-    pub up: &'a mut UpstreamConnection,
+    pub up: &'a mut U,
     pub lease: &'a mut Lease,
     /// Content bytes taken from the client, over all attempts: once there are any, there can be no other attempt.
     pub taken: &'a mut u64,
     pub sent_at: Instant,
+    /// Field lines added to the answer's head, each with its CR LF.
+    pub added: &'a [u8],
     request: RequestSide,
     answer: AnswerSide,
     phase: Option<Phase>,
@@ -77,20 +79,34 @@ pub(crate) enum Fault {
     Upstream(UpstreamFault),
 }
 
-impl<'a, D: Downstream> Exchange<'a, D> {
+impl<'a, D: Downstream, U: Answering> Exchange<'a, D, U> {
     #[allow(clippy::too_many_arguments)] // a struct would only repeat these names
     pub fn new(
         core: &'a Core,
         snapshot: &'a Snapshot,
         down: &'a mut D,
-        up: &'a mut UpstreamConnection,
+        up: &'a mut U,
         lease: &'a mut Lease,
         taken: &'a mut u64,
         sent_at: Instant,
     ) -> Self {
         let request = if down.has_content() { RequestSide::Flowing } else { RequestSide::Ended };
         let (upload, download) = (Pace::default(), Pace::default());
-        Exchange { core, snapshot, down, up, lease, taken, sent_at, request, answer: AnswerSide::AwaitHead, phase: None, upload, download }
+        Exchange {
+            core,
+            snapshot,
+            down,
+            up,
+            lease,
+            taken,
+            sent_at,
+            added: b"",
+            request,
+            answer: AnswerSide::AwaitHead,
+            phase: None,
+            upload,
+            download,
+        }
     }
 
     /// Resolves when the answer is completely in the client's output.
@@ -116,7 +132,7 @@ impl<'a, D: Downstream> Exchange<'a, D> {
     /// Moves content from the client to the upstream. Whether anything moved.
     fn poll_request(&mut self, context: &mut Context<'_>) -> Result<bool, Fault> {
         let mut moved = false;
-        while self.request == RequestSide::Flowing && !self.up.output.full() {
+        while self.request == RequestSide::Flowing && !self.up.full() {
             match self.down.poll_content(context).map_err(Fault::Downstream)? {
                 Poll::Pending => break,
                 Poll::Ready(Content::Data(range)) => {
@@ -132,21 +148,21 @@ impl<'a, D: Downstream> Exchange<'a, D> {
             }
             moved = true;
         }
-        let was_full = self.up.output.full();
-        if self.up.output.unsent() > 0 {
+        let was_full = self.up.full();
+        if self.up.unsent() {
             match self.up.poll_flush(context) {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => moved |= was_full,
                 Poll::Ready(Err(_)) => {
                     // It may have answered and closed without reading everything: what it said decides, not this.
-                    self.up.output.clear();
+                    self.up.clear();
                     self.request = RequestSide::Abandoned;
                     moved = true;
                 }
             }
-            moved |= was_full && !self.up.output.full();
+            moved |= was_full && !self.up.full();
         }
-        if self.request == RequestSide::Closing && self.up.output.unsent() == 0 && self.up.poll_shutdown(context).is_ready() {
+        if self.request == RequestSide::Closing && !self.up.unsent() && self.up.poll_shutdown(context).is_ready() {
             self.request = RequestSide::Ended;
         }
         Ok(moved)
@@ -194,6 +210,7 @@ impl<'a, D: Downstream> Exchange<'a, D> {
         let mut lines = self.core.lines.take();
         lines.clear();
         write_response_lines(&mut lines, head, &self.core.date.text());
+        lines.extend_from_slice(self.added);
         self.answer = match head.status {
             101 => {
                 self.down.send_switch(head, &lines);
@@ -221,7 +238,7 @@ impl<'a, D: Downstream> Exchange<'a, D> {
         let limits = &self.snapshot.limits;
         let phase = match (self.answer, self.request) {
             (AnswerSide::Tunnel, _) => Phase::Tunnel,
-            (AnswerSide::AwaitHead, RequestSide::Ended | RequestSide::Abandoned) if self.up.output.unsent() == 0 => Phase::FirstByte,
+            (AnswerSide::AwaitHead, RequestSide::Ended | RequestSide::Abandoned) if !self.up.unsent() => Phase::FirstByte,
             (AnswerSide::AwaitHead, _) => Phase::Request,
             _ => Phase::Answer,
         };
@@ -240,7 +257,7 @@ impl<'a, D: Downstream> Exchange<'a, D> {
         }
         let timer = self.down.timer();
         let (fired, now_ms) = (timer.fired(), timer.now_ms());
-        let upload_waits = phase == Phase::Request && !self.up.output.full() && self.request == RequestSide::Flowing;
+        let upload_waits = phase == Phase::Request && !self.up.full() && self.request == RequestSide::Flowing;
         self.upload.waits(upload_waits, now_ms);
         self.download.waits(phase != Phase::Tunnel && self.down.unsent() > 0, now_ms);
         if self.upload.too_slow(limits.body_rate_min) || self.download.too_slow(limits.body_rate_min) {
@@ -249,7 +266,7 @@ impl<'a, D: Downstream> Exchange<'a, D> {
         match (fired, phase) {
             (false, _) => Poll::Pending,
             (true, Phase::FirstByte) => Poll::Ready(Err(Fault::Upstream(UpstreamFault::FirstByteTimeout))),
-            (true, Phase::Request) if self.up.output.unsent() > 0 => Poll::Ready(Err(Fault::Upstream(UpstreamFault::Stalled))),
+            (true, Phase::Request) if self.up.unsent() => Poll::Ready(Err(Fault::Upstream(UpstreamFault::Stalled))),
             (true, Phase::Answer) if self.down.unsent() == 0 => Poll::Ready(Err(Fault::Upstream(UpstreamFault::Stalled))),
             (true, _) => Poll::Ready(Err(Fault::Downstream(DownstreamFault::Slow))),
         }

@@ -16,7 +16,11 @@ use crate::{
     heads::{RequestEdit, forwards_upgrade, write_request},
     place,
     routes::{Route, Snapshot},
-    upstream::{UpstreamConnection, UpstreamFault},
+    sticky::Attachment,
+    upstream::{
+        UpstreamConnection, UpstreamFault,
+        http2::{Http2Request, Place},
+    },
 };
 
 /// Upstreams one request may be sent to: the first and one more.
@@ -45,6 +49,7 @@ pub(crate) struct Forward<'a, D> {
     pub upstream: Option<Arc<Upstream>>,
     pub queued_us: u64,
     taken: u64,
+    attachment: Attachment,
 }
 
 impl<'a, D: Downstream> Forward<'a, D> {
@@ -56,7 +61,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
         id: RequestId,
         edit: Option<&'a RequestEdit>,
     ) -> Self {
-        Forward { core, snapshot, route, down, id, edit, upstream: None, queued_us: 0, taken: 0 }
+        Forward { core, snapshot, route, down, id, edit, upstream: None, queued_us: 0, taken: 0, attachment: Attachment::default() }
     }
 
     pub async fn run(&mut self) -> Forwarded {
@@ -67,7 +72,12 @@ impl<'a, D: Downstream> Forward<'a, D> {
                 Some(first) => std::slice::from_ref(first),
                 None => &[],
             };
-            let mut lease = match self.find_place(exclude).await {
+            let own = if attempt == 0 { self.own_place() } else { None };
+            let found = match own {
+                Some(lease) => Ok(lease),
+                None => self.find_place(exclude).await,
+            };
+            let mut lease = match found {
                 Ok(lease) => lease,
                 Err(trouble) => return Forwarded::Trouble(last.unwrap_or(trouble)),
             };
@@ -92,6 +102,14 @@ impl<'a, D: Downstream> Forward<'a, D> {
         Forwarded::Trouble(last.unwrap_or(Trouble::NoUpstream))
     }
 
+    /// A place at the upstream that the client is attached to by a cookie.
+    fn own_place(&mut self) -> Option<Lease> {
+        let sticky = self.route.sticky.as_ref()?;
+        let (lease, attachment) = sticky.place(&self.route.pool, &self.down.request().fields, Instant::now());
+        self.attachment = attachment;
+        lease
+    }
+
     /// A place at an upstream, at once or after a wait in the pool's queue.
     async fn find_place(&mut self, exclude: &[UpstreamId]) -> Result<Lease, Trouble> {
         let found = place::find(&self.route.pool, self.key(), exclude, self.route.queue_timeout, self.down.timer()).await;
@@ -105,7 +123,10 @@ impl<'a, D: Downstream> Forward<'a, D> {
     fn key(&self) -> Option<u64> {
         let request = self.down.request();
         let bytes = match self.route.hash_by.as_ref()? {
-            HashBy::Address => return Some(pumasi_balance::key(self.down.client().ip.as_bytes())),
+            HashBy::Address => {
+                let client = self.down.client().address_of(&request.fields, &self.snapshot.trusted_proxies);
+                return Some(pumasi_balance::key(client.as_bytes()));
+            }
             HashBy::Url => return Some(pumasi_balance::key(&[request.authority(), request.path_and_query()].concat())),
             HashBy::Header(name) => request.fields.get_named(name)?,
             HashBy::Cookie(name) => request.fields.all(Known::Cookie).find_map(|line| cookie(line, name))?,
@@ -116,8 +137,11 @@ impl<'a, D: Downstream> Forward<'a, D> {
     /// The request at one upstream. On an idle connection that turns out to be closed, once more on a fresh one: that says nothing about
     /// the upstream, and is no retry in the budget's sense.
     async fn attempt(&mut self, lease: &mut Lease) -> Result<(), Fault> {
-        let id = lease.upstream().id();
-        if let Some(mut connection) = self.core.idle.take(id) {
+        let (id, route) = (lease.upstream().id(), self.route);
+        if route.wire.http2 && !forwards_upgrade(self.down.request()) {
+            return Box::pin(self.attempt_http2(lease)).await; // on the heap, so that it costs the others no room
+        }
+        if let Some(mut connection) = self.core.idle.take(id, route.wire.id) {
             let before = connection.output.sent_total;
             match self.exchange(&mut connection, lease).await {
                 Err(Fault::Upstream(fault)) if self.was_stale(&connection, before, &fault) => {
@@ -127,21 +151,61 @@ impl<'a, D: Downstream> Forward<'a, D> {
             }
         }
         let timeout = self.snapshot.limits.connect_timeout;
-        let connecting = connect(lease.upstream().address, timeout, self.down.timer(), &self.core.buffers);
+        let connecting = connect(lease.upstream(), &route.wire, timeout, self.down.timer(), &self.core.buffers);
         // On the heap, as it is rare: an open connection is nearly always there.
         let mut connection = Box::pin(connecting).await.map_err(Fault::Upstream)?;
         let outcome = self.exchange(&mut connection, lease).await;
         self.settle(connection, id, outcome)
     }
 
+    /// The same over HTTP/2: on a connection that is there, and if that turns out to take no more, once on a new one.
+    async fn attempt_http2(&mut self, lease: &mut Lease) -> Result<(), Fault> {
+        let timeout = self.snapshot.limits.connect_timeout;
+        for fresh in [false, true] {
+            let reaching = self.core.http2.reach(lease.upstream(), &self.route.wire, fresh, timeout, self.down.timer());
+            let place = reaching.await.map_err(Fault::Upstream)?;
+            match self.exchange_http2(place, lease).await {
+                Err(Fault::Upstream(fault @ UpstreamFault::Refused)) if !fresh && self.taken == 0 => {
+                    debug!(upstream = %lease.upstream().name, %fault, "a connection takes no more requests");
+                }
+                outcome => return outcome,
+            }
+        }
+        Err(Fault::Upstream(UpstreamFault::Refused))
+    }
+
+    async fn exchange_http2(&mut self, place: Place, lease: &mut Lease) -> Result<(), Fault> {
+        poll_fn(|context| self.down.poll_admitted(lease.upstream(), context)).await;
+        self.down.sending(lease.upstream());
+        let request = self.down.request();
+        let asked = Asked { head: request.method() == b"HEAD", upgrade: false };
+        let mut text = Vec::with_capacity(512);
+        write_request(&mut text, request, self.down.client(), self.id, &lease.upstream().address, self.edit);
+        let mut asking =
+            Http2Request::begin(place, &text, self.route.wire.scheme(), asked, self.down.has_content()).map_err(Fault::Upstream)?;
+        let added = self.added(lease);
+        let mut exchange = Exchange::new(self.core, self.snapshot, self.down, &mut asking, lease, &mut self.taken, Instant::now());
+        exchange.added = added.as_bytes();
+        poll_fn(|context| exchange.poll(context)).await
+    }
+
+    /// What the answer's head gets beside what the upstream says.
+    fn added(&self, lease: &Lease) -> String {
+        let sticky = self.route.sticky.as_ref();
+        let line = sticky.and_then(|sticky| sticky.line(&self.route.pool, &self.attachment, lease.upstream(), self.down.client().scheme));
+        line.unwrap_or_default()
+    }
+
     async fn exchange(&mut self, connection: &mut UpstreamConnection, lease: &mut Lease) -> Result<(), Fault> {
         poll_fn(|context| self.down.poll_admitted(lease.upstream(), context)).await;
         self.down.sending(lease.upstream());
+        let added = self.added(lease);
         let request = self.down.request();
         connection
             .begin(Asked { head: request.method() == b"HEAD", upgrade: forwards_upgrade(request) }, request.framing == Framing::Chunked);
         write_request(connection.output.buffer(), request, self.down.client(), self.id, &lease.upstream().address, self.edit);
         let mut exchange = Exchange::new(self.core, self.snapshot, self.down, connection, lease, &mut self.taken, Instant::now());
+        exchange.added = added.as_bytes();
         poll_fn(|context| exchange.poll(context)).await
     }
 
@@ -164,7 +228,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
     /// Whether another upstream may be asked: nothing of the content is gone, and the request either never left or is idempotent.
     fn may_repeat(&self, fault: &UpstreamFault) -> bool {
         match fault {
-            UpstreamFault::Connect(_) | UpstreamFault::ConnectTimeout => self.taken == 0,
+            UpstreamFault::Connect(_) | UpstreamFault::ConnectTimeout | UpstreamFault::Tls(_) | UpstreamFault::Refused => self.taken == 0,
             UpstreamFault::Closed | UpstreamFault::Broken(_) => self.taken == 0 && self.down.request().idempotent(),
             // It answered, if badly, or is still at work: asking somebody else would do the work twice.
             UpstreamFault::Malformed(_) | UpstreamFault::FirstByteTimeout | UpstreamFault::Stalled => false,
@@ -198,7 +262,8 @@ fn cookie<'c>(line: &'c [u8], name: &str) -> Option<&'c [u8]> {
 
 fn trouble_of(fault: &UpstreamFault) -> Trouble {
     match fault {
-        UpstreamFault::Connect(_) | UpstreamFault::ConnectTimeout => Trouble::Unreachable,
+        UpstreamFault::Connect(_) | UpstreamFault::ConnectTimeout | UpstreamFault::Refused => Trouble::Unreachable,
+        UpstreamFault::Tls(_) => Trouble::BadAnswer,
         UpstreamFault::Closed | UpstreamFault::Broken(_) | UpstreamFault::Malformed(_) => Trouble::BadAnswer,
         UpstreamFault::FirstByteTimeout | UpstreamFault::Stalled => Trouble::NoAnswer,
     }

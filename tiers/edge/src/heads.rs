@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use pumasi_config::Network;
 use pumasi_http1::{Fields, Framing, Known, RequestHead, ResponseHead, Version, write};
 
 use crate::core::RequestId;
@@ -18,19 +19,50 @@ pub(crate) struct Client {
     forwarded_for: String,
     /// `http` or `https`.
     pub scheme: &'static str,
-    /// What it says about who came before is believed: it runs on this machine.
+    /// What it says about who came before is believed.
     trusted: bool,
 }
 
 impl Client {
-    pub fn new(address: SocketAddr, scheme: &'static str) -> Client {
+    /// `trusted`: it is one of `edge.trusted_proxies`.
+    pub fn new(address: SocketAddr, scheme: &'static str, trusted: bool) -> Client {
         let ip = address.ip().to_canonical();
         let forwarded_for = match ip {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("\"[{ip}]\""),
         };
-        Client { ip: ip.to_string(), forwarded_for, scheme, trusted: ip.is_loopback() }
+        Client { ip: ip.to_string(), forwarded_for, scheme, trusted }
     }
+
+    /// Who asked: the last address of X-Forwarded-For that is no trusted proxy's, if the connection is one's; else who has connected.
+    pub fn address_of<'a>(&'a self, fields: &'a Fields, proxies: &[Network]) -> &'a str {
+        if !self.trusted {
+            return &self.ip;
+        }
+        let lines: Vec<&[u8]> = fields.all(Known::XForwardedFor).collect();
+        let told = lines.into_iter().rev().flat_map(|line| line.rsplit(|&b| b == b',')).map(<[u8]>::trim_ascii);
+        let mut last = self.ip.as_str();
+        for entry in told {
+            // What is no address was written by somebody who is not to be believed, and so was everything before it.
+            let Some((text, ip)) = address_in(entry) else { break };
+            last = text;
+            if !proxies.iter().any(|network| network.contains(ip)) {
+                break;
+            }
+        }
+        last
+    }
+}
+
+/// An entry of X-Forwarded-For: `192.0.2.1`, `2001:db8::1`, or with a port as some balancers write it.
+fn address_in(entry: &[u8]) -> Option<(&str, IpAddr)> {
+    let text = std::str::from_utf8(entry).ok()?;
+    let bare = match text.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next()?,
+        None if text.matches(':').count() == 1 => text.split(':').next()?,
+        None => text,
+    };
+    Some((bare, bare.parse::<IpAddr>().ok()?.to_canonical()))
 }
 
 /// How a request is changed beyond the usual, by the page store.

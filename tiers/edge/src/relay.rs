@@ -30,11 +30,12 @@ use crate::{
 /// Members one connection may be tried on: the first and one more. Nothing has been sent to either.
 const ATTEMPTS_MAX: usize = 2;
 
-/// Serves one connection until both sides have ended it, or neither moves for too long. A client that nobody takes is closed: there is no
+/// Serves one connection, of which `ahead` was read already, until both sides have ended it, or neither moves for too long. A client that nobody takes is closed: there is no
 /// way to tell it more.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     open: OpenConnection,
     mut socket: S,
+    ahead: Vec<u8>,
     route: &TcpRoute,
     client: SocketAddr,
     server: SocketAddr,
@@ -48,6 +49,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         ProxyProtocol::V1 => write_v1(&mut up.bytes, client, server),
         ProxyProtocol::V2 => write_v2(&mut up.bytes, client, server),
     }
+    up.bytes.extend_from_slice(&ahead);
     up.end = up.bytes.len();
     let mut down = Way::default();
     let idle = core.snapshot().limits.tunnel_idle_timeout;

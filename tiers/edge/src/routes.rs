@@ -1,15 +1,20 @@
 //! Which pool a request goes to: the configuration as one immutable snapshot.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use pumasi_balance::Pool;
-use pumasi_config::{AccessLog, BalancePolicy, EdgeLimits, EdgePlan, HashBy, PagesMode, PoolPlan, ProxyProtocol};
+use pumasi_config::{AccessLog, BalancePolicy, EdgeLimits, EdgePlan, HashBy, Network, PagesMode, PoolPlan, ProxyProtocol};
 use pumasi_http1::{FIELDS_MAX, Limits};
 use pumasi_pagestore::RouteCounters;
 
 use rustls::ServerConfig;
 
-use crate::{counters::TrafficCounters, files::Files};
+use crate::{counters::TrafficCounters, files::Files, sticky::Sticky, tls::TlsError, upstream::wire::Wire};
 
 /// What a request is served by. Replaced as a whole by a reload; a request keeps the one it began with.
 pub(crate) struct Snapshot {
@@ -22,8 +27,10 @@ pub(crate) struct Snapshot {
     ignore_cookies: Vec<String>,
     /// Connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
+    pub proxy_protocol_from_trusted: bool,
+    pub trusted_proxies: Vec<Network>,
     /// By the address as written.
-    pub tcp: HashMap<SocketAddr, Arc<TcpRoute>>,
+    pub tcp: HashMap<SocketAddr, TcpPort>,
     routes: Vec<Arc<Route>>,
     /// Lower-case host to indices into `routes`, most specific path first.
     exact: HashMap<Box<[u8]>, Vec<u16>>,
@@ -49,11 +56,40 @@ pub struct Route {
     pub queue_timeout: Duration,
     /// What the pool's hash policy takes from a request; `None` under the other policies.
     pub hash_by: Option<HashBy>,
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) sticky: Option<Arc<Sticky>>,
     pub(crate) traffic: Arc<TrafficCounters>,
     pub(crate) pages_counters: Arc<RouteCounters>,
 }
 
-/// Where the connections of one TCP listener go.
+/// Who gets the connections of one TCP listener.
+#[derive(Debug, Default)]
+pub(crate) struct TcpPort {
+    /// By the name that a TLS client asks for; `*.example.org` for every name below it.
+    by_name: HashMap<String, Arc<TcpRoute>>,
+    /// Whatever no name leads to.
+    pub any: Option<Arc<TcpRoute>>,
+}
+
+impl TcpPort {
+    /// Whether the client's first words decide.
+    pub fn asks_for_name(&self) -> bool {
+        !self.by_name.is_empty()
+    }
+
+    /// `name`: in lower case. The exact name wins over the wildcard of the longest suffix.
+    pub fn find(&self, name: Option<&str>) -> Option<&Arc<TcpRoute>> {
+        let wildcard = |name: &str| {
+            let suffixes = name.match_indices('.').map(|(at, _)| &name[at..]);
+            suffixes.into_iter().find_map(|suffix| self.by_name.get(&format!("*{suffix}")))
+        };
+        let named =
+            name.map(|name| name.strip_suffix('.').unwrap_or(name)).and_then(|name| self.by_name.get(name).or_else(|| wildcard(name)));
+        named.or(self.any.as_ref())
+    }
+}
+
+/// Where such connections go.
 #[derive(Debug)]
 pub(crate) struct TcpRoute {
     pub pool: Arc<Pool>,
@@ -68,16 +104,31 @@ pub(crate) struct PoolPart {
     pub pool: Arc<Pool>,
     pub queue_timeout: Duration,
     pub hash_by: Option<HashBy>,
+    pub wire: Arc<Wire>,
+    pub sticky: Option<Arc<Sticky>>,
 }
 
 impl PoolPart {
     fn nobody() -> PoolPart {
-        PoolPart { pool: Arc::new(Pool::new("files")), queue_timeout: Duration::ZERO, hash_by: None }
+        PoolPart {
+            pool: Arc::new(Pool::new("files")),
+            queue_timeout: Duration::ZERO,
+            hash_by: None,
+            wire: Arc::new(Wire::PLAIN),
+            sticky: None,
+        }
     }
 
-    pub fn of(plan: &PoolPlan, pool: &Arc<Pool>) -> PoolPart {
+    /// Errors: a file of the pool's TLS cannot be used.
+    pub fn of(plan: &PoolPlan, pool: &Arc<Pool>) -> Result<PoolPart, TlsError> {
         let hashes = matches!(plan.policy, BalancePolicy::Ring | BalancePolicy::Maglev | BalancePolicy::Rendezvous);
-        PoolPart { pool: pool.clone(), queue_timeout: plan.queue_timeout, hash_by: hashes.then(|| plan.hash_by.clone()) }
+        Ok(PoolPart {
+            pool: pool.clone(),
+            queue_timeout: plan.queue_timeout,
+            hash_by: hashes.then(|| plan.hash_by.clone()),
+            wire: Wire::of(&plan.wire)?,
+            sticky: plan.sticky.as_ref().and_then(Sticky::of).map(Arc::new),
+        })
     }
 }
 
@@ -110,6 +161,8 @@ impl Snapshot {
                 pool: part.pool.clone(),
                 queue_timeout: part.queue_timeout,
                 hash_by: part.hash_by.clone(),
+                wire: part.wire.clone(),
+                sticky: part.sticky.clone(),
                 traffic: former.map(|r| r.traffic.clone()).unwrap_or_default(),
                 pages_counters: former.map(|r| r.pages_counters.clone()).unwrap_or_default(),
                 name,
@@ -119,7 +172,12 @@ impl Snapshot {
         for written in &plan.tcp {
             let part = pools.get(&written.pool).ok_or_else(|| UnknownPool(written.pool.clone()))?;
             let (pool, queue_timeout, by_address) = (part.pool.clone(), part.queue_timeout, part.hash_by.is_some());
-            tcp.insert(written.listen, Arc::new(TcpRoute { pool, queue_timeout, by_address, send: written.send }));
+            let route = Arc::new(TcpRoute { pool, queue_timeout, by_address, send: written.send });
+            let port: &mut TcpPort = tcp.entry(written.listen).or_default();
+            match written.names.is_empty() {
+                true => port.any = Some(route),
+                false => port.by_name.extend(written.names.iter().map(|name| (name.clone(), route.clone()))),
+            }
         }
         let mut snapshot = Snapshot {
             http1: Limits { head_bytes_max: plan.limits.header_bytes_max, fields_max: plan.limits.headers_max.min(FIELDS_MAX) },
@@ -128,6 +186,8 @@ impl Snapshot {
             tls,
             ignore_cookies: plan.pages.ignore_cookies.clone(),
             proxy_protocol: plan.proxy_protocol,
+            proxy_protocol_from_trusted: plan.proxy_protocol_from_trusted,
+            trusted_proxies: plan.trusted_proxies.clone(),
             tcp,
             exact: HashMap::new(),
             wildcard: Vec::new(),
@@ -150,6 +210,11 @@ impl Snapshot {
             Some(prefix) => name.starts_with(prefix.as_bytes()),
             None => name == known.as_bytes(),
         })
+    }
+
+    /// Whether what `ip` says about who asked is believed.
+    pub fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|network| network.contains(ip))
     }
 
     pub fn routes(&self) -> &[Arc<Route>] {

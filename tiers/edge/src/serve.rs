@@ -146,7 +146,7 @@ impl<'a> Serving<'a> {
         self.core.counters.bytes(read, sent);
         if self.snapshot.access_log != AccessLog::Off {
             let line = Line {
-                client: &down.client().ip,
+                client: down.client().address_of(&head.fields, &self.snapshot.trusted_proxies),
                 date: &self.core.date.common(),
                 id: self.id.text(),
                 method: head.method(),

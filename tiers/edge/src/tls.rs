@@ -133,12 +133,12 @@ impl ResolvesServerCert for Certificates {
 
 // === helpers ===
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
 /// At least one certificate.
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = read(path)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let chain = chain.map_err(|error| wrong_pem(path, "certificate", error))?;
@@ -148,7 +148,7 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
-fn wrong_pem(path: &Path, what: &'static str, error: pem::Error) -> TlsError {
+pub(crate) fn wrong_pem(path: &Path, what: &'static str, error: pem::Error) -> TlsError {
     match error {
         pem::Error::NoItemsFound => TlsError::Empty { path: path.to_owned(), what },
         other => TlsError::Pem { path: path.to_owned(), reason: other.to_string() },

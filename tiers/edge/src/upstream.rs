@@ -1,5 +1,9 @@
 //! Connections to upstreams: one request at a time on each, kept between requests.
 
+pub(crate) mod http2;
+pub(crate) mod stream;
+pub(crate) mod wire;
+
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -14,14 +18,16 @@ use std::{
 use pumasi_balance::UpstreamId;
 use pumasi_http1::{Asked, Fields, Limits, Refusal, ResponseDecoder, ResponseEvent, ResponseHead, write};
 use thiserror::Error;
-use tokio::{io::AsyncWrite, net::TcpStream};
+use tokio::io::AsyncWrite;
 
-use crate::{core::Buffers, input::Input, output::Output};
+use crate::{core::Buffers, input::Input, output::Output, upstream::stream::Stream};
 
 /// One connection to an upstream.
 #[derive(Debug)]
 pub(crate) struct UpstreamConnection {
-    stream: TcpStream,
+    stream: Stream,
+    /// What it was opened for: see [`wire::Wire::id`].
+    wire: u64,
     input: Input,
     pub output: Output,
     decoder: ResponseDecoder,
@@ -52,16 +58,41 @@ pub(crate) enum UpstreamFault {
     FirstByteTimeout,
     #[error("the upstream stopped in the middle")]
     Stalled,
+    #[error("the upstream did not take the request")]
+    Refused,
+    #[error("TLS with the upstream failed")]
+    Tls(#[source] io::Error),
 }
 
 /// Response heads of applications carry more than requests do (cookies, policies), and come from a side we trust more.
 const RESPONSE_LIMITS: Limits = Limits { head_bytes_max: 64 << 10, fields_max: 256 };
 
+/// One request at an upstream, in whatever protocol: what [`crate::exchange::Exchange`] needs of it. All `send_*` only fill the output.
+pub(crate) trait Answering {
+    fn send_data(&mut self, data: &[u8]);
+    fn send_end(&mut self, trailers: &Fields);
+    fn full(&self) -> bool;
+    /// Whether something waits to be sent.
+    fn unsent(&self) -> bool;
+    /// Gives up sending.
+    fn clear(&mut self);
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Tells a tunnel's other end that no more is coming.
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// The next event of the response. Never [`ResponseEvent::NeedMore`]. Ranges are for [`Answering::data`].
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseEvent, UpstreamFault>>;
+    fn data(&self, range: Range<usize>) -> &[u8];
+    fn head(&self) -> &ResponseHead;
+    fn trailers(&self) -> &Fields;
+}
+
 impl UpstreamConnection {
-    /// On the heap: it is handed from place to place several times per request.
-    pub fn new(stream: TcpStream, buffers: &Rc<Buffers>) -> Box<UpstreamConnection> {
+    /// `wire`: what the pool speaks; a connection is not used for another. On the heap: it is handed from place to place several times per
+    /// request.
+    pub fn new(stream: Stream, wire: u64, buffers: &Rc<Buffers>) -> Box<UpstreamConnection> {
         Box::new(UpstreamConnection {
             stream,
+            wire,
             input: Input::new(buffers.clone()),
             output: Output::new(buffers.clone()),
             decoder: ResponseDecoder::default(),
@@ -80,30 +111,59 @@ impl UpstreamConnection {
         self.answered = false;
     }
 
-    pub fn send_data(&mut self, data: &[u8]) {
+    /// Nothing was sent on this connection for the current request yet.
+    pub fn nothing_sent(&self, before: u64) -> bool {
+        self.output.sent_total == before
+    }
+
+    /// A response has ended: whether the next request may go on the same connection. It may if both sides meant it to, nothing of ours
+    /// is unsent and nothing of theirs is unread.
+    pub fn reusable(&self) -> bool {
+        self.decoder.head().keep_alive && self.input.unread().is_empty() && self.output.unsent() == 0
+    }
+
+    /// Whether the idle connection is still as we left it. Without a system call in the usual case: the runtime knows whether anything
+    /// has happened to the socket since it was last read empty.
+    fn healthy(&self) -> bool {
+        self.stream.silent()
+    }
+}
+
+impl Answering for UpstreamConnection {
+    fn send_data(&mut self, data: &[u8]) {
         match self.chunked {
             true => write::chunk(self.output.buffer(), data),
             false => self.output.buffer().extend_from_slice(data),
         }
     }
 
-    pub fn send_end(&mut self, trailers: &Fields) {
+    fn send_end(&mut self, trailers: &Fields) {
         if std::mem::take(&mut self.chunked) {
             write::last_chunk(self.output.buffer(), trailers);
         }
     }
 
-    pub fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn full(&self) -> bool {
+        self.output.full()
+    }
+
+    fn unsent(&self) -> bool {
+        self.output.unsent() > 0
+    }
+
+    fn clear(&mut self) {
+        self.output.clear();
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.output.poll_flush(context, &mut self.stream)
     }
 
-    /// Tells a tunnel's other end that no more is coming.
-    pub fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         std::pin::Pin::new(&mut self.stream).poll_shutdown(context)
     }
 
-    /// The next event of the response. Never [`ResponseEvent::NeedMore`]. Ranges are for [`UpstreamConnection::data`].
-    pub fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseEvent, UpstreamFault>> {
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseEvent, UpstreamFault>> {
         loop {
             let (used, event) = self.decoder.decode(self.input.unread(), &self.limits)?;
             let event = match event {
@@ -125,34 +185,16 @@ impl UpstreamConnection {
         }
     }
 
-    pub fn data(&self, range: Range<usize>) -> &[u8] {
+    fn data(&self, range: Range<usize>) -> &[u8] {
         self.input.slice(range)
     }
 
-    pub fn head(&self) -> &ResponseHead {
+    fn head(&self) -> &ResponseHead {
         self.decoder.head()
     }
 
-    pub fn trailers(&self) -> &Fields {
+    fn trailers(&self) -> &Fields {
         self.decoder.trailers()
-    }
-
-    /// Nothing was sent on this connection for the current request yet.
-    pub fn nothing_sent(&self, before: u64) -> bool {
-        self.output.sent_total == before
-    }
-
-    /// A response has ended: whether the next request may go on the same connection. It may if both sides meant it to, nothing of ours
-    /// is unsent and nothing of theirs is unread.
-    pub fn reusable(&self) -> bool {
-        self.decoder.head().keep_alive && self.input.unread().is_empty() && self.output.unsent() == 0
-    }
-
-    /// Whether the idle connection is still as we left it. Without a system call in the usual case: the runtime knows whether anything
-    /// has happened to the socket since it was last read empty.
-    fn healthy(&self) -> bool {
-        let mut byte = [0];
-        matches!(self.stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
@@ -165,11 +207,12 @@ pub(crate) struct IdleConnections {
 
 impl IdleConnections {
     /// The connection used last, if any is still good: it is the least likely to be closed by now, and the others may expire.
-    pub fn take(&self, upstream: UpstreamId) -> Option<Box<UpstreamConnection>> {
+    /// One that was opened for another wire is closed: the configuration has changed since.
+    pub fn take(&self, upstream: UpstreamId, wire: u64) -> Option<Box<UpstreamConnection>> {
         let mut all = self.by_upstream.borrow_mut();
         let idle = all.get_mut(&upstream)?;
         while let Some(connection) = idle.pop() {
-            if connection.healthy() {
+            if connection.wire == wire && connection.healthy() {
                 return Some(connection);
             }
         }

@@ -9,6 +9,8 @@ pub(crate) fn plan(routes: Vec<RoutePlan>) -> EdgePlan {
         tls: None,
         tcp: Vec::new(),
         proxy_protocol: false,
+        trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
+        proxy_protocol_from_trusted: false,
         threads: 1,
         routes,
         limits: EdgeLimits {

@@ -1,4 +1,4 @@
-use pumasi_config::RoutePlan;
+use pumasi_config::{RoutePlan, WirePlan};
 
 use super::*;
 
@@ -15,7 +15,13 @@ fn snapshot(routes: &[(&str, &str)]) -> Snapshot {
             })
             .collect(),
     );
-    let part = PoolPart { pool: Arc::new(Pool::new("app")), queue_timeout: Duration::ZERO, hash_by: None };
+    let part = PoolPart {
+        pool: Arc::new(Pool::new("app")),
+        queue_timeout: Duration::ZERO,
+        hash_by: None,
+        wire: Wire::of(&WirePlan::default()).unwrap(),
+        sticky: None,
+    };
     Snapshot::new(&plan, &HashMap::from([("app".to_owned(), part)]), None, None).unwrap_or_else(|unknown| panic!("{unknown:?}"))
 }
 

@@ -13,7 +13,7 @@ use std::{
 use pumasi_balance::Pool;
 use pumasi_config::{
     AccessLog, BalancePolicy, CompressCoding, EdgeLimits, EdgePlan, EvictionPolicy, HashBy, Members, PagesMode, PagesPlan, PoolPlan,
-    RoutePlan, UpstreamPlan,
+    RoutePlan, UpstreamPlan, WirePlan,
 };
 use pumasi_edge::{Edge, EdgeConfig, PoolConfig};
 
@@ -219,6 +219,8 @@ pub fn setup(members: &[SocketAddr]) -> Setup {
         tls: None,
         tcp: Vec::new(),
         proxy_protocol: false,
+        trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
+        proxy_protocol_from_trusted: false,
         threads: 1,
         routes,
         limits: EdgeLimits {
@@ -261,6 +263,8 @@ pub fn pool(name: &str, members: &[SocketAddr]) -> PoolConfig {
     let plan = PoolPlan {
         name: name.into(),
         members: Members::Upstreams(members.iter().map(|a| UpstreamPlan { address: a.to_string(), weight: 1 }).collect()),
+        wire: WirePlan::default(),
+        sticky: None,
         policy: BalancePolicy::RoundRobin,
         probe: None,
         eject_after: 3,

@@ -4,11 +4,11 @@ use std::{net::Shutdown, sync::atomic::Ordering};
 
 use pumasi_config::{ProxyProtocol, TcpPlan};
 
-use crate::harness::*;
+use crate::{harness::*, tls::*};
 
 fn passed_on(members: &[std::net::SocketAddr], send: ProxyProtocol) -> Setup {
     let mut setup = setup(&[]);
-    setup.plan.tcp = vec![TcpPlan { listen: "127.0.0.1:0".parse().unwrap(), pool: "raw".into(), send }];
+    setup.plan.tcp = vec![TcpPlan { listen: "127.0.0.1:0".parse().unwrap(), names: vec![], pool: "raw".into(), send }];
     setup.pools.push(pool("raw", members));
     setup
 }
@@ -92,4 +92,53 @@ fn a_proxy_protocol_header_names_the_client() {
     let mut without = Peer::connect(edge.addresses()[0]);
     without.write(GET);
     assert!(without.closed());
+}
+
+/// TLS is passed on by the name asked for, and the member answers the client itself.
+#[test]
+fn tls_is_passed_on_by_name_without_being_decrypted() {
+    let directory = tempfile::tempdir().unwrap();
+    let names = [("a", "a.example"), ("b", "deep.b.example"), ("c", "elsewhere.example")];
+    let certificates = names.map(|(file, name)| certificate(directory.path(), file, &[name]));
+    let members: Vec<_> = certificates.iter().map(tls_member).collect();
+    let mut setup = setup(&[]);
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let wanted: [&[&str]; 3] = [&["a.example"], &["*.b.example"], &[]];
+    for (i, names) in wanted.iter().enumerate() {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        setup.plan.tcp.push(TcpPlan { listen, names, pool: format!("raw{i}"), send: ProxyProtocol::Off });
+        setup.pools.push(pool(&format!("raw{i}"), &[members[i]]));
+    }
+    let edge = setup.start();
+    assert_eq!(edge.addresses().len(), 2, "they share one address");
+    for ((_, name), own) in names.iter().zip(&certificates) {
+        let mut stream = connect(edge.addresses()[1], &trusting(&[own], None, &[]), name);
+        std::io::Write::write_all(&mut stream, b"x").unwrap();
+        let mut said = [0; 1];
+        std::io::Read::read_exact(&mut stream, &mut said).expect("its own certificate");
+    }
+    // Not TLS at all: closed, nothing answered.
+    let mut client = Peer::connect(edge.addresses()[1]);
+    client.write("GET / HTTP/1.1\r\n\r\n");
+    assert!(client.closed());
+}
+
+/// A TLS server that sends back one byte.
+fn tls_member(own: &Certificate) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = own.server();
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let config = config.clone();
+            std::thread::spawn(move || {
+                let mut stream = rustls::StreamOwned::new(rustls::ServerConnection::new(config).unwrap(), socket);
+                let mut byte = [0; 1];
+                if std::io::Read::read_exact(&mut stream, &mut byte).is_ok() {
+                    let _ = std::io::Write::write_all(&mut stream, &byte);
+                }
+            });
+        }
+    });
+    address
 }

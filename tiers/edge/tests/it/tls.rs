@@ -23,6 +23,16 @@ pub struct Certificate {
     key: Vec<u8>,
 }
 
+impl Certificate {
+    /// What a server with it alone needs.
+    pub fn server(&self) -> Arc<rustls::ServerConfig> {
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let key = PrivateKeyDer::try_from(self.key.clone()).unwrap();
+        Arc::new(builder.with_single_cert(vec![self.der.clone()], key).unwrap())
+    }
+}
+
 pub fn certificate(directory: &Path, file: &str, names: &[&str]) -> Certificate {
     let made = rcgen::generate_simple_self_signed(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>()).unwrap();
     let plan = CertificatePlan { chain: directory.join(format!("{file}.pem")), key: directory.join(format!("{file}.key")) };
@@ -60,7 +70,7 @@ pub fn trusting(certificates: &[&Certificate], own: Option<&Certificate>, protoc
     Arc::new(config)
 }
 
-fn connect(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> StreamOwned<ClientConnection, TcpStream> {
+pub fn connect(address: SocketAddr, config: &Arc<ClientConfig>, name: &str) -> StreamOwned<ClientConnection, TcpStream> {
     let socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let client = ClientConnection::new(config.clone(), ServerName::try_from(name.to_owned()).unwrap()).unwrap();

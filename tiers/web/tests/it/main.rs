@@ -86,6 +86,8 @@ impl House {
             stable_after: Duration::from_secs(60),
         };
         let mut plan = PoolPlan {
+            wire: Default::default(),
+            sticky: None,
             name: "app".into(),
             members: Members::Upstreams(vec![]),
             policy: BalancePolicy::RoundRobin,
