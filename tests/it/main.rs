@@ -5,6 +5,7 @@ mod apps;
 mod board;
 mod browser;
 mod clients;
+mod clusters;
 mod console;
 mod disk;
 mod drivers;

@@ -21,6 +21,7 @@ struct Program {
 const FOR_TESTS: &[Program] = &[
     Program { name: "mariadbd", package: "mariadb-server" },
     Program { name: "mariadb", package: "mariadb-client" },
+    Program { name: "ip", package: "iproute2" },
     Program { name: "redis-server", package: "redis-server" },
     Program { name: "memcached", package: "memcached" },
     Program { name: "chromium", package: "chromium" },

@@ -52,19 +52,21 @@ pub fn bench(what: &[String]) -> Result<()> {
     run(cargo().args(["run", "--quiet", "--release", "--manifest-path"]).arg(root().join("bench/peers/Cargo.toml")).arg("--").args(what))
 }
 
-/// Two of the tests for longer, `minutes` each: the freshness oracle (writers and readers through the whole binary while workers are killed)
-/// and the edge under everything at once (reloads, purges, killed upstreams).
+/// Some of the tests for longer, `minutes` each: the freshness oracle (writers and readers through the whole binary while workers are killed),
+/// the edge under everything at once (reloads, purges, killed upstreams), and a cluster whose servers are stopped, killed, delayed and cut off.
 pub fn soak(minutes: u32, only: Option<Soak>) -> Result<()> {
     install::for_tests()?;
     step("the binary", cargo().args(["build", "--quiet", "--release", "--package", "pumasi"]))?;
     let seconds = (u64::from(minutes) * 60).to_string();
-    for soak in [Soak::Edge, Soak::Freshness].into_iter().filter(|soak| only.is_none_or(|only| only == *soak)) {
-        let (name, key) = match soak {
-            Soak::Edge => ("soak::everything", "EDGE_SOAK_SECONDS"),
-            Soak::Freshness => ("freshness", "FRESHNESS_SECONDS"),
+    let faults = (minutes * FAULTS_PER_MINUTE).to_string();
+    for soak in [Soak::Edge, Soak::Freshness, Soak::Cluster].into_iter().filter(|soak| only.is_none_or(|only| only == *soak)) {
+        let (name, key, much) = match soak {
+            Soak::Edge => ("soak::everything", "EDGE_SOAK_SECONDS", &seconds),
+            Soak::Freshness => ("freshness", "FRESHNESS_SECONDS", &seconds),
+            Soak::Cluster => ("every_read_sees", "CLUSTER_FAULTS", &faults),
         };
         let mut command = cargo();
-        command.args(["test", "--release", "--package", "pumasi-tests", "--test", "it", "--", "--nocapture", name]).env(key, &seconds);
+        command.args(["test", "--release", "--package", "pumasi-tests", "--test", "it", "--", "--nocapture", name]).env(key, much);
         step(name, &mut command)?;
     }
     Ok(())
@@ -75,7 +77,11 @@ pub fn soak(minutes: u32, only: Option<Soak>) -> Result<()> {
 pub enum Soak {
     Edge,
     Freshness,
+    Cluster,
 }
+
+/// A fault and the return to order after it take about five seconds.
+const FAULTS_PER_MINUTE: u32 = 12;
 
 /// What a debug build of everything and the servers of the tests take, in bytes: measured at 5.5 GB, with room to grow.
 const ROOM_FOR_A_BUILD: u64 = 7_000_000_000;

@@ -96,6 +96,11 @@ pub const ALL: &[&Family] = &[
     &SQL_LATENCY,
     &SQL_READS,
     &SQL_WRITES,
+    &SQL_EPOCH,
+    &SQL_MEMBER_UP,
+    &SQL_MEMBER_LAG,
+    &SQL_REPLICA_READS,
+    &SQL_PRIMARY_STATEMENTS,
     &RESULTS_ENTRIES,
     &RESULTS_BYTES,
     &RESULTS_BYTES_MAX,
@@ -502,6 +507,51 @@ pub static SQL_READS: Family = Family {
     labels: &["sql"],
     meaning: "Statements that only read.",
     remedy: "Nothing to do by itself.",
+};
+
+pub static SQL_EPOCH: Family = Family {
+    name: "pumasi_sql_epoch",
+    kind: Kind::Gauge,
+    unit: "promotions",
+    labels: &["sql"],
+    meaning: "One more with every promotion of another primary.",
+    remedy: "When it grows, `pumasi sql status` says who was replaced and why.",
+};
+
+pub static SQL_MEMBER_UP: Family = Family {
+    name: "pumasi_sql_member_up",
+    kind: Kind::Gauge,
+    unit: "servers",
+    labels: &["sql", "member", "role"],
+    meaning: "1 for a primary that serves and for a replica that follows it, 0 for any other server of the cluster.",
+    remedy: "`pumasi sql status` says why a server is not used.",
+};
+
+pub static SQL_MEMBER_LAG: Family = Family {
+    name: "pumasi_sql_member_lag_transactions",
+    kind: Kind::Gauge,
+    unit: "transactions",
+    labels: &["sql", "member"],
+    meaning: "Transactions that a replica has not applied yet of those acknowledged.",
+    remedy: "While it lags, reads of what was just written go to the primary. For long: more replicas, or smaller transactions.",
+};
+
+pub static SQL_REPLICA_READS: Family = Family {
+    name: "pumasi_sql_replica_reads_total",
+    kind: Kind::Counter,
+    unit: "statements",
+    labels: &["sql"],
+    meaning: "Reads that were sent to replicas.",
+    remedy: "Few beside pumasi_sql_reads_total: pumasi_sql_primary_statements_total says why.",
+};
+
+pub static SQL_PRIMARY_STATEMENTS: Family = Family {
+    name: "pumasi_sql_primary_statements_total",
+    kind: Kind::Counter,
+    unit: "statements",
+    labels: &["sql", "reason"],
+    meaning: "Statements outside transactions that were sent to the primary, by why no replica answered.",
+    remedy: "The manual's chapter on databases lists what keeps a read from replicas.",
 };
 
 pub static SQL_WRITES: Family = Family {

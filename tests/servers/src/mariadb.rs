@@ -20,6 +20,8 @@ pub struct MariaDb {
     process: Running,
     directory: TempDir,
     pub port: u16,
+    /// What the server is run by: nothing, or `ip netns exec NAME`.
+    within: Vec<String>,
 }
 
 impl MariaDb {
@@ -29,30 +31,27 @@ impl MariaDb {
 
     /// With further options of mariadbd; a later option wins over ours.
     pub fn with(options: &[&str]) -> MariaDb {
+        MariaDb::within(&[], options)
+    }
+
+    /// The same, run by another program: `ip netns exec NAME`.
+    pub fn within(program: &[&str], options: &[&str]) -> MariaDb {
         let directory = TempDir::new().expect("a directory");
         copy(&template(), &directory.path().join("data"));
         let port = free_port();
-        let log = fs::File::create(directory.path().join("log")).expect("a log");
-        let mut command = Command::new("mariadbd");
-        command
-            .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-name-resolve", "--character-set-server=utf8mb4"])
-            .args(SMALL)
-            // A test that kills the machine is not among ours: the page cache is as good as the disk.
-            .args(["--innodb-flush-log-at-trx-commit=0", "--max-allowed-packet=64M", "--local-infile=1"])
-            .arg(format!("--port={port}"))
-            .arg(format!("--datadir={}", directory.path().join("data").display()))
-            .arg(format!("--socket={}", socket(directory.path())))
-            .arg(format!("--pid-file={}", directory.path().join("pid").display()))
-            // Its own, because a server that starts removes the temporary tables it finds, those of others that run beside it as well.
-            .arg(format!("--tmpdir={}", directory.path().display()))
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        let mut process = Running::start(&mut command, "mariadb-server");
-        let home = directory.path().to_owned();
-        process.wait_for(|| client(&home, None, "SELECT 1").is_ok(), || fs::read_to_string(home.join("log")).unwrap_or_default());
-        MariaDb { process, directory, port }
+        let within: Vec<String> = program.iter().map(|&word| word.to_owned()).collect();
+        let process = launch(directory.path(), port, &within, options);
+        MariaDb { process, directory, port, within }
+    }
+
+    /// kill -9, also of a server that a signal has stopped.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts the server again on what it has, at the same port. It must have been killed.
+    pub fn start_again(&mut self, options: &[&str]) {
+        self.process = launch(self.directory.path(), self.port, &self.within, options);
     }
 
     /// Runs statements as root over the socket, past whatever stands in front of the port. Returns rows as lines of tab-separated values.
@@ -78,6 +77,36 @@ impl MariaDb {
     pub fn id(&self) -> u32 {
         self.process.id()
     }
+}
+
+fn launch(home: &Path, port: u16, within: &[String], options: &[&str]) -> Running {
+    let log = fs::OpenOptions::new().create(true).append(true).open(home.join("log")).expect("a log");
+    let mut command = match within {
+        [] => Command::new("mariadbd"),
+        [program, words @ ..] => {
+            let mut command = Command::new(program);
+            command.args(words).arg("mariadbd");
+            command
+        }
+    };
+    command
+        .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-name-resolve", "--character-set-server=utf8mb4"])
+        .args(SMALL)
+        // A test that kills the machine is not among ours: the page cache is as good as the disk.
+        .args(["--innodb-flush-log-at-trx-commit=0", "--max-allowed-packet=64M", "--local-infile=1"])
+        .arg(format!("--port={port}"))
+        .arg(format!("--datadir={}", home.join("data").display()))
+        .arg(format!("--socket={}", socket(home)))
+        .arg(format!("--pid-file={}", home.join("pid").display()))
+        // Its own, because a server that starts removes the temporary tables it finds, those of others that run beside it as well.
+        .arg(format!("--tmpdir={}", home.display()))
+        .args(options)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    let mut process = Running::start(&mut command, "mariadb-server");
+    process.wait_for(|| client(home, None, "SELECT 1").is_ok(), || fs::read_to_string(home.join("log")).unwrap_or_default());
+    process
 }
 
 /// The error is what the client printed.

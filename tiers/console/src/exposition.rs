@@ -1,6 +1,6 @@
 //! A status as Prometheus text.
 use pumasi_metrics::{Exposition, Family, catalogue as c};
-use pumasi_status::{Status, Store, Traffic};
+use pumasi_status::{Cluster, Status, Store, Traffic};
 
 /// Statements shown per database; the digests page has the rest. A scraper keeps every label value it ever saw.
 const DIGESTS_MAX: usize = 20;
@@ -78,6 +78,21 @@ fn pools(out: &mut Exposition, status: &Status) {
     }
 }
 
+fn servers(out: &mut Exposition, sql: &str, cluster: &Cluster) {
+    out.add(&c::SQL_EPOCH, &[sql], cluster.epoch as f64);
+    out.add(&c::SQL_REPLICA_READS, &[sql], cluster.replica_reads_total as f64);
+    for (reason, count) in &cluster.primary_reasons {
+        out.add(&c::SQL_PRIMARY_STATEMENTS, &[sql, reason], *count as f64);
+    }
+    for member in &cluster.members {
+        let up = matches!(&*member.state, "serving" | "following");
+        out.add(&c::SQL_MEMBER_UP, &[sql, &member.name, &member.role], f64::from(u8::from(up)));
+        if let Some(lag) = member.lag_transactions {
+            out.add(&c::SQL_MEMBER_LAG, &[sql, &member.name], lag as f64);
+        }
+    }
+}
+
 fn databases(out: &mut Exposition, status: &Status) {
     for sql in &status.sql {
         let labels = [sql.name.as_str()];
@@ -89,6 +104,9 @@ fn databases(out: &mut Exposition, status: &Status) {
         latency(out, &c::SQL_LATENCY, &labels, &sql.traffic);
         out.add(&c::SQL_READS, &labels, sql.reads_total as f64);
         out.add(&c::SQL_WRITES, &labels, sql.writes_total as f64);
+        if let Some(cluster) = &sql.cluster {
+            servers(out, &sql.name, cluster);
+        }
         if let Some(results) = &sql.results {
             let families = [
                 &c::RESULTS_ENTRIES,

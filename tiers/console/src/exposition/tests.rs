@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use pumasi_metrics::catalogue::ALL;
-use pumasi_status::{Digest, Pool, Route, Sql, Upstream, Worker};
+use pumasi_status::{Cluster, Digest, Member, Pool, Route, Sql, Upstream, Worker};
 
 use super::*;
 
@@ -13,7 +13,14 @@ fn a_full_status_shows_every_family_and_no_series_twice() {
     let upstream = Upstream { name: "app.1".into(), worker: Some(Worker::default()), ..Upstream::default() };
     status.pools.push(Pool { name: "app".into(), upstreams: vec![upstream], ..Pool::default() });
     let alike = |end: &str| Digest { text: "x".repeat(200) + end, count: 1, ..Digest::default() };
-    status.sql.push(Sql { results: Some(Store::default()), digests: vec![alike("a"), alike("b")], ..Sql::default() });
+    let member = Member { role: "replica".into(), lag_transactions: Some(1), ..Member::default() };
+    let cluster = Cluster { primary_reasons: vec![("write".into(), 1)], members: vec![member], ..Cluster::default() };
+    status.sql.push(Sql {
+        cluster: Some(cluster),
+        results: Some(Store::default()),
+        digests: vec![alike("a"), alike("b")],
+        ..Sql::default()
+    });
     let text = text(&status);
     for family in ALL {
         assert!(text.contains(&format!("# TYPE {} ", family.name)), "{} is never shown", family.name);

@@ -1,6 +1,6 @@
 //! Databases and the statements that take their time.
 use maud::{Markup, html};
-use pumasi_status::{Digest, Sql, Status};
+use pumasi_status::{Cluster, Digest, Sql, Status};
 
 use super::{Part, count, figure, share_of, table, time, traffic_cells, traffic_heads};
 
@@ -25,6 +25,8 @@ pub fn parts(status: &Status) -> Vec<Part> {
     let databases =
         html! { (table("Databases", head, body)) @if status.sql.is_empty() { p.quiet { "No database passes through Pumasi." } } };
     let databases = html! { (databases) @for sql in &status.sql { (followed(sql)) } };
+    let clusters = html! { @for sql in &status.sql { @if let Some(cluster) = &sql.cluster { (servers(&sql.name, cluster)) } } };
+    let databases = html! { (databases) (clusters) };
     let digests = html! { @for sql in &status.sql { (digests(sql)) } };
     vec![Part { id: "databases", content: databases }, Part { id: "digests", content: digests }]
 }
@@ -38,6 +40,35 @@ fn followed(sql: &Sql) -> Markup {
             @if let Some(lag) = followed.lag_ms { "; the binary log is " (lag) " ms behind, and " (count(followed.unseen_total)) " transactions in it did not pass through Pumasi" }
             @if followed.surprises_total > 0 { "; " (count(followed.surprises_total)) " commits of unknown outcome emptied the stores" }
             "."
+        }
+    }
+}
+
+/// Who is the primary, who follows, and how far.
+fn servers(name: &str, cluster: &Cluster) -> Markup {
+    let head = html! {
+        th scope="col" { "Server" } th.word scope="col" { "Role" } th.word scope="col" { "State" } th scope="col" { "Applied" } th scope="col" { "Behind" }
+    };
+    let body = html! {
+        @for member in &cluster.members {
+            tr {
+                th scope="row" { (member.name) @if member.name != member.address { " " span.aside { (member.address) } } }
+                td.word { (member.role) @if member.semi_sync { ", semi-synchronous" } }
+                td.word { (member.state) @if let Some(trouble) = &member.trouble { ": " (trouble) } }
+                td { (member.applied.map_or("-".into(), count)) }
+                td { (member.lag_transactions.map_or("-".into(), count)) }
+            }
+        }
+    };
+    html! {
+        (table(&format!("Servers of {name}, epoch {}", cluster.epoch), head, body))
+        dl {
+            (figure("reads by replicas", count(cluster.replica_reads_total)))
+            @for (reason, statements) in &cluster.primary_reasons { (figure(&format!("to the primary: {reason}"), count(*statements))) }
+        }
+        @if let Some(failover) = &cluster.last_failover {
+            p { "The latest promotion, from " (failover.from) " to " (failover.to) ", took " (failover.took_ms) " ms: " (failover.reason) "."
+                @if failover.lost > 0 { " " (count(failover.lost)) " acknowledged transactions were lost." } }
         }
     }
 }

@@ -148,7 +148,6 @@ impl Service for Prepared {
             },
             pools: vec![Pool { name: "app".into(), policy: "least in flight".into(), upstreams: upstreams.collect() }],
             sql: vec![Sql {
-                cluster: None,
                 name: "main".into(),
                 engine: "embedded:askhy.db".into(),
                 address: "127.0.0.1:3306".into(),
@@ -159,6 +158,7 @@ impl Service for Prepared {
                 writes_total: requests / 90,
                 results: None,
                 digests,
+                ..Sql::default()
             }],
             events: vec![
                 event("info", "edge", "listening on 0.0.0.0:8080"),

@@ -239,6 +239,7 @@ fn options(number: usize, daemon: &Daemon, role: Role, redo_log_bytes: u64) -> V
         format!("--innodb-log-file-size={redo_log_bytes}"),
         format!("--innodb-buffer-pool-size={BUFFER_POOL}"),
         format!("--rpl-semi-sync-slave-enabled={}", on(role == Role::Replica)),
+        format!("--init-rpl-role={}", if role == Role::Replica { "SLAVE" } else { "MASTER" }),
     ]);
     if rustix::process::geteuid().is_root() {
         options.push("--user=root".into());

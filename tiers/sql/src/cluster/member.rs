@@ -45,6 +45,8 @@ pub struct State {
     pub server_id: u32,
     pub lag_ms: Option<u64>,
     pub read_only: bool,
+    /// Since when it has been seen to be.
+    pub read_only_since: Option<Instant>,
     pub semi_sync: bool,
     /// By a person: it gets no reads and is not promoted.
     pub drained: bool,

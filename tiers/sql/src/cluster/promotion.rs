@@ -83,7 +83,7 @@ impl Cluster {
             // What it was at ends here, also if it was only stopped. It starts again as whatever the record makes of it.
             daemons.kill(number);
         }
-        let mut candidates = self.stop_receiving(old.primary, domain).await;
+        let mut candidates = self.stop_receiving(old.primary, wanted, domain).await;
         candidates.retain(|candidate| wanted.is_none_or(|wanted| candidate.member.number == wanted));
         candidates.sort_by_key(|candidate| (candidate.received.sequence, std::cmp::Reverse(candidate.member.number)));
         let Some(mut best) = candidates.pop() else { return Err("no replica can be reached that could take its place".into()) };
@@ -98,9 +98,14 @@ impl Cluster {
             ));
         }
         let failed = |failed: Failed| format!("{} cannot be promoted: {failed}", best.member.name);
-        let wait = format!("SELECT MASTER_GTID_WAIT('{}', {})", best.received, APPLY_TIMEOUT.as_secs());
+        let wait = format!(
+            "SELECT @@GLOBAL.gtid_binlog_pos = '{}' OR MASTER_GTID_WAIT('{}', {}) = 0",
+            best.received,
+            best.received,
+            APPLY_TIMEOUT.as_secs()
+        );
         let applied = best.control.ask_within(&wait, APPLY_TIMEOUT + Duration::from_secs(1)).await.map_err(failed)?;
-        if best.received.sequence > 0 && applied.1.first().and_then(|row| row.first()).cloned().flatten().as_deref() != Some("0") {
+        if best.received.sequence > 0 && applied.1.first().and_then(|row| row.first()).cloned().flatten().as_deref() != Some("1") {
             return Err(format!("{} has not applied what it has received within {} s", best.member.name, APPLY_TIMEOUT.as_secs()));
         }
         let server = best.control.one("SELECT @@GLOBAL.server_id").await.map_err(failed)?.parse().unwrap_or(0);
@@ -147,7 +152,7 @@ impl Cluster {
     }
 
     /// Cuts the replicas off from the old primary. Those that could be reached, and what each has received.
-    async fn stop_receiving(&self, old: Option<usize>, domain: u32) -> Vec<Candidate> {
+    async fn stop_receiving(&self, old: Option<usize>, wanted: Option<usize>, domain: u32) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         let asked = self.members.iter().filter(|member| Some(member.number) != old).map(|member| {
             let member = member.clone();
@@ -157,7 +162,8 @@ impl Cluster {
         for answered in asked.collect::<Vec<_>>() {
             let Ok((answer, member)) = answered.await else { continue };
             match answer {
-                Ok((control, received)) if !member.state().drained && self.record().subset(received) => {
+                // Whoever is named by a person has been looked at by a person.
+                Ok((control, received)) if wanted == Some(member.number) || !member.state().drained && self.record().subset(received) => {
                     candidates.push(Candidate { member, control, received });
                 }
                 Ok((_, received)) => info!(database = %self.name, member = %member.name, %received, "not promoted: drained, or kept out"),
@@ -328,7 +334,9 @@ async fn cut_off(member: &Member, domain: u32) -> Result<(Control, Gtid), Failed
     let status = control.named("SHOW SLAVE STATUS").await?;
     let applied = Position::parse(&control.one("SELECT @@GLOBAL.gtid_slave_pos").await?).unwrap_or_default();
     let received = status.get("Gtid_IO_Pos").and_then(|text| Position::parse(text)).unwrap_or_default();
-    let last = [received.last(domain), applied.last(domain)].into_iter().flatten().max_by_key(|gtid| gtid.sequence);
+    // Of a server that somebody else has promoted already.
+    let logged = Position::parse(&control.one("SELECT @@GLOBAL.gtid_binlog_pos").await?).unwrap_or_default();
+    let last = [received.last(domain), applied.last(domain), logged.last(domain)].into_iter().flatten().max_by_key(|gtid| gtid.sequence);
     Ok((control, last.unwrap_or(Gtid { domain, server: 0, sequence: 0 })))
 }
 

@@ -81,6 +81,8 @@ impl Cluster {
             state.lost_since.replace(state.lost_since.unwrap_or_else(Instant::now)).is_none()
         });
         member.part();
+        // The next that answers at its address may be another than the one that was lost: asked before it is written to.
+        member.suspect(true);
         self.pool.probed(&member.upstream, false, Instant::now());
         if !first {
             return;
@@ -140,9 +142,14 @@ impl Cluster {
         let semi_sync = status.get("Value").is_some_and(|value| value == "ON");
         self.answered(member, |state| {
             (state.server_id, state.read_only, state.semi_sync) = (server_id, read_only, semi_sync);
+            state.read_only_since = read_only.then(|| state.read_only_since.unwrap_or_else(Instant::now));
             state.lag_ms = None;
             state.trouble = None;
         });
+        if read_only {
+            // It was restarted, as something that is no primary. Whoever may write all the same waits until that is settled.
+            member.suspect(true);
+        }
         // A position of a primary that has just been deposed says nothing of the present one.
         if self.topology() == topology {
             self.positions.stands(domain, position.sequence(domain), &unsettled);
@@ -171,6 +178,7 @@ impl Cluster {
         self.answered(member, |state| {
             state.server_id = server_id.parse().unwrap_or(0);
             state.read_only = read_only.as_deref() == Some("1");
+            state.read_only_since = None;
             state.receiving = is("Slave_IO_Running", "Yes");
             state.lag_ms =
                 status.get("Seconds_Behind_Master").and_then(|seconds| seconds.parse::<u64>().ok()).map(|seconds| seconds * 1000);
@@ -304,6 +312,14 @@ impl Cluster {
             return Ok(());
         }
         let states: Vec<_> = self.members.iter().filter(|member| member.number != number).map(|member| member.state()).collect();
+        if let Some(since) = state.read_only_since.filter(|since| state.reachable && since.elapsed() >= self.plan.failover_after) {
+            let reason = format!(
+                "{} has been read-only for {} s: it was restarted, or somebody made it so",
+                primary.name,
+                since.elapsed().as_secs()
+            );
+            return self.fail_over(None, &reason, false).await;
+        }
         match judge(&state, states.iter(), self.plan.failover_after, Instant::now()) {
             Verdict::Dead => {
                 let reason = format!("{} cannot be reached, and its replicas have lost it", primary.name);
@@ -353,8 +369,11 @@ impl Cluster {
             }
             tried.insert(member.number, Instant::now());
             if let Err(error) = self.attach(member, topology).await {
-                warn!(database = %self.name, member = %member.name, error, "a server does not follow the primary");
-                member.change(|state| state.trouble = Some(error));
+                // Once, however often it is tried.
+                let news = member.change(|state| state.trouble.replace(error.clone()) != Some(error.clone()));
+                if news {
+                    warn!(database = %self.name, member = %member.name, error, "a server does not follow the primary");
+                }
             }
         }
         if all && !self.started.load(SeqCst) {
@@ -377,7 +396,17 @@ impl Cluster {
 
     async fn obey(self: &Arc<Cluster>, order: Order) -> Answer {
         match order {
-            Order::Promote { member, accept_loss } => self.promote(member, accept_loss).await,
+            Order::Promote { member, accept_loss } => {
+                let done = self.promote(member, accept_loss).await?;
+                let topology = self.topology();
+                for member in self.members.iter().filter(|member| topology.primary != Some(member.number)) {
+                    // Who cannot be reached now is told when he is back, unless roles are somebody else's business.
+                    if let Err(error) = self.attach(member, topology).await {
+                        member.change(|state| state.trouble = Some(error));
+                    }
+                }
+                Ok(done)
+            }
             Order::Drain { member, back } => {
                 let member = &self.members[member];
                 member.change(|state| state.drained = !back);
