@@ -8,6 +8,7 @@ mod faults;
 mod files;
 mod harness;
 mod http2;
+mod http2_rules;
 mod limits;
 mod live;
 mod pages;
