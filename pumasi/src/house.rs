@@ -11,8 +11,10 @@ use anyhow::{Context, anyhow, bail};
 use arc_swap::ArcSwap;
 use pumasi_balance::Pool;
 use pumasi_config::{BalancePolicy, Loaded, Plan, PoolPlan, Setting, Source};
+use pumasi_console::otlp::{Collector, Exporter};
 use pumasi_edge::{Edge, EdgeConfig, OpenSocket, PoolConfig, Purge, PurgeKind};
 use pumasi_status::Status;
+use pumasi_trace::Tap;
 use pumasi_web::{GuardianProgram, OWN_PROGRAM, Setup, Web};
 
 use crate::{
@@ -23,7 +25,9 @@ use crate::{
     failure::Failure,
     load_tests::LoadDesk,
     logging::Logging,
-    own_process, reload, sticky_key,
+    own_process,
+    recording::Recorder,
+    reload, sticky_key,
     stop::Wish,
     upgrade::sockets::{EDGE, Socket, Sockets},
 };
@@ -47,6 +51,9 @@ pub struct House {
     /// Held through a whole reload: one at a time.
     reloading: Mutex<()>,
     load_desk: LoadDesk,
+    recorder: Arc<Recorder>,
+    /// Ends before the tiers do: `None` without a collector.
+    exporter: Mutex<Option<Exporter>>,
     /// Where the one who runs the house hears what is asked of it.
     wishes: mpsc::Sender<Wish>,
 }
@@ -100,11 +107,16 @@ impl House {
                 Some(Edge::prepare(config, sockets)?)
             }
         };
+        let tap = edge.as_ref().map(Edge::tap);
+        let exporter = start_exporter(&plan, tap.as_ref())?;
+        let recorder = Arc::new(Recorder::new(tap));
         let load_desk = LoadDesk::new(plan.state.clone(), diary.clone());
         let current = Arc::new(ArcSwap::from_pointee(Current { plan, pools, settings }));
         Ok(House {
             load_desk,
-            _seconds: count_seconds(current.clone(), databases.clone())?,
+            _seconds: count_seconds(current.clone(), databases.clone(), recorder.clone())?,
+            recorder,
+            exporter: Mutex::new(exporter),
             configuration,
             logging,
             diary,
@@ -134,6 +146,10 @@ impl House {
         self.with_edge(Edge::addresses).unwrap_or_default()
     }
 
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
+    }
+
     pub fn load_desk(&self) -> &LoadDesk {
         &self.load_desk
     }
@@ -155,6 +171,8 @@ impl House {
                 self.diary.note("warn", "edge", &format!("{cut} connections were cut: they did not end within {} s", deadline.as_secs()));
             }
         }
+        // The last requests are told as well.
+        drop(self.exporter.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.web.stop();
         self.databases.stop();
     }
@@ -164,13 +182,22 @@ impl House {
     }
 }
 
-fn count_seconds(current: Arc<ArcSwap<Current>>, databases: Arc<Databases>) -> anyhow::Result<mpsc::Sender<()>> {
+/// Tells a collector of single requests, where the plan names one.
+fn start_exporter(plan: &Plan, tap: Option<&Arc<Tap>>) -> anyhow::Result<Option<Exporter>> {
+    let (Some((authority, path)), Some(tap)) = (plan.trace.collector.clone(), tap) else { return Ok(None) };
+    let collector = Collector { authority, path };
+    let started = Exporter::start(collector, tap.clone(), plan.trace.one_in, env!("CARGO_PKG_VERSION"));
+    started.map(Some).context("cannot start the thread that exports traces")
+}
+
+fn count_seconds(current: Arc<ArcSwap<Current>>, databases: Arc<Databases>, recorder: Arc<Recorder>) -> anyhow::Result<mpsc::Sender<()>> {
     let (seconds, ended) = mpsc::channel();
     let count = move || {
         while let Err(mpsc::RecvTimeoutError::Timeout) = ended.recv_timeout(Duration::from_secs(1)) {
             let now = Instant::now();
             current.load().pools.values().for_each(|pool| pool.tick(now));
             databases.tick(now);
+            recorder.tick(now);
         }
     };
     thread::Builder::new().name("seconds".into()).spawn(count).context("cannot start a thread")?;

@@ -13,6 +13,7 @@ mod ladder;
 mod load_tests;
 mod logging;
 mod own_process;
+mod recording;
 mod reload;
 mod run;
 mod service;

@@ -12,6 +12,7 @@ pub fn needs_restart(now: &Plan, then: &Plan) -> Vec<String> {
     };
     differs("state", now.state != then.state);
     differs("log.json", now.log.json != then.log.json);
+    differs("trace", now.trace != then.trace);
     differs("edge.threads", now.edge.threads != then.edge.threads);
     differs("console.listen", now.console != then.console);
     // Databases are opened with or without what tells of their reads.

@@ -1,6 +1,6 @@
 //! The house as the console sees and steers it.
 
-use pumasi_console::{Cluster, ClusterChange, Drain, Purge, Purged, Service, Setting, load::LoadTests};
+use pumasi_console::{Cluster, ClusterChange, Drain, Purge, Purged, Recording, Service, Setting, load::LoadTests};
 use pumasi_status::Status;
 
 use crate::{databases::ClusterOrder, house::House};
@@ -57,6 +57,10 @@ impl Service for House {
             ClusterChange::Rejoin { member, rebuild } => ClusterOrder::Rejoin { member, rebuild },
         };
         House::order(self, database.as_deref(), &order)
+    }
+
+    fn record(&self) -> Result<Recording, String> {
+        self.recorder().fetch(std::time::Instant::now())
     }
 
     fn drain(&self, upstream: &str, drain: Drain) -> Result<String, String> {

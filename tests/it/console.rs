@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mysql_async::prelude::Queryable;
 use serde_json::Value;
 
 use crate::{browser::Browser, service::Service};
@@ -164,6 +165,132 @@ listen = "{{console}}"
         enough.store(true, std::sync::atomic::Ordering::Relaxed);
         let (sentence, _) = found.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         assert!(sentence.starts_with("Requests wait ") && sentence.contains("for a free worker"), "{sentence}");
+    });
+}
+
+/// An ordinary client's session at an SQL tier.
+fn in_a_session(address: std::net::SocketAddr, work: impl AsyncFnOnce(&mut mysql_async::Conn)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        // Over TCP: given the choice, this driver takes the server's own socket and goes past us.
+        let options = mysql_async::OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(address.port()).user(Some("root"));
+        let mut session = mysql_async::Conn::new(options.prefer_socket(false)).await.expect("a session");
+        work(&mut session).await;
+        session.disconnect().await.expect("said goodbye");
+    });
+}
+
+/// A real database with one statement that takes its time, among many that do not.
+#[test]
+fn one_slow_digest_is_found_and_quoted() {
+    let database = pumasi_test_servers::MariaDb::start();
+    let mut service = Service::run(
+        &format!(
+            r#"
+[edge]
+listen = "{{site}}"
+[[edge.route]]
+path = "/*"
+pool = "app"
+[pool.app]
+command = "exec python3 one_at_a_time.py"
+directory = "{apps}"
+workers = 1
+probe = {{ path = "/health", every = "30s" }}
+[sql.main]
+listen = "{{database}}"
+primary = "mysql://root:@127.0.0.1:{port}/mysql"
+[console]
+listen = "{{console}}"
+"#,
+            apps = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("it/apps").display(),
+            port = database.port
+        ),
+        &[],
+    );
+    let address = service.database();
+    let enough = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                in_a_session(address, async |session| {
+                    while !enough.load(std::sync::atomic::Ordering::Relaxed) {
+                        session.query_drop("SELECT SLEEP(0.06), 'wardrobe'").await.expect("slow");
+                        session.query_drop("SELECT 1").await.expect("quick");
+                    }
+                });
+            });
+        }
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| finding(&mut service, "slow_digest")));
+        enough.store(true, std::sync::atomic::Ordering::Relaxed);
+        let (sentence, quote) = found.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        assert!(sentence.starts_with("One statement takes ") && sentence.contains(" of the time of main"), "{sentence}");
+        assert!(quote.contains("SLEEP") && !quote.contains("wardrobe"), "the digest, without its literals: {quote}");
+    });
+}
+
+/// A Flask application whose page costs something to make, and is only read. Its route keeps pages as `mode` says.
+fn guest_book(mode: &str) -> Service {
+    let python = std::env::var("PUMASI_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
+    let service = Service::run(
+        &format!(
+            r#"
+[edge]
+listen = "{{site}}"
+[[edge.route]]
+path = "/*"
+pool = "app"
+pages = "{mode}"
+[pool.app]
+command = "exec '{python}' -m gunicorn --no-control-socket --worker-tmp-dir /dev/shm -b 127.0.0.1:$PORT guestbook:app"
+directory = "{apps}"
+workers = 1
+env = {{ DATABASE_HOST = "${{sql.main.host}}", DATABASE_PORT = "${{sql.main.port}}", DATABASE_NAME = "guests" }}
+probe = {{ path = "/", every = "30s" }}
+[sql.main]
+listen = "{{database}}"
+engine = "embedded:guests.db"
+[console]
+listen = "{{console}}"
+"#,
+            apps = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("it/apps").display(),
+        ),
+        &[],
+    );
+    // The first visit makes the table.
+    assert_eq!(service.get("/").status, 200);
+    in_a_session(service.database(), async |session| {
+        session.query_drop("USE guests").await.expect("the database is there");
+        for thousand in 0..5 {
+            let rows: Vec<String> = (0..1000).map(|n| format!("('an entry of the guest book, number {thousand}{n:03}')")).collect();
+            session.query_drop(format!("INSERT INTO entry (word) VALUES {}", rows.join(","))).await.expect("written");
+        }
+    });
+    service
+}
+
+fn page_not_kept(service: &Service) -> Option<String> {
+    let verdicts = findings(service)["verdicts"].as_array().cloned().unwrap_or_default();
+    let found = verdicts.into_iter().find(|verdict| verdict["rule"] == "page_not_kept")?;
+    Some(found["sentence"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn a_cacheable_page_that_is_not_kept_is_found_and_one_that_is_kept_is_not() {
+    let mut service = guest_book("off");
+    service.wait_until("the console finds page_not_kept", |service| {
+        assert_eq!(service.get("/").status, 200);
+        page_not_kept(service).is_some()
+    });
+    let sentence = page_not_kept(&service).expect("it was there a moment ago");
+    assert!(sentence.contains("makes its pages anew each time") && sentence.contains("its pages are `off`"), "{sentence}");
+    // The advice, taken.
+    let mut service = guest_book("automatic");
+    let start = std::time::Instant::now();
+    service.wait_until("fifteen seconds have passed", |service| {
+        assert_eq!(service.get("/").status, 200);
+        assert_eq!(page_not_kept(service), None);
+        start.elapsed().as_secs() >= 15
     });
 }
 

@@ -18,4 +18,5 @@ mod operating;
 mod service;
 mod soak;
 mod tidy;
+mod traces;
 mod upgrade;

@@ -11,8 +11,8 @@ use crate::{
         ServerTls, UpstreamProtocol,
     },
     value::{
-        Address, AddressOrOff, ByteRate, Bytes, Command, CookieName, Count, EngineName, HostPattern, List, LogLevel, Named, OneOrMany,
-        Path, PathPattern, Secret, ServerUrl, Span, UpstreamSpec, Variables,
+        Address, AddressOrOff, ByteRate, Bytes, CollectorUrl, Command, CookieName, Count, EngineName, HostPattern, List, LogLevel, Named,
+        OneOrMany, Path, PathPattern, Secret, ServerUrl, Span, UpstreamSpec, Variables,
     },
 };
 
@@ -25,6 +25,8 @@ section! {
         state: Path = Default("\".pumasi\""),
         /// What Pumasi tells about itself, on standard error.
         log: Log = Table,
+        /// Single requests told to an OpenTelemetry collector.
+        trace: Trace = Table,
         /// HTTP in: where requests arrive, which pool they go to, and what one client may cost.
         edge: Edge = Table,
         /// Upstreams with one role: the processes of your application, or addresses of servers that run elsewhere.
@@ -47,6 +49,19 @@ section! {
         json: bool = Default("false"),
         /// One line per request on standard error: `off`, `common` (the Common Log Format with time taken and upstream) or `json`.
         access: AccessLog = Default("\"off\""),
+    }
+}
+
+section! {
+    /// Single requests told to an OpenTelemetry collector.
+    pub(crate) struct Trace {
+        /// Where the collector takes OTLP over HTTP with JSON, as `http://127.0.0.1:4318`; the path is `/v1/traces` unless one is written.
+        ///
+        /// A request with a W3C `traceparent` goes on in its trace, the application is told of ours; without one a new trace begins. A request
+        /// whose caller decided about sampling is sampled as he decided. What the collector does not take in time is dropped and counted.
+        otlp: Option<CollectorUrl> = Unset { means: "no traces", example: "\"http://127.0.0.1:4318\"" },
+        /// Of the requests without a caller's decision, one in so many is sampled; `1` samples all, `0` none. From 0 to 1,000,000.
+        one_in: Count<0, 1_000_000> = Default("100"),
     }
 }
 

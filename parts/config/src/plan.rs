@@ -13,11 +13,21 @@ pub struct Plan {
     /// Where Pumasi keeps what must survive a restart: the console's token, embedded databases, logs.
     pub state: PathBuf,
     pub log: LogPlan,
+    pub trace: TracePlan,
     /// `listen` is empty when there is no pool at all: a database needs no edge.
     pub edge: EdgePlan,
     pub pools: BTreeMap<String, PoolPlan>,
     pub sql: BTreeMap<String, SqlPlan>,
     pub console: Option<ConsolePlan>,
+}
+
+/// What is told of single requests, and to whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TracePlan {
+    /// `HOST:PORT` and path of a collector.
+    pub collector: Option<(String, String)>,
+    /// Of the requests without a caller's decision, one in so many is sampled; 0: none.
+    pub one_in: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     Surroundings,
     declare::{Reader, Set},
-    keys::{Console, Edge, File, Limits, Log, Pages, Pool, Probe, Route, Sql, Sticky, Tcp, Tls},
+    keys::{Console, Edge, File, Limits, Log, Pages, Pool, Probe, Route, Sql, Sticky, Tcp, Tls, Trace},
     nearest::nearest,
     plan::*,
     problem::Origin,
@@ -38,11 +38,24 @@ pub(crate) fn resolve(file: &File, directory: &StdPath, surroundings: &Surroundi
     let edge = resolve_edge(&file.edge, &file.log.value, file, directory, surroundings, reader);
     check_listeners(file, reader);
     check_engines(file, reader);
-    Some(Plan { state, log: resolve_log(&file.log.value), edge, pools, sql, console: resolve_console(&file.console.value) })
+    Some(Plan {
+        state,
+        log: resolve_log(&file.log.value),
+        trace: resolve_trace(&file.trace.value),
+        edge,
+        pools,
+        sql,
+        console: resolve_console(&file.console.value),
+    })
 }
 
 fn resolve_log(log: &Log) -> LogPlan {
     LogPlan { level: log.level.value.0.clone(), json: log.json.value }
+}
+
+fn resolve_trace(trace: &Trace) -> TracePlan {
+    let collector = trace.otlp.value.as_ref().map(|url| (url.authority.clone(), url.path.clone()));
+    TracePlan { collector, one_in: trace.one_in.value.0 }
 }
 
 fn resolve_console(console: &Console) -> Option<ConsolePlan> {

@@ -98,7 +98,8 @@ written_as_string!(
     EngineName,
     ServerUrl,
     Network,
-    CookieName
+    CookieName,
+    CollectorUrl
 );
 
 // === Plain ===
@@ -121,6 +122,29 @@ impl Text for Path {
     const KIND: &'static str = "a path in quotes";
     fn parse(text: &str) -> Result<Path, Wrong> {
         String::parse(text).map(|text| Path(text.into()))
+    }
+}
+
+/// Where a collector listens: `http://HOST:PORT/PATH`.
+#[derive(Clone, Debug)]
+pub(crate) struct CollectorUrl {
+    /// `HOST:PORT`.
+    pub authority: String,
+    /// Empty if none was written.
+    pub path: String,
+}
+
+impl Text for CollectorUrl {
+    const KIND: &'static str = "a URL such as \"http://127.0.0.1:4318\"";
+    fn parse(text: &str) -> Result<CollectorUrl, Wrong> {
+        let remedy = "Write it as http://127.0.0.1:4318; a collector beside Pumasi passes on to others, with TLS where it is needed.";
+        let rest = text.strip_prefix("http://").ok_or_else(|| Wrong::new("is no http:// URL", remedy))?;
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let (host, _) = split_port(authority, remedy, 0)?;
+        if host.is_empty() || rest.contains([' ', '@', '#']) {
+            return Err(Wrong::new("has no host and port", remedy));
+        }
+        Ok(CollectorUrl { authority: authority.to_owned(), path: path.trim_end_matches('/').to_owned() })
     }
 }
 

@@ -12,6 +12,7 @@ mod guard;
 mod history;
 mod live;
 pub mod load;
+pub mod otlp;
 mod pages;
 mod token;
 mod verdict;
@@ -54,6 +55,12 @@ pub trait Service: Send + Sync + 'static {
         Err("This Pumasi cannot hand over to another one.".into())
     }
 
+    /// Begins to record single requests, or goes on, and returns those since the last call, at most [`RECORDED_MAX`], oldest first. A
+    /// recording that nobody asks for ends by itself.
+    fn record(&self) -> Result<Recording, String> {
+        Err("This Pumasi records nothing.".into())
+    }
+
     /// Drops kept pages, or makes them stale. Says how many, or why it cannot.
     fn purge(&self, purge: &Purge) -> Result<String, String>;
 
@@ -84,6 +91,17 @@ pub enum ClusterChange {
     Drain { member: String, way: Drain },
     /// A member that was kept out follows the primary again. `rebuild`: from nothing.
     Rejoin { member: String, rebuild: bool },
+}
+
+/// Requests of one answer of [`Service::record`].
+pub const RECORDED_MAX: usize = 1_000;
+
+/// What [`Service::record`] returns.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Recording {
+    pub requests: Vec<pumasi_trace::Recorded>,
+    /// Requests that came faster than they were asked for, since the last call.
+    pub lost: u64,
 }
 
 /// What [`Service::purge`] drops.

@@ -47,6 +47,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/status", get(async |State(shared): State<Arc<Shared>>| json(&shared.service.status())))
         .route("/api/findings", get(async |State(shared): State<Arc<Shared>>| json(&shared.picture().findings)))
         .route("/api/configuration", get(async |State(shared): State<Arc<Shared>>| json(&shared.service.configuration())))
+        .route("/api/record", post(record))
         .route("/api/reload", post(reload))
         .route("/api/upgrade", post(upgrade))
         .route("/api/purge", post(purge))
@@ -139,6 +140,17 @@ fn asset(content_type: &'static str, text: String) -> impl IntoResponse {
 }
 
 // === changes ===
+
+/// Single requests are somebody's: only who may change something may read them.
+async fn record(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    match Caller::of(&shared, &headers) {
+        Err(refused) => *refused,
+        Ok(_) => match shared.service.record() {
+            Ok(recording) => json(&recording),
+            Err(text) => (StatusCode::CONFLICT, format!("{text}\n")).into_response(),
+        },
+    }
+}
 
 async fn reload(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let caller = match Caller::of(&shared, &headers) {

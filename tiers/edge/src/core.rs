@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     pub habits: Habits,
     /// Distinguishes this run's request ids from the last run's.
     pub run: u64,
+    /// Where finished exchanges are offered.
+    pub tap: Arc<pumasi_trace::Tap>,
 }
 
 /// What the control thread tells a core.
@@ -131,6 +133,17 @@ impl Core {
         self.requests.set(count);
         // Mixed so that ids of neighbouring requests do not look alike in a log; multiplication by an odd number is a bijection.
         RequestId((self.shared.run ^ (self.number << 48)).wrapping_add(count).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+impl Core {
+    /// Where a request stands in a trace; None while nobody wants traces.
+    pub fn trace(&self, head: &pumasi_http1::RequestHead, id: RequestId) -> Option<pumasi_trace::Context> {
+        let tap = &self.shared.tap;
+        if !tap.tracing.wanted() {
+            return None;
+        }
+        tap.context(head.fields.get_named("traceparent"), id.0, self.shared.run)
     }
 }
 

@@ -154,6 +154,7 @@ impl Edge {
             files: Default::default(),
             habits: pages::Habits::default(),
             run: run_number(),
+            tap: Arc::default(),
         });
         let logs = access_log::start(access_log, threads)?;
         let cores = logs.into_iter().enumerate().map(|(number, log)| start_core(number, &shared, log)).collect::<Result<Vec<_>, _>>()?;
@@ -223,6 +224,11 @@ impl Edge {
         });
         self.pools.send_replace(Arc::new(pools));
         Ok(())
+    }
+
+    /// Where finished exchanges can be listened to. The same over reloads.
+    pub fn tap(&self) -> Arc<pumasi_trace::Tap> {
+        self.shared.tap.clone()
     }
 
     /// The addresses that are listened on, in the order HTTP, HTTPS, TCP when started; port 0 of the plan is the one that was given.

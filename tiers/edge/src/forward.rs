@@ -180,7 +180,15 @@ impl<'a, D: Downstream> Forward<'a, D> {
         let request = self.down.request();
         let asked = Asked { head: request.method() == b"HEAD", upgrade: false };
         let mut text = Vec::with_capacity(512);
-        write_request(&mut text, request, self.down.client(), self.id, &lease.upstream().address, self.edit);
+        write_request(
+            &mut text,
+            request,
+            self.down.client(),
+            self.id,
+            &lease.upstream().address,
+            self.edit,
+            self.core.trace(request, self.id),
+        );
         let mut asking =
             Http2Request::begin(place, &text, self.route.wire.scheme(), asked, self.down.has_content()).map_err(Fault::Upstream)?;
         let added = self.added(lease);
@@ -203,7 +211,9 @@ impl<'a, D: Downstream> Forward<'a, D> {
         let request = self.down.request();
         connection
             .begin(Asked { head: request.method() == b"HEAD", upgrade: forwards_upgrade(request) }, request.framing == Framing::Chunked);
-        write_request(connection.output.buffer(), request, self.down.client(), self.id, &lease.upstream().address, self.edit);
+        let trace = self.core.trace(request, self.id);
+        let client = self.down.client();
+        write_request(connection.output.buffer(), request, client, self.id, &lease.upstream().address, self.edit, trace);
         let mut exchange = Exchange::new(self.core, self.snapshot, self.down, connection, lease, &mut self.taken, Instant::now());
         exchange.added = added.as_bytes();
         poll_fn(|context| exchange.poll(context)).await

@@ -82,6 +82,7 @@ pub(crate) fn write_request(
     id: RequestId,
     upstream: &SocketAddr,
     edit: Option<&RequestEdit>,
+    trace: Option<pumasi_trace::Context>,
 ) {
     write::request_line(out, head.method(), head.path_and_query());
     let authority = head.authority();
@@ -95,12 +96,17 @@ pub(crate) fn write_request(
         Known::XForwardedFor | Known::Forwarded => false,
         Known::XRealIp => client.trusted, // we send none, but many applications believe one
         Known::Expect => head.expects_continue,
+        // Our own span stands between the client's and the upstream's.
+        Known::Other if trace.is_some() && name.eq_ignore_ascii_case(b"traceparent") => false,
         Known::Other => !name.contains(&b'_') || !imitates(name),
         known => edit.is_none_or(|edit| !edit.leave_out.contains(&known)),
     });
     write_forwarded(out, head, client);
     out.extend_from_slice(VIA);
     write_request_id(out, head, client, id);
+    if let Some(trace) = trace {
+        write::field(out, "traceparent", trace.header().as_bytes());
+    }
     if let Some(edit) = edit {
         out.extend_from_slice(&edit.add);
     }

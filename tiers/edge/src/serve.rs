@@ -1,10 +1,15 @@
 //! One request from its head to its log line: route, upstream, answer.
 
-use std::{rc::Rc, sync::Arc, time::Instant};
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use pumasi_balance::Upstream;
 use pumasi_config::{AccessLog, PagesMode};
 use pumasi_http1::{Fields, Known};
+use pumasi_trace::Exchange;
 
 use crate::{
     access_log::Line,
@@ -163,6 +168,34 @@ impl<'a> Serving<'a> {
             };
             self.core.log.write(self.snapshot.access_log, &line);
         }
+        if self.core.shared.tap.wanted() {
+            self.offer(down, status, took_us, read, sent);
+        }
+    }
+
+    /// Somebody listens to single exchanges.
+    #[cold]
+    fn offer<D: Downstream>(&self, down: &D, status: u16, took_us: u64, read_bytes: u64, sent_bytes: u64) {
+        let head = down.request();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.core.shared.tap.offer(Exchange {
+            ended_unix_us: since_epoch.as_micros() as u64,
+            took_us,
+            status,
+            method: text(head.method()),
+            host: text(head.authority()),
+            target: text(head.target()),
+            client: down.client().ip.as_str().into(),
+            user_agent: pumasi_trace::hashed(head.fields.get(Known::UserAgent).unwrap_or(b""), 0),
+            content_type: text(head.fields.get(Known::ContentType).unwrap_or(b"")),
+            read_bytes,
+            sent_bytes,
+            route: self.route.as_ref().map_or("", |route| &route.name).into(),
+            upstream: self.upstream.as_ref().map_or("", |upstream| &upstream.name).into(),
+            pages: self.pages,
+            context: self.core.trace(head, self.id),
+        });
     }
 
     fn traffic(&self) -> &TrafficCounters {

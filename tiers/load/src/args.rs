@@ -24,6 +24,8 @@ pub struct LoadArgs {
 pub enum LoadVerb {
     /// One pass of one user through a URL or scenario file, showing every request and answer
     Validate(ValidateArgs),
+    /// A scenario from what a running Pumasi serves, without anybody's secrets
+    Record(RecordArgs),
     /// Lend this machine to load tests: dials in to a controller and does its share
     Agent(AgentArgs),
     /// The kept runs, newest first
@@ -172,6 +174,16 @@ pub fn trust(insecure: bool, ca: Option<&PathBuf>) -> Trust {
         Some(path) => Trust::File(path.clone()),
         None => Trust::System,
     }
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct RecordArgs {
+    /// How long; Ctrl-C ends it earlier
+    #[arg(long = "for", short = 'd', value_name = "DURATION", default_value = "10m", value_parser = quantity::duration)]
+    pub lasts: Duration,
+    /// Where the scenario is written [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -7,6 +7,7 @@ use crate::{
     kept::{Kept, KeptError},
     oracle::{self, Address, Checked, Found},
     plan::{Plan, Target},
+    record::{self, Recorder},
     report::{
         Label, Report, compare, csv, html,
         terminal::{self, Live, Style},
@@ -102,6 +103,7 @@ fn dispatch(args: &LoadArgs) -> Result<u8, LoadError> {
             let good = validate::validate(&plan, &mut io::stdout(), style).map_err(LoadError::Output)?;
             Ok(if good { exit::OK } else { exit::FAILURE })
         }
+        Some(LoadVerb::Record(record)) => record_scenario(record, &args.state),
         Some(LoadVerb::Agent(agent)) => serve_as_agent(agent),
         Some(LoadVerb::List) => list(&kept, args.json, style),
         Some(LoadVerb::Show(show)) => {
@@ -330,6 +332,32 @@ fn known_token(file: Option<&Path>) -> Result<Token, LoadError> {
         (None, Err(_)) => Err(format!("which token? The controller shows it; give it by {TOKEN_VARIABLE} or --token-file FILE")),
     }
     .map_err(LoadError::Usage)
+}
+
+fn record_scenario(args: &args::RecordArgs, state: &Path) -> Result<u8, LoadError> {
+    let unreachable = |source| LoadError::Unreachable { target: "the running Pumasi".to_string(), source };
+    let mut recorder = Recorder::find(state).map_err(unreachable)?;
+    let interrupt = interrupt_flag().map_err(LoadError::Generator)?;
+    eprintln!("recording {} for {}; Ctrl-C ends it earlier", recorder.site, crate::quantity::show(args.lasts));
+    let shown = io::stderr().is_terminal();
+    let told = |requests: usize| {
+        if shown {
+            eprint!("\r{requests} requests ");
+        }
+    };
+    let recording = recorder.record(args.lasts, &interrupt, &told).map_err(unreachable)?;
+    if shown {
+        eprintln!();
+    }
+    let text = record::write(&recording, &recorder.site).map_err(|reason| LoadError::Generator(io::Error::other(reason)))?;
+    match &args.out {
+        None => print(&text)?,
+        Some(path) => {
+            fs::write(path, text).map_err(|source| LoadError::File { path: path.clone(), source })?;
+            eprintln!("{} requests; try it: pumasi load validate {}", recording.requests.len(), path.display());
+        }
+    }
+    Ok(exit::OK)
 }
 
 fn serve_as_agent(args: &args::AgentArgs) -> Result<u8, LoadError> {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `scenario`, `template`, `data`, `random`, `profile` | what to send and when: files, values, dice, stages -> `plan` |
 //! | `lane`, `reply`, `tally`, `run` | sending it: one event loop per core, answers, counters, the controller |
+//! | `record` | a scenario from a running Pumasi's own traffic |
 //! | `fleet` | the same on several machines: agents that dial in |
 //! | `oracle`, `verify` | `--verify`: every read against the last acknowledged write, through SQL and on the reference application's pages |
 //! | `report`, `slo`, `kept` | what came of it: figures, objectives, kept runs |
@@ -26,6 +27,7 @@ mod plan;
 mod profile;
 mod quantity;
 mod random;
+mod record;
 mod reply;
 mod report;
 mod run;

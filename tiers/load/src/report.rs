@@ -146,8 +146,15 @@ pub struct Second {
     pub max: f64,
     pub bytes_in: u64,
     pub generator_cpu: f64,
+    /// How long it was: the last one of a run is shorter.
+    #[serde(default = "whole")]
+    pub wall_s: f64,
     /// Answers per latency band, for the heat map: band `i` ends at [`band_end_ms`].
     pub bands: Vec<u64>,
+}
+
+fn whole() -> f64 {
+    1.0
 }
 
 /// Bands of the heat map: four per doubling would show noise, two show the shape. From 64 us up to over a minute.
@@ -379,6 +386,7 @@ impl Second {
             max: latency.max,
             bytes_in: slice.bytes_in,
             generator_cpu: slice.cpu_ns as f64 / slice.wall_ns.max(1) as f64 / plan.limits.lanes() as f64,
+            wall_s: slice.wall_ns as f64 / 1e9,
             bands,
         }
     }

@@ -18,21 +18,25 @@ pub fn parts(status: &Status) -> Vec<Part> {
 
 fn head() -> Markup {
     html! {
-        th scope="col" { "Upstream" } th.word scope="col" { "Address" } th.word scope="col" { "Health" } th.word scope="col" { "Process" }
-        th scope="col" { "Restarts" } th scope="col" { "Memory" } th scope="col" { "CPU time" } (traffic_heads()) th scope="col" { "Requests" }
-        th scope="col" { "Ready after" }
+        th scope="col" { "Upstream" } th.word scope="col" { "Health" } th.word scope="col" { "Process" } th scope="col" { "Restarts" }
+        th scope="col" { "Memory" } th scope="col" { "CPU time" } (traffic_heads()) th scope="col" { "Requests" }
     }
 }
 
 fn row(upstream: &Upstream) -> Markup {
     html! {
         tr {
-            th scope="row" { (upstream.name) }
-            td.word { (upstream.address) }
+            th scope="row" { (upstream.name) @if upstream.name != upstream.address { span.below { (upstream.address) } } }
             td.word { (state(&upstream.health)) }
             @match &upstream.worker {
                 Some(worker) => {
-                    td.word { (state(&worker.state)) @if let Some(pid) = worker.pid { span.aside { "pid " (pid) } } }
+                    td.word {
+                        (state(&worker.state))
+                        span.below {
+                            @if let Some(pid) = worker.pid { "pid " (pid) }
+                            @if let Some(ms) = worker.ready_after_ms { ", ready after " (time(ms * 1000)) }
+                        }
+                    }
                     td.failing[worker.restarts > 0] { (worker.restarts) }
                     td { (bytes(worker.memory_bytes)) }
                     td { (format!("{:.1} s", worker.cpu_ms as f64 / 1000.0)) }
@@ -41,7 +45,6 @@ fn row(upstream: &Upstream) -> Markup {
             }
             (traffic_cells(&upstream.traffic))
             td { (count(upstream.traffic.requests_total)) }
-            td { (upstream.worker.as_ref().and_then(|worker| worker.ready_after_ms).map_or("–".into(), |ms| time(ms * 1000))) }
         }
     }
 }

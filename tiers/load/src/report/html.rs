@@ -113,6 +113,11 @@ fn percentiles(report: &Report) -> Markup {
 }
 
 fn charts(series: &[Second], open: bool) -> Markup {
+    // The moment after the last whole second holds the end of the run and nothing that could be compared with a second.
+    let series = match series.split_last() {
+        Some((last, rest)) if last.wall_s < 0.5 && !rest.is_empty() => rest,
+        _ => series,
+    };
     let step = series.len().div_ceil(POINTS_MAX).max(1);
     let groups: Vec<&[Second]> = series.chunks(step).collect();
     let x = XAxis { first_s: series.first().map_or(0.0, |second| second.second as f64), step_s: step as f64, ago: false };
