@@ -294,6 +294,12 @@ fn clustered(
         connections_wait: plan.server_connections_wait,
         tls: plan.tls.as_ref().map(for_clients).transpose()?,
         tls_required: plan.tls_required,
+        rules: proxy::Rules {
+            slow_log: plan.slow_log,
+            deny: plan.deny.clone(),
+            user_statements_max: plan.user_statements_max,
+            digest_statements_max: plan.digest_statements_max,
+        },
     };
     let proxy = match surroundings.results(plan) {
         Some(results) => {

@@ -9,6 +9,7 @@ mod load;
 mod machine;
 mod pages;
 mod process;
+mod sql;
 mod sql_embedded;
 mod table;
 
@@ -21,10 +22,12 @@ fn main() -> Result<()> {
             println!("edge          requests passed on and hits: CPU per request, latency and memory beside nginx, HAProxy and Varnish");
             println!("cache-tests   the public HTTP cache test suite, beside nginx, Varnish, Squid and Traffic Server");
             println!("pages         a hit from memory: CPU per request beside nginx, Varnish and HAProxy");
+            println!("sql           sysbench and ten thousand connections through the proxy: CPU per query beside HAProxy and no proxy");
             println!("sql-embedded  the embedded engine through the wire: CPU per statement beside SQLite called directly");
             println!("load          keep-alive GETs: the generator's CPU per request beside wrk and h2load, its rate, and a stall");
             Ok(())
         }
+        ["sql", options @ ..] => sql::run(options),
         ["sql-embedded"] => sql_embedded::run(),
         ["load"] => load::run(),
         // How this program starts the generator as a process of its own.

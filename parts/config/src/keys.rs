@@ -421,6 +421,17 @@ section! {
         tls_key: Option<Path> = Unset { means: "clients get no TLS", example: "\"database.key\"" },
         /// Refuse clients that do not ask for TLS.
         tls_required: bool = Default("false"),
+        /// A statement that takes longer is written to the log, without its values. Only in front of servers. Duration.
+        slow_log: Option<Span> = Unset { means: "none is logged", example: "\"1s\"" },
+        /// Statements that are refused with error 1148, whatever values they have. Only in front of servers.
+        ///
+        /// A guard against accidents, not against an attacker: what a routine does inside the server is not seen.
+        deny: List<String> = Unset { means: "none", example: "[\"DELETE FROM orders\"]" },
+        /// Statements of one user that run at the same time; the next waits for `server_connections_wait`, then it gets error 1226.
+        /// Only in front of servers. From 1 to 10,000.
+        user_statements_max: Option<Count<1, 10_000>> = Unset { means: "no limit", example: "20" },
+        /// The same for statements of one kind: those that differ only in their values. Only in front of servers. From 1 to 10,000.
+        digest_statements_max: Option<Count<1, 10_000>> = Unset { means: "no limit", example: "5" },
         /// Who may log in: `{ name = "app", password = "..." }`. Without any: root with an empty password, from this machine only.
         users: List<User> = Unset { means: "root, from this machine only", example: "[{ name = \"app\", password = \"secret\" }]" },
     }

@@ -383,6 +383,12 @@ pub struct SqlPlan {
     /// There if `server_tls` is `Verified`.
     pub server_authorities: Option<PathBuf>,
     pub server_compression: bool,
+    pub slow_log: Option<Duration>,
+    /// Statements that are refused.
+    pub deny: Vec<String>,
+    /// That run at the same time.
+    pub user_statements_max: Option<usize>,
+    pub digest_statements_max: Option<usize>,
     /// For clients that ask for TLS.
     pub tls: Option<CertificatePlan>,
     /// Others are refused.

@@ -94,6 +94,8 @@ pub const ALL: &[&Family] = &[
     &SQL_ERRORS,
     &SQL_IN_FLIGHT,
     &SQL_LATENCY,
+    &SQL_PINS,
+    &SQL_POOL_WAITS,
     &SQL_READS,
     &SQL_WRITES,
     &SQL_EPOCH,
@@ -498,6 +500,24 @@ pub static SQL_LATENCY: Family = Family {
     labels: &["sql", "quantile"],
     meaning: "Time from a statement to the end of its result, over the last ten seconds.",
     remedy: "The digests page says which statement it is.",
+};
+
+pub static SQL_PINS: Family = Family {
+    name: "pumasi_sql_pins_total",
+    kind: Kind::Counter,
+    unit: "sessions",
+    labels: &["sql", "reason"],
+    meaning: "Sessions that were kept on one server connection, by what they did.",
+    remedy: "Many of one reason: the application does it at every login; without it, fewer server connections are enough.",
+};
+
+pub static SQL_POOL_WAITS: Family = Family {
+    name: "pumasi_sql_pool_waits_total",
+    kind: Kind::Counter,
+    unit: "waits",
+    labels: &["sql"],
+    meaning: "Statements that waited for a server connection because others used them all.",
+    remedy: "Raise sql.NAME.server_connections_max if the server has room, or shorten transactions.",
 };
 
 pub static SQL_READS: Family = Family {

@@ -180,6 +180,12 @@ pub struct Sql {
     pub followed: Option<Followed>,
     /// Slowest by total time first, at most 50.
     pub digests: Vec<Digest>,
+    /// Why sessions were kept on one server connection, and how often.
+    #[serde(default)]
+    pub pins: Vec<(String, u64)>,
+    /// How often a client had to wait for a server connection that others used.
+    #[serde(default)]
+    pub pool_waits_total: u64,
 }
 
 /// Servers behind one database, and who is the primary.

@@ -102,6 +102,10 @@ fn databases(out: &mut Exposition, status: &Status) {
         out.add(&c::SQL_ERRORS, &labels, sql.traffic.errors_total as f64);
         out.add(&c::SQL_IN_FLIGHT, &labels, sql.traffic.in_flight as f64);
         latency(out, &c::SQL_LATENCY, &labels, &sql.traffic);
+        for (reason, count) in &sql.pins {
+            out.add(&c::SQL_PINS, &[sql.name.as_str(), reason.as_str()], *count as f64);
+        }
+        out.add(&c::SQL_POOL_WAITS, &labels, sql.pool_waits_total as f64);
         out.add(&c::SQL_READS, &labels, sql.reads_total as f64);
         out.add(&c::SQL_WRITES, &labels, sql.writes_total as f64);
         if let Some(cluster) = &sql.cluster {

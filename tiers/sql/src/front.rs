@@ -154,6 +154,8 @@ impl<E: Engine> Server<E> {
             cluster: None,
             followed: self.0.results.as_ref().map(|_| pumasi_status::Followed { mode: "row-exact".to_owned(), ..Default::default() }),
             digests: self.0.digests.slowest(),
+            pins: Vec::new(),
+            pool_waits_total: 0,
         }
     }
 

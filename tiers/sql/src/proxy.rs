@@ -10,6 +10,7 @@ pub(crate) mod link;
 pub mod nature;
 mod pool;
 pub mod route;
+mod rules;
 pub mod state;
 mod target;
 mod tls;
@@ -39,6 +40,7 @@ use self::{
     follow::Follow,
     pool::{Lease, NoLease, Pools},
     route::{Choice, Errand, OnlyOne, Route, Server},
+    rules::Keeper,
 };
 use crate::front::{
     Door, Listener, Settings,
@@ -51,6 +53,7 @@ use crate::front::{
 use crate::results::Results;
 
 pub use self::{
+    rules::Rules,
     target::{BadTarget, Target, Transport},
     tls::{TlsError, for_clients, for_servers},
 };
@@ -66,11 +69,12 @@ pub struct Options {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Clients without it are refused.
     pub tls_required: bool,
+    pub rules: Rules,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { connections_max: 50, connections_wait: Duration::from_secs(10), tls: None, tls_required: false }
+        Options { connections_max: 50, connections_wait: Duration::from_secs(10), tls: None, tls_required: false, rules: Rules::default() }
     }
 }
 
@@ -100,6 +104,9 @@ struct Shared {
     reads: Counter,
     writes: Counter,
     digests: Digests,
+    rules: Keeper,
+    /// How often a client had to wait for a connection that others used.
+    pool_waits: Counter,
     /// Why sessions were pinned, and how often.
     pins: Mutex<BTreeMap<&'static str, u64>>,
     facts: Mutex<Option<Facts>>,
@@ -150,6 +157,7 @@ impl Proxy {
         if settings.users.is_empty() {
             settings.users = vec![target.login()];
         }
+        let digests = Digests::default();
         let shared = Arc::new(Shared {
             registry: Arc::new(Registry::new(settings.connections_max)),
             settings,
@@ -164,7 +172,9 @@ impl Proxy {
             meter: Meter::new(),
             reads: Counter::default(),
             writes: Counter::default(),
-            digests: Digests::default(),
+            rules: Keeper::new(options.rules.clone(), &digests),
+            digests,
+            pool_waits: Counter::default(),
             pins: Mutex::default(),
             facts: Mutex::default(),
         });
@@ -209,6 +219,8 @@ impl Proxy {
             cluster: self.0.route.status(),
             followed: self.0.follow.as_ref().map(|follow| follow.status()),
             digests: self.0.digests.slowest(),
+            pins: self.0.pins().iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+            pool_waits_total: self.0.pool_waits.value(),
         }
     }
 

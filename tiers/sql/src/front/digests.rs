@@ -69,7 +69,8 @@ impl Digests {
         table.entry(digest).or_insert_with(new).clone()
     }
 
-    fn digest(&self, sql: &[u8]) -> u64 {
+    /// A number for the statement's shape.
+    pub fn digest(&self, sql: &[u8]) -> u64 {
         let mut hasher = self.keys.build_hasher();
         hash_shape(sql, &mut hasher);
         hasher.finish()
@@ -104,6 +105,11 @@ impl<T: Copy> Remembered<T> {
 }
 
 impl Count {
+    /// The statement without its values.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// One execution is over.
     pub fn ran(&self, us: u64, rows: u64, ok: bool) {
         self.count.fetch_add(1, Relaxed);

@@ -20,6 +20,7 @@ use super::{
     backend::{Backend, Key, NoBackend},
     nature::Nature,
     route::Server,
+    rules::denied,
     state::SessionState,
 };
 use crate::{
@@ -37,7 +38,7 @@ pub struct Pools {
     max: usize,
     by_server: RefCell<HashMap<u64, Rc<Pool>>>,
     /// The statements of this core's clients.
-    known: RefCell<Remembered<Nature>>,
+    known: RefCell<Remembered<(Nature, bool)>>,
 }
 
 impl Pools {
@@ -46,8 +47,14 @@ impl Pools {
     }
 
     /// A statement's numbers and nature, without reading it word by word if its like was there before.
-    pub fn known(&self, sql: &[u8]) -> (Arc<Count>, Nature) {
-        self.known.borrow_mut().look_up(&self.shared.digests, sql, Nature::of)
+    /// Errors: 1148 if the operator wants none of its kind.
+    pub fn known(&self, sql: &[u8]) -> Result<(Arc<Count>, Nature), SqlError> {
+        let Shared { digests, rules, .. } = &*self.shared;
+        let find = |sql: &[u8]| (Nature::of(sql), rules.denies(sql, digests));
+        match self.known.borrow_mut().look_up(digests, sql, find) {
+            (_, (_, true)) => Err(denied()),
+            (count, (nature, false)) => Ok((count, nature)),
+        }
     }
 
     pub fn of(&self, server: &Arc<Server>) -> Rc<Pool> {
@@ -144,6 +151,9 @@ impl Pool {
 
     /// A connection of `key`'s kind, as near to the state `wanted` as there is one; not yet aligned to it.
     pub async fn acquire(self: &Rc<Pool>, key: &Arc<Key>, user: &SqlUser, wanted: &SessionState) -> Result<Lease, NoLease> {
+        if self.places.available_permits() == 0 {
+            self.shared.pool_waits.add(1);
+        }
         let waiting = self.places.clone().acquire_owned();
         let Ok(place) = timeout(self.shared.options.connections_wait, waiting).await else {
             return Err(NoLease::Refused(self.none_free()));

@@ -58,7 +58,7 @@ impl Drop for House {
 
 type Story = (&'static str, fn(&MariaDb));
 
-const STORIES: [Story; 22] = [
+const STORIES: [Story; 23] = [
     ("logins_are_checked_here_and_at_the_server", logins_are_checked_here_and_at_the_server),
     ("everyday_statements_come_back_as_the_server_sent_them", everyday_statements_come_back_as_the_server_sent_them),
     ("clients_share_connections_between_transactions", clients_share_connections_between_transactions),
@@ -83,6 +83,7 @@ const STORIES: [Story; 22] = [
     ),
     ("kill_works_when_the_server_grants_no_further_connection", kill_works_when_the_server_grants_no_further_connection),
     ("a_client_waits_for_a_connection_and_is_told_why_it_gets_none", a_client_waits_for_a_connection_and_is_told_why_it_gets_none),
+    ("rules_refuse_and_hold_back", rules_refuse_and_hold_back),
     ("stop_lets_statements_finish", stop_lets_statements_finish),
 ];
 
@@ -608,4 +609,25 @@ fn a_client_waits_for_a_connection_and_is_told_why_it_gets_none(database: &Maria
     assert_eq!(ben.query("SELECT 1").error(), 1040);
     ann.query("COMMIT").ok();
     assert_eq!(one(&mut ben, "SELECT 1"), "1");
+}
+
+fn rules_refuse_and_hold_back(database: &MariaDb) {
+    let rules = Rules { deny: vec!["DELETE FROM t".into()], user_statements_max: Some(1), ..Rules::default() };
+    let house = House::with(database, 10, Options { connections_wait: Duration::from_millis(200), rules, ..Options::default() });
+    let (mut ann, mut ben) = (house.client_with(client::PLAIN | Capabilities::MULTI_STATEMENTS), house.client());
+    for denied in ["DELETE FROM t", "delete from t", "SELECT 1; DELETE FROM t"] {
+        assert_eq!(ann.query(denied).error(), 1148, "{denied}");
+    }
+    assert_eq!(ann.prepare("DELETE FROM t").err(), Some(1148));
+    assert_eq!(one(&mut ann, "SELECT 5"), "5", "and the session goes on");
+    // One statement of a user at a time.
+    let id = ann.id;
+    let (sender, answer) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = sender.send(ann.query("SELECT SUM(a.seq * b.seq) FROM seq_1_to_1000000 a, seq_1_to_1000000 b"));
+    });
+    wait_for("the limit to hold", || ben.query("SELECT 1").is_error(1226));
+    ben.query(&format!("KILL QUERY {id}")).ok();
+    assert_eq!(answer.recv_timeout(PATIENCE).unwrap().error(), 1317);
+    wait_for("the limit to be free", || !ben.query("SELECT 1").is_error(1226));
 }

@@ -48,7 +48,7 @@ impl Client {
             let message = format!("Can't keep more than {STATEMENT_BYTES_MAX} bytes of prepared statements for one client");
             return Err(SqlError::new(1461, "42000", message).into());
         }
-        let (count, nature) = self.pools.known(sql);
+        let (count, nature) = self.pools.known(sql)?;
         self.acquire(sql, nature).await?;
         let id = self.next_statement();
         let relayed = self.relay_prepare(sql, id).await?;
@@ -75,6 +75,7 @@ impl Client {
         let id = self.latest.filter(|_| execution.statement == LATEST).unwrap_or(execution.statement);
         let statement = self.statements.get(&id).ok_or_else(|| unknown_statement(id, "mysqld_stmt_execute"))?;
         let (nature, count, sql) = (statement.nature, statement.count.clone(), statement.sql.clone());
+        let _permits = self.admit(&count).await?;
         if let Some(back) = nature.looks_back {
             if matches!(back, LooksBack::FoundRows | LooksBack::RowCount) && self.lease.is_none() {
                 self.require_same_connection(back)?;

@@ -2,14 +2,17 @@
 
 use std::{sync::Arc, time::Instant};
 
-use pumasi_mysqlwire::{Command, Expect};
+use pumasi_mysqlwire::{Command, Expect, SqlError};
 use pumasi_sqltext::Class;
 use tracing::debug;
+
+use tracing::warn;
 
 use super::{
     super::{
         nature::{self, Nature},
         route::{Errand, Outcome},
+        rules::Permits,
     },
     Client, Flow, Relayed, Trouble,
     hold::in_transaction,
@@ -29,7 +32,8 @@ impl Client {
         if let Some(Own { what: What::Kill(id, what), behind: [] }) = Own::of(sql) {
             return self.kill(id, what);
         }
-        let (count, mut nature) = self.pools.known(sql);
+        let (count, mut nature) = self.pools.known(sql)?;
+        let _permits = self.admit(&count).await?;
         self.collation_to_set = if nature.pins == Some(nature::COLLATE) { nature::names_collation(sql) } else { None };
         if self.collation_to_set.is_some() {
             nature.pins = None;
@@ -68,6 +72,14 @@ impl Client {
         self.answering = false;
     }
 
+    /// Waits for a statement's turn. In the middle of a transaction it always has one: others wait for what it holds.
+    pub(super) async fn admit(&self, count: &Arc<Count>) -> Result<Permits, SqlError> {
+        if self.lease.is_some() {
+            return Ok(Permits::default());
+        }
+        self.shared.rules.admit(&self.user.name, count, self.shared.options.connections_wait).await
+    }
+
     /// Runs a statement at the server and counts it.
     pub(super) async fn measured(
         &mut self,
@@ -88,6 +100,11 @@ impl Client {
         let us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let ok = relayed.as_ref().is_ok_and(|relayed| !relayed.failed);
         self.shared.meter.finished(us, ok);
+        if self.shared.rules.slow(started.elapsed()) {
+            let (database, user, statement) = (&self.shared.settings.name, &self.user.name, count.text());
+            let rows = relayed.as_ref().map_or(0, |relayed| relayed.rows);
+            warn!(database, user, connection = self.place.entry.id, ms = us / 1000, rows, ok, statement, "slow statement");
+        }
         count.ran(us, relayed.as_ref().map_or(0, |relayed| relayed.rows), ok);
         if nature.reads {
             self.shared.reads.add(1);
