@@ -2,7 +2,7 @@
 
 use pumasi_http1::{Known, Refusal, RequestHead, write};
 
-use crate::core::RequestId;
+use crate::request_id::RequestId;
 
 /// Why there is no answer from an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use pumasi_balance::Upstream;
 use tokio::net::TcpStream;
 
 use crate::{
-    core::Buffers,
+    buffers::Buffers,
     listen::tune,
     timer::Timer,
     upstream::{

@@ -22,11 +22,13 @@ use tracing::warn;
 
 use crate::{
     access_log::CoreLog,
+    buffers::Buffers,
     counters::CoreCounters,
     date::HttpDate,
     downstream, files,
     listen::tune,
     pages::{Habits, Reads},
+    request_id::RequestId,
     routes::Snapshot,
     timer::{TICK, Timers},
     upstream::{IdleConnections, http2::Http2Connections},
@@ -131,8 +133,7 @@ impl Core {
     pub fn next_request_id(&self) -> RequestId {
         let count = self.requests.get() + 1;
         self.requests.set(count);
-        // Mixed so that ids of neighbouring requests do not look alike in a log; multiplication by an odd number is a bijection.
-        RequestId((self.shared.run ^ (self.number << 48)).wrapping_add(count).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        RequestId::mixed((self.shared.run ^ (self.number << 48)).wrapping_add(count))
     }
 }
 
@@ -143,59 +144,7 @@ impl Core {
         if !tap.tracing.wanted() {
             return None;
         }
-        tap.context(head.fields.get_named("traceparent"), id.0, self.shared.run)
-    }
-}
-
-/// Names one request in the error page, the access log and `X-Request-Id`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RequestId(u64);
-
-impl RequestId {
-    /// 16 hexadecimal digits.
-    pub fn text(self) -> [u8; 16] {
-        std::array::from_fn(|i| b"0123456789abcdef"[(self.0 >> (60 - 4 * i)) as usize & 15])
-    }
-}
-
-/// Free buffers of one core. Both lists are bounded by [`FREE_MAX`]; what is beyond it goes back to the allocator.
-#[derive(Debug, Default)]
-pub(crate) struct Buffers {
-    inputs: RefCell<Vec<Vec<u8>>>,
-    outputs: RefCell<Vec<Vec<u8>>>,
-}
-
-/// Bytes read at once. Large enough that a big body takes few system calls, small enough to stay in the L2 cache.
-pub(crate) const INPUT_BYTES: usize = 32 << 10;
-
-/// An output buffer that grew past this is not kept.
-const OUTPUT_KEEP_MAX: usize = 256 << 10;
-
-/// Buffers kept for later, each kind: 8 MiB of inputs per core at most.
-const FREE_MAX: usize = 256;
-
-impl Buffers {
-    pub fn take_input(&self) -> Vec<u8> {
-        self.inputs.borrow_mut().pop().unwrap_or_else(|| vec![0; INPUT_BYTES])
-    }
-
-    pub fn give_input(&self, buffer: Vec<u8>) {
-        let mut free = self.inputs.borrow_mut();
-        if free.len() < FREE_MAX && buffer.len() == INPUT_BYTES {
-            free.push(buffer);
-        }
-    }
-
-    pub fn take_output(&self) -> Vec<u8> {
-        self.outputs.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(4 << 10))
-    }
-
-    pub fn give_output(&self, mut buffer: Vec<u8>) {
-        let mut free = self.outputs.borrow_mut();
-        if free.len() < FREE_MAX && buffer.capacity() <= OUTPUT_KEEP_MAX {
-            buffer.clear();
-            free.push(buffer);
-        }
+        tap.context(head.fields.get_named("traceparent"), id.number(), self.shared.run)
     }
 }
 

@@ -28,10 +28,11 @@ use self::{
 };
 use crate::{
     answers::{Trouble, reason},
-    core::{Core, RequestId},
+    core::Core,
     downstream::Downstream,
     forward::Forwarded,
     heads::{Length, RequestEdit},
+    request_id::RequestId,
     routes::Route,
 };
 

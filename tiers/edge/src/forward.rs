@@ -10,11 +10,12 @@ use tracing::{debug, warn};
 use crate::{
     answers::Trouble,
     connect::connect,
-    core::{Core, RequestId},
+    core::Core,
     downstream::{Downstream, DownstreamFault},
     exchange::{Exchange, Fault},
     heads::{RequestEdit, forwards_upgrade, write_request},
     place,
+    request_id::RequestId,
     routes::{Route, Snapshot},
     sticky::Attachment,
     upstream::{

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use pumasi_config::Network;
 use pumasi_http1::{Fields, Framing, Known, RequestHead, ResponseHead, Version, write};
 
-use crate::core::RequestId;
+use crate::request_id::RequestId;
 
 /// What we call ourselves in Via (RFC 9110 §7.6.3).
 const VIA: &[u8] = b"Via: 1.1 pumasi\r\n";

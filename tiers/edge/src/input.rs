@@ -10,7 +10,7 @@ use std::{
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::core::Buffers;
+use crate::buffers::Buffers;
 
 /// Bytes read ahead from one socket. Holds a buffer only while there is something in it: an idle connection costs none.
 #[derive(Debug)]

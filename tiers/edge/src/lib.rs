@@ -16,6 +16,7 @@
 
 mod access_log;
 mod answers;
+mod buffers;
 mod connect;
 mod control;
 mod core;
@@ -35,6 +36,7 @@ mod passthrough;
 mod place;
 mod proxy_protocol;
 mod relay;
+mod request_id;
 mod routes;
 mod serve;
 mod sticky;

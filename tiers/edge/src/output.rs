@@ -10,7 +10,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use crate::core::Buffers;
+use crate::buffers::Buffers;
 
 /// Whoever produces waits while more than this is unsent: the bound on what a slow reader costs us.
 pub(crate) const HIGH_WATER: usize = 64 << 10;

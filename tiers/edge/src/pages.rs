@@ -32,11 +32,12 @@ use pumasi_pagestore::{Compression, Content, Key, Landing, Lead, Lookup, Page, P
 pub(crate) use crate::core::unix_ms_now as now_ms;
 use crate::{
     answers::{Trouble, reason},
-    core::{Core, RequestId},
+    core::Core,
     downstream::Downstream,
     files,
     forward::{Forward, Forwarded},
     heads::{Length, RequestEdit},
+    request_id::RequestId,
     routes::{Route, Snapshot},
 };
 pub use automatic::Difference;

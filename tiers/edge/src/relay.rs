@@ -18,8 +18,9 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
+    buffers::Buffers,
     connect::open_stream,
-    core::{Buffers, OpenConnection},
+    core::OpenConnection,
     place,
     proxy_protocol::{write_v1, write_v2},
     routes::TcpRoute,

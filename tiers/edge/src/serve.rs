@@ -14,13 +14,14 @@ use pumasi_trace::Exchange;
 use crate::{
     access_log::Line,
     answers::{Trouble, explain, reason},
-    core::{Core, RequestId},
+    core::Core,
     counters::TrafficCounters,
     downstream::Downstream,
     files,
     forward::{Forward, Forwarded},
     heads::Length,
     pages::{self, Visit},
+    request_id::RequestId,
     routes::{Route, Snapshot},
 };
 

@@ -20,7 +20,7 @@ use pumasi_http1::{Asked, Fields, Limits, Refusal, ResponseDecoder, ResponseEven
 use thiserror::Error;
 use tokio::io::AsyncWrite;
 
-use crate::{core::Buffers, input::Input, output::Output, upstream::stream::Stream};
+use crate::{buffers::Buffers, input::Input, output::Output, upstream::stream::Stream};
 
 /// One connection to an upstream.
 #[derive(Debug)]
