@@ -314,7 +314,7 @@ impl Shared {
         let user = self.settings.users.first().expect("at least the address's own").clone();
         let key = Arc::new(Key::plain(&user.name));
         let state = state::SessionState::default();
-        let errand = Errand { sql: b"", nature: nature::Nature::default(), user: &user.name, state: &state };
+        let errand = Errand { sql: b"", nature: nature::Nature::default(), user: &user.name, state: &state, fenced: false };
         let lease = self.lease(pools, &key, &user, &errand).await?;
         let facts = lease.backend.facts.clone();
         lease.release();

@@ -264,6 +264,9 @@ impl Cluster {
         if variable("sql_mode").is_some_and(|modes| modes.windows(20).any(|mode| mode == b"NO_BACKSLASH_ESCAPES")) {
             return Err(Why::SqlMode);
         }
+        if errand.fenced {
+            return Err(Why::UnderWay);
+        }
         let statement = self.understand(errand);
         let tables = statement.reads.as_ref().map_err(|why| *why)?;
         match self.plan.reads {

@@ -116,6 +116,13 @@ impl Follow {
         &self.results
     }
 
+    /// Whether a write to anything `sql` reads is on its way; true for what is not understood.
+    pub fn fenced(&self, sql: &[u8], database: Option<&str>) -> bool {
+        let digest = Digest::of(sql);
+        let deps = self.generation().plan(sql, &digest, database).deps(&digest, &[]);
+        deps.is_none_or(|deps| self.freshness().fenced(&deps))
+    }
+
     /// What statements are planned by now. Hold it until the statement has ended.
     pub fn generation(&self) -> Arc<Generation> {
         self.current().clone()

@@ -47,6 +47,8 @@ pub struct Errand<'a> {
     pub user: &'a str,
     /// Database and variables of the session.
     pub state: &'a SessionState,
+    /// A write to something it reads is on its way: the primary may have shown it to somebody already, so no replica will do.
+    pub fenced: bool,
 }
 
 /// Where an errand goes.

@@ -43,7 +43,8 @@ impl Client {
             }
             self.leave_replica();
         }
-        let errand = Errand { sql, nature, user: &self.user.name, state: &self.state };
+        let fenced = nature.reads && self.reads_what_is_fenced(sql);
+        let errand = Errand { sql, nature, user: &self.user.name, state: &self.state, fenced };
         let mut lease = self.shared.lease(&self.pools, &self.key, &self.user, &errand).await?;
         self.leave_insert_id(&mut lease).await?;
         match lease.backend.align(&self.state).await {

@@ -133,6 +133,12 @@ impl Client {
         self.lease.as_ref().filter(|lease| elsewhere(lease.server())).map(|_| "replica")
     }
 
+    /// Whether a write to what `sql` reads is on its way. Asked after the stamp was taken, before a server is chosen.
+    pub(super) fn reads_what_is_fenced(&self, sql: &[u8]) -> bool {
+        let Some(follow) = &self.shared.follow else { return false };
+        follow.freshness().fences() > 0 && follow.fenced(sql, self.state.database.as_deref().map(String::from_utf8_lossy).as_deref())
+    }
+
     async fn answer_stored(&mut self, stored: &Stored, stamp: Stamp, started: Instant, count: &Count) -> Result<(), Trouble> {
         self.shared.meter.started();
         let witnessed = self.witness.as_ref().map(|witness| witness.statement(Observed::Read { deps: stored.entry.deps().clone(), stamp }));

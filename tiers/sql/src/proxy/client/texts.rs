@@ -61,7 +61,7 @@ impl Client {
 
     /// The connection broke before anything of the answer came, nothing of the session's was there, and the statement only reads.
     pub(super) fn may_repeat(&self, sql: &[u8], nature: Nature) -> bool {
-        let errand = Errand { sql, nature, user: &self.user.name, state: &self.state };
+        let errand = Errand { sql, nature, user: &self.user.name, state: &self.state, fenced: false };
         !self.passed && !self.had_something() && self.shared.route.repeatable(&errand)
     }
 
@@ -137,7 +137,7 @@ impl Client {
     /// Tells whoever chooses servers that a statement is about to be sent.
     fn announce(&mut self, sql: &[u8], nature: Nature) {
         let Some(lease) = &self.lease else { return };
-        let errand = Errand { sql, nature, user: &self.user.name, state: &self.state };
+        let errand = Errand { sql, nature, user: &self.user.name, state: &self.state, fenced: false };
         self.shared.route.begins(lease.server(), &errand, &mut self.writes);
     }
 
@@ -150,7 +150,7 @@ impl Client {
             Ok(relayed) => Outcome::Answered { status, affected_rows: relayed.affected_rows, gtid: relayed.gtid.as_deref() },
             Err(_) => Outcome::Unknown,
         };
-        let errand = Errand { sql, nature, user: &self.user.name, state: &self.state };
+        let errand = Errand { sql, nature, user: &self.user.name, state: &self.state, fenced: false };
         self.shared.route.ended(lease.server(), &errand, &mut self.writes, outcome);
     }
 }
