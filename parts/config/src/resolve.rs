@@ -548,13 +548,11 @@ fn resolve_sql(name: &str, sql: &Set<Sql>, directory: &StdPath, reader: &mut Rea
                     EnginePlan::Embedded { file: file.clone() }
                 }
                 EngineName::MariaDb { replicas, database } => {
-                    check_built_for_servers(keys, reader);
                     EnginePlan::Local { replicas: *replicas, database: database.clone(), redo_log_bytes: redo_log(keys, reader) }
                 }
             }
         }
         (None, Some(primary)) => {
-            check_built_for_servers(keys, reader);
             check_server_tls(keys, reader);
             EnginePlan::Servers {
                 primary: primary.0.clone(),
@@ -705,14 +703,6 @@ fn check_of_clusters(keys: &Sql, engine: &EnginePlan, reader: &mut Reader) {
         refuse(keys.reads.written(), &keys.reads.origin, &keys.reads.path, what);
         refuse(keys.failover.written(), &keys.failover.origin, &keys.failover.path, what);
         refuse(keys.failover_after.written(), &keys.failover_after.origin, &keys.failover_after.path, what);
-    }
-}
-
-/// What the tier does for the embedded engine but not yet for real servers is refused rather than ignored.
-fn check_built_for_servers(keys: &Sql, reader: &mut Reader) {
-    if keys.results.value == ResultsMode::Automatic {
-        let what = "this version keeps results of the embedded engine only";
-        reader.problem(&keys.results.origin, &keys.results.path, what, "Remove it, or write engine instead of primary.");
     }
 }
 

@@ -143,10 +143,6 @@ fn every_mistake_names_place_key_value_and_remedy() {
         ),
         ("a password is not shown", "[sql.main]\nprimary = \"mysq://app:hunter2@10.0.0.9/shop\"\n".to_owned() + POOL),
         (
-            "what is not there yet for real servers",
-            "[sql.main]\nprimary = \"mysql://10.0.0.9\"\nreplicas = [\"mysql://10.0.0.10\"]\nresults = \"automatic\"\n".to_owned() + POOL,
-        ),
-        (
             "one file for two databases",
             "[sql.a]\nengine = \"embedded:a.db\"\n[sql.b]\nlisten = \"127.0.0.1:3307\"\nengine = \"embedded:a.db\"\n".to_owned() + POOL,
         ),

@@ -164,7 +164,7 @@ impl Connection {
         let mut follower = Follower::new(Expect::Results, self.capabilities);
         self.sequence_of_answer();
         self.rows.clear();
-        let (mut columns, mut error, mut any) = (0_usize, None, false);
+        let (mut error, mut any) = (None, false);
         while !follower.done() {
             while !self.inbox.ready().map_err(io::Error::other)? {
                 self.fill()?;
@@ -173,11 +173,8 @@ impl Connection {
             let payload = inbox.take(sequence).map_err(io::Error::other)?.expect("ready");
             let row = follower.in_rows();
             match follower.packet(payload, payload.len()).map_err(io::Error::other)? {
-                Passed::Data if row => rows.push(decode(payload, columns - 1, binary).map_err(io::Error::other)?),
-                Passed::Data => {
-                    columns += 1;
-                    any = true;
-                }
+                Passed::Data if row => rows.push(decode(payload, binary).map_err(io::Error::other)?),
+                Passed::Data => any = true,
                 Passed::Err => error = Some(ErrPacket::decode(payload).map_err(io::Error::other)?.code),
                 _ => {}
             }
@@ -215,8 +212,8 @@ impl Connection {
     }
 }
 
-/// First and last column; the oracle's are whole numbers. `columns`: how many there are.
-fn decode(payload: &[u8], columns: usize, binary: bool) -> Result<(u64, u64), pumasi_mysqlwire::WireError> {
+/// First and last column; the oracle's are whole numbers.
+pub fn decode(payload: &[u8], binary: bool) -> Result<(u64, u64), pumasi_mysqlwire::WireError> {
     let mut cursor = Cursor::new(payload);
     let (mut first, mut last) = (None, 0);
     if binary {
@@ -225,7 +222,7 @@ fn decode(payload: &[u8], columns: usize, binary: bool) -> Result<(u64, u64), pu
         last = cursor.u64("row")?;
         first = Some(last);
     } else {
-        for _ in 0..columns {
+        while !cursor.ended() {
             let text = cursor.nullable_bytes("row")?.unwrap_or_default();
             last = text.iter().fold(0_u64, |n, digit| n.wrapping_mul(10).wrapping_add(u64::from(digit.wrapping_sub(b'0'))));
             first.get_or_insert(last);

@@ -27,3 +27,12 @@ fn a_counter_accuses_what_is_stale_or_from_nowhere_and_nothing_else() {
     counter.acknowledge();
     assert_eq!(counter.show(counter.floor(), Some(1)), Err((2, 2)));
 }
+
+/// A row of two numbers as text, and one as a prepared statement's answer.
+#[test]
+fn rows_are_their_first_and_their_last_number() {
+    assert_eq!(connection::decode(b"\x0212\x03345", false), Ok((12, 345)));
+    assert_eq!(connection::decode(b"\x017", false), Ok((7, 7)));
+    assert_eq!(connection::decode(b"\x00\x00\x09\x01\x00\x00\x00\x00\x00\x00", true), Ok((265, 265)));
+    assert!(connection::decode(b"\x0512", false).is_err());
+}
