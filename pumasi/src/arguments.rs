@@ -81,6 +81,15 @@ pub enum Verb {
         #[command(subcommand)]
         verb: SqlVerb,
     },
+    /// Change an upstream's share of the requests beside the others'
+    Weigh {
+        /// Its name as `pumasi status` shows it, such as app.1
+        upstream: String,
+        /// From 1 to 1000; 1 is what an upstream has by itself
+        weight: u32,
+        #[command(flatten)]
+        running: RunningArguments,
+    },
     /// Watch what the running Pumasi is doing, second by second
     Top {
         #[command(flatten)]

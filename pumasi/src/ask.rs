@@ -65,6 +65,10 @@ pub fn drain(upstream: &str, undo: bool, running: &RunningArguments) -> Result<(
     order(&places(running, Mistakes::Overlook)?, path, &[("upstream", upstream)])
 }
 
+pub fn weigh(upstream: &str, weight: u32, running: &RunningArguments) -> Result<(), Failure> {
+    order(&places(running, Mistakes::Overlook)?, "/api/weigh", &[("upstream", upstream), ("weight", &weight.to_string())])
+}
+
 /// Has the console do something and tells what it said.
 pub fn order(places: &[PathBuf], path: &str, form: &[(&str, &str)]) -> Result<(), Failure> {
     let answer = Console::of_running(places)?.post(path, form)?;

@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use arc_swap::ArcSwap;
-use pumasi_balance::Pool;
-use pumasi_config::{BalancePolicy, Loaded, Plan, PoolPlan, Setting, Source};
+use pumasi_balance::{Pool, Upstream};
+use pumasi_config::{BalancePolicy, Loaded, Members, Plan, PoolPlan, Setting, Source};
 use pumasi_console::otlp::{Collector, Exporter};
 use pumasi_edge::{Edge, EdgeConfig, OpenSocket, PoolConfig, Purge, PurgeKind};
 use pumasi_status::Status;
@@ -359,15 +359,7 @@ impl House {
 
     /// Takes an upstream out of rotation, or puts it back. A worker that is started anew is in rotation again.
     pub fn drain(&self, name: &str, back: bool) -> Result<String, String> {
-        let current = self.current.load();
-        let members =
-            || current.pools.values().flat_map(|pool| pool.upstreams().iter().map(|u| (pool.clone(), u.clone())).collect::<Vec<_>>());
-        let Some((pool, upstream)) = members().find(|(_, upstream)| upstream.name == name) else {
-            let names: Vec<String> = members().map(|(_, upstream)| upstream.name.clone()).collect();
-            let near = pumasi_config::nearest(name, names.iter().map(String::as_str));
-            let remedy = near.map_or_else(|| format!("There are: {}.", names.join(", ")), |near| format!("Did you mean {near}?"));
-            return Err(format!("no upstream is called {name:?}. {remedy}"));
-        };
+        let (pool, upstream) = self.upstream(name)?;
         let now = Instant::now();
         let change = if back { pool.undrain(&upstream, now) } else { pool.drain(&upstream, now) };
         let done = match (change, back) {
@@ -379,7 +371,39 @@ impl House {
         self.diary.note("info", "rotation", &done);
         Ok(done)
     }
+
+    /// Changes an upstream's share of the requests beside the others': a worker's until it is started anew, another's until the next reload.
+    pub fn weigh(&self, name: &str, weight: u32) -> Result<String, String> {
+        if !WEIGHTS.contains(&weight) {
+            return Err(format!("a weight is from {} to {}. To take {name} out, drain it", WEIGHTS.start(), WEIGHTS.end()));
+        }
+        let (pool, upstream) = self.upstream(name)?;
+        let before = upstream.weight();
+        pool.set_weight(&upstream, weight);
+        let workers = self.current.load().plan.pools.get(&pool.name).is_some_and(|plan| matches!(plan.members, Members::Workers(_)));
+        let until = if workers { "until it is started anew" } else { "until the next reload" };
+        let done = format!("{name} weighs {weight} instead of {before}, {until}");
+        self.diary.note("info", "rotation", &done);
+        Ok(done)
+    }
+
+    /// Errors: there is none of that name; the text names what there is.
+    fn upstream(&self, name: &str) -> Result<(Arc<Pool>, Arc<Upstream>), String> {
+        let current = self.current.load();
+        let members =
+            || current.pools.values().flat_map(|pool| pool.upstreams().iter().map(|u| (pool.clone(), u.clone())).collect::<Vec<_>>());
+        let found = members().find(|(_, upstream)| upstream.name == name);
+        found.ok_or_else(|| {
+            let names: Vec<String> = members().map(|(_, upstream)| upstream.name.clone()).collect();
+            let near = pumasi_config::nearest(name, names.iter().map(String::as_str));
+            let remedy = near.map_or_else(|| format!("There are: {}.", names.join(", ")), |near| format!("Did you mean {near}?"));
+            format!("no upstream is called {name:?}. {remedy}")
+        })
+    }
 }
+
+/// As in the configuration.
+const WEIGHTS: std::ops::RangeInclusive<u32> = 1..=1000;
 
 // === The picture ===
 

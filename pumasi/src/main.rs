@@ -91,6 +91,7 @@ fn carry_out(arguments: Arguments, heir: Option<Heir>) -> Result<ExitCode, Failu
             ask::purge(pages, soft, &running)
         }
         Verb::Drain { upstream, undo, running } => ask::drain(&upstream, undo, &running),
+        Verb::Weigh { upstream, weight, running } => ask::weigh(&upstream, weight, &running),
         Verb::Status { running, json } => ask::status(&running, json),
         Verb::Sql { verb } => sql::sql(&verb),
         Verb::Top { running } => ask::top(&running),

@@ -63,6 +63,10 @@ impl Service for House {
         self.recorder().fetch(std::time::Instant::now())
     }
 
+    fn weigh(&self, upstream: &str, weight: u32) -> Result<String, String> {
+        House::weigh(self, upstream, weight)
+    }
+
     fn drain(&self, upstream: &str, drain: Drain) -> Result<String, String> {
         House::drain(self, upstream, drain == Drain::Back)
     }

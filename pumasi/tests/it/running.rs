@@ -387,6 +387,31 @@ fn a_drained_worker_gets_nothing_until_it_is_put_back() {
 }
 
 #[test]
+fn a_weight_changed_at_run_time_counts() {
+    let directory = directory();
+    let file = directory.path().join("pumasi.toml");
+    fs::write(&file, configured("one", "policy = \"round-robin\"")).expect("writable");
+    let pumasi = Pumasi::start(directory.path(), &["run"]);
+    let site = pumasi.site();
+    let shares = || {
+        let mut counts = std::collections::BTreeMap::new();
+        (0..40).filter_map(|_| get(site, "/").ok()).for_each(|(_, body)| *counts.entry(body).or_insert(0) += 1);
+        let mut shares: Vec<u32> = counts.into_values().collect();
+        shares.sort_unstable();
+        shares
+    };
+    wait_for("both workers to answer", || (shares() == [20, 20]).then_some(()));
+    let it = run(directory.path(), &["weigh", "app.1", "3"]);
+    assert_eq!((it.code, it.stderr.as_str()), (Some(0), "app.1 weighs 3 instead of 1, until it is started anew\n"));
+    shares(); // those who waited for their turn by the old shares
+    assert_eq!(shares(), [10, 30]);
+    let it = run(directory.path(), &["weigh", "app.1", "0"]);
+    assert_eq!((it.code, it.stderr.as_str()), (Some(1), "pumasi: a weight is from 1 to 1000. To take app.1 out, drain it\n"));
+    let it = run(directory.path(), &["weigh", "ap.1", "2"]);
+    assert_eq!((it.code, it.stderr.as_str()), (Some(1), "pumasi: no upstream is called \"ap.1\". Did you mean app.1?\n"));
+}
+
+#[test]
 fn kept_pages_are_given_again_until_they_are_purged() {
     let directory = directory();
     let routed = "[[edge.route]]\npool = \"app\"\npages = \"standard\"\n".to_owned() + &configured("one", "");

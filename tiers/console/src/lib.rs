@@ -64,6 +64,11 @@ pub trait Service: Send + Sync + 'static {
     /// Drops kept pages, or makes them stale. Says how many, or why it cannot.
     fn purge(&self, purge: &Purge) -> Result<String, String>;
 
+    /// Gives the upstream of that name another share of the requests beside the others'. Says what was done, or why not.
+    fn weigh(&self, _upstream: &str, _weight: u32) -> Result<String, String> {
+        Err("This Pumasi has no upstreams to weigh.".into())
+    }
+
     /// Takes the upstream of that name out of rotation, or puts it back. Says what was done, or why not.
     fn drain(&self, upstream: &str, drain: Drain) -> Result<String, String>;
 

@@ -62,6 +62,7 @@ fn router(shared: Arc<Shared>) -> Router {
             post(async |state, headers, form| cluster(state, headers, form, |form| drained(form, Drain::Back)).await),
         )
         .route("/api/sql/rejoin", post(async |state, headers, form| cluster(state, headers, form, rejoin).await))
+        .route("/api/weigh", post(weigh))
         .fallback(nothing_here)
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "This address does not take that method.\n"))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -335,6 +336,25 @@ fn drained(form: &ClusterForm, way: Drain) -> Option<ClusterChange> {
 
 fn rejoin(form: &ClusterForm) -> Option<ClusterChange> {
     Some(ClusterChange::Rejoin { member: form.member.clone()?, rebuild: form.rebuild.is_some() })
+}
+
+#[derive(Deserialize)]
+struct Weighed {
+    upstream: String,
+    weight: u32,
+}
+
+async fn weigh(State(shared): State<Arc<Shared>>, headers: HeaderMap, form: Result<Form<Weighed>, FormRejection>) -> Response {
+    let caller = match Caller::of(&shared, &headers) {
+        Ok(caller) => caller,
+        Err(refused) => return *refused,
+    };
+    let Ok(Form(Weighed { upstream, weight })) = form else {
+        let missing = "Say which upstream and how much by the form fields `upstream`, such as app.1, and `weight`, from 1 to 1000.";
+        return caller.answer(&shared, Page::Workers, Ok(Err(missing.into())));
+    };
+    let service = shared.service.clone();
+    caller.answer(&shared, Page::Workers, tokio::task::spawn_blocking(move || service.weigh(&upstream, weight)).await)
 }
 
 /// Somebody who may change something.

@@ -70,6 +70,8 @@ pub(crate) async fn run(mut pools: watch::Receiver<Arc<Vec<PoolConfig>>>, mut ea
 
 /// Makes the pool's members what the names of `upstreams` stand for, again and again.
 async fn keep_resolved(pool: Arc<Pool>, upstreams: Vec<UpstreamPlan>) {
+    // The plan's weights count when it is new; afterwards an operator may have changed them.
+    let mut weights = Weights::Set;
     loop {
         let mut wanted = Vec::new();
         let mut failed = false;
@@ -92,7 +94,8 @@ async fn keep_resolved(pool: Arc<Pool>, upstreams: Vec<UpstreamPlan>) {
                 }
             }
         }
-        set_members(&pool, &wanted);
+        set_members(&pool, &wanted, weights);
+        weights = Weights::Keep;
         tokio::time::sleep(if failed { RESOLVE_RETRY } else { RESOLVE_EVERY }).await;
     }
 }
@@ -105,8 +108,15 @@ pub(crate) struct Wanted {
     pub weight: u32,
 }
 
+/// What becomes of the weights of members that stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weights {
+    Set,
+    Keep,
+}
+
 /// Joins who is new, lets leave who is gone, leaves everybody else alone: their connections and health stay.
-pub(crate) fn set_members(pool: &Pool, wanted: &[Wanted]) {
+pub(crate) fn set_members(pool: &Pool, wanted: &[Wanted], weights: Weights) {
     let now = pool.upstreams();
     for upstream in now.iter().filter(|u| !wanted.iter().any(|w| w.address == u.address)) {
         info!(pool = %pool.name, upstream = %upstream.name, "upstream left");
@@ -117,7 +127,7 @@ pub(crate) fn set_members(pool: &Pool, wanted: &[Wanted]) {
             continue; // written twice, or two names of one address
         }
         match now.iter().find(|u| u.address == new.address) {
-            Some(known) if known.weight() != new.weight => pool.set_weight(known, new.weight),
+            Some(known) if weights == Weights::Set && known.weight() != new.weight => pool.set_weight(known, new.weight),
             Some(_) => {}
             None => pool.join(Arc::new(Upstream::new(name_of(new), new.address, new.weight, None))),
         }

@@ -2,7 +2,7 @@
 
 mod h1;
 mod h2;
-mod rewind;
+pub(crate) mod rewind;
 
 use std::{
     future::{Future, poll_fn},
@@ -126,7 +126,7 @@ pub(crate) async fn serve_connection(open: OpenConnection, stream: TcpStream, pe
     }
 }
 
-async fn speak<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnection, stream: S, peer: SocketAddr, server: SocketAddr, address: Address) {
+async fn speak<S: relay::Socket>(open: OpenConnection, stream: S, peer: SocketAddr, server: SocketAddr, address: Address) {
     let trusted = open.core.snapshot().trusts(peer.ip());
     match address.protocol {
         Protocol::Plain => {

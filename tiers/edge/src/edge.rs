@@ -25,7 +25,7 @@ use tracing::info;
 
 use crate::{
     access_log,
-    control::{self, Wanted, set_members},
+    control::{self, Wanted, Weights, set_members},
     core::{self, Address, Command, CoreStart, Protocol, Shared},
     counters::{CoreCounters, TrafficCounters},
     listen,
@@ -428,7 +428,7 @@ fn apply_settings(pools: &[PoolConfig]) {
                 .map(|u| Some(Wanted { written: u.address.clone(), address: u.address.parse().ok()?, weight: u.weight }))
                 .collect();
             if let Some(addresses) = addresses {
-                set_members(pool, &addresses);
+                set_members(pool, &addresses, Weights::Set);
             }
         }
     }

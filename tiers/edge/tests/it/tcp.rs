@@ -142,3 +142,34 @@ fn tls_member(own: &Certificate) -> std::net::SocketAddr {
     });
     address
 }
+
+/// Bulk stays inside the kernel: both ways at once, whole, whether or not something was read ahead.
+#[test]
+fn bulk_passes_both_ways_at_once() {
+    const BYTES: usize = 8 << 20;
+    let origin = Origin::start(|mut peer| {
+        let mut stream = peer.stream.try_clone().unwrap();
+        let writer = std::thread::spawn(move || std::io::Write::write_all(&mut stream, &pattern(BYTES, 3)).unwrap());
+        assert!(peer.read_exact(BYTES) == pattern(BYTES, 5));
+        writer.join().unwrap();
+        peer.read_to_end();
+    });
+    for before in ["", "PROXY TCP4 203.0.113.9 10.0.0.1 1234 80\r\n"] {
+        let mut setup = passed_on(&[origin.address], ProxyProtocol::Off);
+        setup.plan.proxy_protocol = !before.is_empty();
+        let edge = setup.start();
+        let mut client = Peer::connect(edge.addresses()[1]);
+        client.write(before);
+        let mut stream = client.stream.try_clone().unwrap();
+        let writer = std::thread::spawn(move || std::io::Write::write_all(&mut stream, &pattern(BYTES, 5)).unwrap());
+        assert!(client.read_exact(BYTES) == pattern(BYTES, 3));
+        writer.join().unwrap();
+        drop(client);
+        wait_until("it is over", || edge.connections() == 0);
+        drop(edge);
+    }
+}
+
+fn pattern(bytes: usize, step: u32) -> Vec<u8> {
+    (0..bytes as u32).map(|i| (i.wrapping_mul(step) >> 8) as u8).collect()
+}
