@@ -140,6 +140,14 @@ impl Suite {
     }
 }
 
+/// The edge near its defaults, with the page store on.
+pub(crate) fn pumasi_with_pages(port: u16, origin: u16) -> String {
+    format!(
+        "[edge]\nlisten = \"127.0.0.1:{port}\"\nthreads = 1\n[[edge.route]]\npool = \"app\"\npages = \"standard\"\n\
+         [pool.app]\nupstreams = [\"127.0.0.1:{origin}\"]\n"
+    )
+}
+
 /// One test's result, in the suite's own terms.
 struct Verdict {
     suite: String,
@@ -290,7 +298,8 @@ impl Cache {
         match self {
             Cache::Pumasi => {
                 let own = std::env::current_exe()?;
-                start(1, &own.to_string_lossy(), &["serve-edge", &format!("127.0.0.1:{port}=127.0.0.1:{origin}"), "standard"])
+                let configuration = written(pumasi_with_pages(port, origin))?;
+                start(1, &own.to_string_lossy(), &["serve-edge", &configuration])
             }
             Cache::Nginx => {
                 let configuration = written(format!(

@@ -262,7 +262,8 @@ impl Cache {
         match self {
             Cache::Pumasi => {
                 let own = std::env::current_exe()?;
-                start(CACHE_CORE, &own.to_string_lossy(), &["serve-edge", &format!("127.0.0.1:{port}=127.0.0.1:{origin}"), "standard"])
+                fs::write(&path, crate::cache_tests::pumasi_with_pages(port, origin))?;
+                start(CACHE_CORE, &own.to_string_lossy(), &["serve-edge", &path.to_string_lossy()])
             }
             Cache::Nginx => {
                 fs::write(&path, nginx_configuration(port, origin))?;

@@ -79,6 +79,12 @@ pub const ALL: &[&Family] = &[
     &PAGES_MISSES,
     &PAGES_INVALIDATED,
     &PAGES_EVICTED,
+    &PAGES_DISK_ENTRIES,
+    &PAGES_DISK_BYTES,
+    &PAGES_DISK_BYTES_MAX,
+    &PAGES_DISK_HITS,
+    &PAGES_DISK_ERRORS,
+    &PAGES_DISK_CORRUPT,
     &UPSTREAM_UP,
     &UPSTREAM_REQUESTS,
     &UPSTREAM_ERRORS,
@@ -365,6 +371,60 @@ pub static PAGES_EVICTED: Family = Family {
     labels: &[],
     meaning: "Pages dropped to make room.",
     remedy: "Growing steadily while misses are high: raise edge.pages.memory.",
+};
+
+pub static PAGES_DISK_ENTRIES: Family = Family {
+    name: "pumasi_pages_disk_entries",
+    kind: Kind::Gauge,
+    unit: "entries",
+    labels: &[],
+    meaning: "Pages on disk now.",
+    remedy: "Nothing to do by itself.",
+};
+
+pub static PAGES_DISK_BYTES: Family = Family {
+    name: "pumasi_pages_disk_bytes",
+    kind: Kind::Gauge,
+    unit: "bytes",
+    labels: &[],
+    meaning: "All files of pages on disk.",
+    remedy: "At its bound the oldest part goes.",
+};
+
+pub static PAGES_DISK_BYTES_MAX: Family = Family {
+    name: "pumasi_pages_disk_bytes_max",
+    kind: Kind::Gauge,
+    unit: "bytes",
+    labels: &[],
+    meaning: "The budget for pages on disk.",
+    remedy: "Set by edge.pages.disk_size.",
+};
+
+pub static PAGES_DISK_HITS: Family = Family {
+    name: "pumasi_pages_disk_hits_total",
+    kind: Kind::Counter,
+    unit: "pages",
+    labels: &[],
+    meaning: "Pages read back from disk into memory.",
+    remedy: "Many beside few hits in memory: raise edge.pages.memory.",
+};
+
+pub static PAGES_DISK_ERRORS: Family = Family {
+    name: "pumasi_pages_disk_errors_total",
+    kind: Kind::Counter,
+    unit: "operations",
+    labels: &[],
+    meaning: "Reads and writes of pages on disk that failed; each cost a hit at most.",
+    remedy: "Growing: the disk is full, or fails. The log says which.",
+};
+
+pub static PAGES_DISK_CORRUPT: Family = Family {
+    name: "pumasi_pages_disk_corrupt_total",
+    kind: Kind::Counter,
+    unit: "pages",
+    labels: &[],
+    meaning: "Pages on disk that were not what had been written; they are forgotten.",
+    remedy: "Growing: check the disk.",
 };
 
 pub static UPSTREAM_UP: Family = Family {

@@ -197,9 +197,10 @@ const JOBS_MAX: usize = 1024;
 /// How often the thread looks whether it should end, should a bell be missed.
 const LOOK_UP: Duration = Duration::from_secs(1);
 
-/// Levels at which a page compressed once and sent often pays: one more saves less than a per cent for half as much time again.
+/// Where the next level costs much and saves little. Measured on 23 KB and 661 KB of text: gzip 6 takes 0.4 and 10 ms, brotli 6 0.6 and 7 ms (7: 9 and
+/// 17 ms for 0.1 and 3 % less), zstd 6 0.2 and 3 ms (9: twice that for 1 and 4 % less).
 const GZIP_LEVEL: u32 = 6;
-const BROTLI_LEVEL: i32 = 5;
+const BROTLI_LEVEL: i32 = 6;
 const ZSTD_LEVEL: i32 = 6;
 
 /// Brotli looks back this far: 4 MiB, its usual window.

@@ -244,7 +244,9 @@ impl Lead {
         }
         let mut kept = Vec::with_capacity(lines.len());
         for (name, value) in field_lines(lines) {
-            if !made_anew(name) && validation::storable(name, &[], &answered.directives.withheld) {
+            // Each reply from a part says which part it is; on anything else the field is the origin's own affair.
+            let of_part = status == 206 && name.eq_ignore_ascii_case(b"content-range");
+            if !made_anew(name) && !of_part && validation::storable(name, &[], &answered.directives.withheld) {
                 crate::lines::push(&mut kept, name, value);
             }
         }
@@ -553,7 +555,7 @@ const PASSING_MS: u64 = 10_000;
 
 /// Fields that each reply writes itself, and those that are only for us.
 fn made_anew(name: &[u8]) -> bool {
-    const NAMES: [&str; 5] = ["age", "content-length", "content-range", "surrogate-key", "cache-tag"];
+    const NAMES: [&str; 4] = ["age", "content-length", "surrogate-key", "cache-tag"];
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 

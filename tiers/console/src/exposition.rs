@@ -59,6 +59,14 @@ fn edge(out: &mut Exposition, status: &Status) {
         ];
         store(out, families, &[], pages);
     }
+    if let Some(disk) = &edge.pages_disk {
+        out.add(&c::PAGES_DISK_ENTRIES, &[], disk.entries as f64);
+        out.add(&c::PAGES_DISK_BYTES, &[], disk.bytes as f64);
+        out.add(&c::PAGES_DISK_BYTES_MAX, &[], disk.bytes_max as f64);
+        out.add(&c::PAGES_DISK_HITS, &[], disk.hits as f64);
+        out.add(&c::PAGES_DISK_ERRORS, &[], disk.errors as f64);
+        out.add(&c::PAGES_DISK_CORRUPT, &[], disk.corrupt as f64);
+    }
 }
 
 fn pools(out: &mut Exposition, status: &Status) {

@@ -9,6 +9,7 @@ use super::*;
 fn a_full_status_shows_every_family_and_no_series_twice() {
     let mut status = Status::default();
     status.edge.pages = Some(Store::default());
+    status.edge.pages_disk = Some(pumasi_status::DiskStore::default());
     status.edge.routes.push(Route { route: "*/*".into(), bypasses: vec![("POST".into(), 3)], ..Route::default() });
     let upstream = Upstream { name: "app.1".into(), worker: Some(Worker::default()), ..Upstream::default() };
     status.pools.push(Pool { name: "app".into(), upstreams: vec![upstream], ..Pool::default() });
