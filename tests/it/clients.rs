@@ -30,15 +30,7 @@ fn only_a_database() -> Service {
 }
 
 fn python(driver: &str) {
-    stories(&only_a_database(), &[driver]);
-}
-
-/// The same stories whatever the engine.
-pub fn stories(service: &Service, drivers: &[&str]) {
-    drivers.iter().for_each(|driver| one_story(service, driver));
-}
-
-fn one_story(service: &Service, driver: &str) {
+    let service = only_a_database();
     let database = service.database();
     let mut command = Command::new(installed("PUMASI_TEST_PYTHON", "python3"));
     command.arg(story("story.py")).args([driver, &database.ip().to_string(), &database.port().to_string(), "askhy", "story"]);

@@ -13,7 +13,10 @@ use self::{
     checker::Checker,
     servers::{Fault, Servers},
 };
-use crate::service::{Service, signal};
+use crate::{
+    drivers::{python, story, tell},
+    service::{Service, signal},
+};
 
 /// From a fault to the first write that is acknowledged again.
 const WRITES_RESUME_WITHIN: Duration = Duration::from_secs(10);
@@ -158,6 +161,17 @@ fn mariadbds(directory: &str) -> Vec<u32> {
 
 #[test]
 fn drivers_tell_their_stories_on_a_cluster() {
-    let service = Service::run(&LOCAL.replace("/shop", "/askhy"), &[]);
-    crate::clients::stories(&service, &["pymysql", "MySQLdb", "mysql.connector"]);
+    let service = Service::run(LOCAL, &[]);
+    let address = service.database();
+    for driver in ["pymysql", "MySQLdb", "mysql.connector"] {
+        tell(address, &python(), &[&story("story.py"), driver], "story");
+    }
+    for mapper in ["sqlalchemy", "django"] {
+        tell(address, &python(), &[&story("orm.py"), mapper], "orm");
+    }
+    tell(address, "node", &[&story("story.js")], "story");
+    tell(address, "php", &[&story("story.php")], "story");
+    tell(address, "java", &["-cp", "/usr/share/java/mariadb-java-client.jar", &story("Story.java")], "story");
+    // Not a test of the primary alone.
+    assert!(cluster(&service)["replica_reads_total"].as_u64() > Some(0), "{}", cluster(&service));
 }

@@ -32,15 +32,8 @@ impl House {
         self.service.database()
     }
 
-    /// `program arguments... HOST PORT shop TABLE`.
     fn tell(&self, program: &str, arguments: &[&str], table: &str) {
-        let mut command = Command::new(program);
-        command.args(arguments).args([&self.address().ip().to_string(), &self.address().port().to_string(), "shop", table]);
-        if let Ok(modules) = std::env::var("PUMASI_TEST_NODE_PATH") {
-            command.env("NODE_PATH", modules);
-        }
-        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error} (cargo xtask install)"));
-        assert!(output.status.success() && said(&output).trim_end().ends_with("told"), "{command:?}\n{}", said(&output));
+        tell(self.address(), program, arguments, table);
     }
 
     fn mariadb(&self, program: &str, arguments: &[&str]) -> Output {
@@ -50,15 +43,26 @@ impl House {
     }
 }
 
+/// `program arguments... HOST PORT shop TABLE`.
+pub fn tell(address: SocketAddr, program: &str, arguments: &[&str], table: &str) {
+    let mut command = Command::new(program);
+    command.args(arguments).args([&address.ip().to_string(), &address.port().to_string(), "shop", table]);
+    if let Ok(modules) = std::env::var("PUMASI_TEST_NODE_PATH") {
+        command.env("NODE_PATH", modules);
+    }
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error} (cargo xtask install)"));
+    assert!(output.status.success() && said(&output).trim_end().ends_with("told"), "{command:?}\n{}", said(&output));
+}
+
 fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-fn story(name: &str) -> String {
+pub fn story(name: &str) -> String {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("it/clients").join(name).display().to_string()
 }
 
-fn python() -> String {
+pub fn python() -> String {
     std::env::var("PUMASI_TEST_PYTHON").unwrap_or_else(|_| "python3".into())
 }
 

@@ -54,6 +54,8 @@ pub struct Column {
 pub struct Analysis {
     /// For a SELECT whose answer is a function of rows.
     pub reads: Result<Template, Reason>,
+    /// The same for a SELECT whose answer is a function of rows, the clock and dice: whoever has the rows may answer it, nobody may keep the answer.
+    pub sees: Result<Template, Reason>,
     /// Tables that the statement changes rows of, as written; `None`: it cannot be said.
     pub writes: Option<Vec<TableName>>,
 }
@@ -106,7 +108,7 @@ impl Uses {
 
 /// Analyses the statement behind `digest`, once for all that share it.
 pub fn analyse(digest: &Digest<'_>, catalogue: &dyn Catalogue) -> Analysis {
-    let refused = |reason| Analysis { reads: Err(reason), writes: None };
+    let refused = |reason| Analysis { reads: Err(reason), sees: Err(reason), writes: None };
     let dialect = MySqlDialect {};
     let parsed =
         Parser::new(&dialect).with_recursion_limit(DEPTH_MAX).try_with_sql(&digest.text).and_then(|mut parser| parser.parse_statements());
@@ -118,18 +120,19 @@ pub fn analyse(digest: &Digest<'_>, catalogue: &dyn Catalogue) -> Analysis {
         Err(sqlparser::parser::ParserError::RecursionLimitExceeded) => return refused(Reason::TooLarge),
         Err(_) => return refused(Reason::Unparsable),
     };
-    let mut found = Found { catalogue, names: Vec::new(), reason: None, writes_unknown: false };
+    let mut found = Found { catalogue, names: Vec::new(), reason: None, moment: None, writes_unknown: false };
     let _ = statement.visit(&mut found);
     match &statement {
         Statement::Query(query) => {
-            let reads = match found.reason {
+            let sees = match found.reason {
                 Some(reason) => Err(reason),
                 None => template(query, &found.names, catalogue),
             };
-            Analysis { reads, writes: Some(Vec::new()) }
+            let reads = found.moment.map_or_else(|| sees.clone(), Err);
+            Analysis { reads, sees, writes: Some(Vec::new()) }
         }
         Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
-            Analysis { reads: Err(Reason::NotARead), writes: found.written(&statement) }
+            Analysis { reads: Err(Reason::NotARead), sees: Err(Reason::NotARead), writes: found.written(&statement) }
         }
         _ => refused(Reason::NotARead),
     }
@@ -143,13 +146,16 @@ struct Found<'c> {
     names: Vec<(Option<String>, String)>,
     /// The first thing that makes the answer no function of rows.
     reason: Option<Reason>,
+    /// The first use of the clock or of dice.
+    moment: Option<Reason>,
     /// A function is called that may write.
     writes_unknown: bool,
 }
 
 impl Found<'_> {
     fn refuse(&mut self, reason: Reason) -> ControlFlow<()> {
-        self.reason.get_or_insert(reason);
+        let kind = if matches!(reason, Reason::Clock | Reason::Random) { &mut self.moment } else { &mut self.reason };
+        kind.get_or_insert(reason);
         ControlFlow::Continue(())
     }
 

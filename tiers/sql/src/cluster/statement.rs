@@ -82,7 +82,7 @@ impl Statement {
                     statement.reads = Err(Why::Write);
                     statement.writes = written(analysis.ok().and_then(|analysis| analysis.writes), schema);
                 } else {
-                    let reads = analysis.and_then(|analysis| analysis.reads);
+                    let reads = analysis.and_then(|analysis| analysis.sees);
                     statement.writes = match &reads {
                         Ok(_) => Tables::none(),
                         Err(Reason::Unparsable | Reason::TooLarge | Reason::ExecutableComment | Reason::UnknownFunction) => Tables::Any,
@@ -204,6 +204,8 @@ mod tests {
             ("SELECT * FROM other.t", Ok(Tables::these([Slot::of("other", "t")]))),
             ("SELECT COUNT(*) FROM (SELECT 1 FROM t) x", Ok(tables(&["t"]))),
             ("SELECT * FROM v", Ok(Tables::Any)),
+            ("SELECT * FROM t WHERE until > NOW() ORDER BY RAND()", Ok(tables(&["t"]))),
+            ("SELECT NOW() FROM t WHERE SLEEP(1)", Err(Why::Text(Reason::SideEffect))),
             ("SELECT * FROM t FOR UPDATE", Err(Why::Text(Reason::Locking))),
             ("SELECT @@version", Err(Why::Text(Reason::Variable))),
             ("SELECT f(id) FROM t", Err(Why::Text(Reason::UnknownFunction))),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tokio::{runtime::Runtime, task::LocalSet, time::sleep};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Cluster, Topology,
@@ -87,7 +87,12 @@ impl Cluster {
         if !first {
             return;
         }
-        warn!(database = %self.name, member = %member.name, error = %failed, "a server cannot be reached");
+        if self.daemons.is_some() && !self.started.load(SeqCst) {
+            // It has only just been started. Whoever waits for it says so when it takes too long.
+            debug!(database = %self.name, member = %member.name, error = %failed, "a server does not answer yet");
+        } else {
+            warn!(database = %self.name, member = %member.name, error = %failed, "a server cannot be reached");
+        }
         let servers = self.servers.load_full();
         if let Some(Some(server)) = servers.replicas.get(member.number) {
             let mut replicas = servers.replicas.clone();
