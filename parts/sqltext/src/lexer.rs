@@ -87,6 +87,7 @@ impl<'a> Tokens<'a> {
     }
 
     fn begin_executable(&mut self, mark: usize) {
+        self.began = self.at;
         self.at += mark;
         self.digits();
         self.executable = true;
@@ -185,7 +186,6 @@ impl<'a> Iterator for Tokens<'a> {
 
     fn next(&mut self) -> Option<Token<'a>> {
         if self.skip() {
-            self.began = self.at;
             return Some(Token::Executable);
         }
         let began = self.at;
