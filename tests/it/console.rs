@@ -71,6 +71,21 @@ fn every_page_is_readable_by_everybody_and_moves_with_the_service() {
     }
 }
 
+/// A primary and two replicas of a real MariaDB: who they are and how far, on the front page and on the page about SQL.
+#[test]
+fn the_servers_of_a_database_are_shown_with_their_roles() {
+    let service = Service::demo(&["--workers", "1", "--engine", "mariadb:2"]);
+    for (width, height, size) in [(1280, 900, "desk"), (390, 844, "phone")] {
+        let browser = Browser::open(width, height, "en-US");
+        for (path, name, shows) in [("/", "overview", "replica"), ("/sql", "sql", "Servers of main")] {
+            browser.go(&format!("{}{path}", service.console));
+            browser.wait_for(&format!("document.body.innerHTML.includes('{shows}')"));
+            assert_eq!(browser.obstacles(), Vec::<String>::new(), "{path} on a {size}");
+            browser.screenshot(&screenshot(&format!("cluster-{name}-{size}")));
+        }
+    }
+}
+
 /// What the console makes of the service, as a program reads it.
 fn findings(service: &Service) -> Value {
     let address = format!("{}/api/findings", service.console);

@@ -20,6 +20,7 @@ fn a_full_status_shows_every_family_and_no_series_twice() {
         cluster: Some(cluster),
         results: Some(Store::default()),
         digests: vec![alike("a"), alike("b")],
+        pins: vec![("transaction".into(), 1)],
         ..Sql::default()
     });
     let text = text(&status);

@@ -105,6 +105,19 @@ fn sql_box(sql: &Sql, marked: bool) -> Markup {
                 (figure("reads", count(sql.reads_total)))
                 (figure("writes", count(sql.writes_total)))
             }
+            @if let Some(cluster) = sql.cluster.as_ref().filter(|cluster| cluster.members.len() > 1) {
+                ul.members {
+                    @for member in &cluster.members {
+                        li {
+                            span.who { strong { (member.name) } (state(&member.state)) }
+                            span.what {
+                                (member.role)
+                                @if let Some(behind) = member.lag_transactions.filter(|_| member.role == "replica") { " · " (count(behind)) " behind" }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }

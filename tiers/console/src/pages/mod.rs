@@ -293,8 +293,8 @@ fn traffic_heads() -> Markup {
 /// A state as a word with a dot; the dot's colour is for the eye only.
 fn state(word: &str) -> Markup {
     let class = match word {
-        "up" | "ready" => "good",
-        "starting" | "probing" | "draining" | "stopping" => "between",
+        "up" | "ready" | "serving" | "following" => "good",
+        "starting" | "probing" | "draining" | "drained" | "stopping" => "between",
         _ => "bad",
     };
     html! { span.state.(class) { (word) } }

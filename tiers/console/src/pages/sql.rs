@@ -2,7 +2,7 @@
 use maud::{Markup, html};
 use pumasi_status::{Cluster, Digest, Sql, Status};
 
-use super::{Part, count, figure, share_of, table, time, traffic_cells, traffic_heads};
+use super::{Part, count, figure, share_of, state, table, time, traffic_cells, traffic_heads};
 
 pub fn parts(status: &Status) -> Vec<Part> {
     let head = html! {
@@ -26,7 +26,8 @@ pub fn parts(status: &Status) -> Vec<Part> {
         html! { (table("Databases", head, body)) @if status.sql.is_empty() { p.quiet { "No database passes through Pumasi." } } };
     let databases = html! { (databases) @for sql in &status.sql { (followed(sql)) } };
     let clusters = html! { @for sql in &status.sql { @if let Some(cluster) = &sql.cluster { (servers(&sql.name, cluster)) } } };
-    let databases = html! { (databases) (clusters) };
+    let pins = html! { @for sql in status.sql.iter().filter(|sql| !sql.pins.is_empty()) { (pins(sql)) } };
+    let databases = html! { (databases) (clusters) (pins) };
     let digests = html! { @for sql in &status.sql { (digests(sql)) } };
     vec![Part { id: "databases", content: databases }, Part { id: "digests", content: digests }]
 }
@@ -44,6 +45,14 @@ fn followed(sql: &Sql) -> Markup {
     }
 }
 
+/// Why sessions kept a server connection to themselves.
+fn pins(sql: &Sql) -> Markup {
+    html! {
+        h2 { "Connections of " (sql.name) " kept by one session" }
+        dl.facts { @for (reason, times) in &sql.pins { (figure(reason, count(*times))) } }
+    }
+}
+
 /// Who is the primary, who follows, and how far.
 fn servers(name: &str, cluster: &Cluster) -> Markup {
     let head = html! {
@@ -54,15 +63,19 @@ fn servers(name: &str, cluster: &Cluster) -> Markup {
             tr {
                 th scope="row" { (member.name) @if member.name != member.address { " " span.aside { (member.address) } } }
                 td.word { (member.role) @if member.semi_sync { ", semi-synchronous" } }
-                td.word { (member.state) @if let Some(trouble) = &member.trouble { ": " (trouble) } }
+                td.word { (state(&member.state)) @if let Some(trouble) = &member.trouble { span.below { (trouble) } } }
                 td { (member.applied.map_or("-".into(), count)) }
-                td { (member.lag_transactions.map_or("-".into(), count)) }
+                td {
+                    (member.lag_transactions.map_or("–".into(), count))
+                    @if let Some(ms) = member.lag_ms.filter(|ms| *ms > 0) { span.below { (time(ms * 1000)) } }
+                }
             }
         }
     };
     html! {
-        (table(&format!("Servers of {name}, epoch {}", cluster.epoch), head, body))
-        dl {
+        h2 { "Servers of " (name) span.aside { "epoch " (cluster.epoch) ", failover " (cluster.failover) ", reads " (cluster.reads) } }
+        (table(&format!("Servers of {name}"), head, body))
+        dl.facts {
             (figure("reads by replicas", count(cluster.replica_reads_total)))
             @for (reason, statements) in &cluster.primary_reasons { (figure(&format!("to the primary: {reason}"), count(*statements))) }
         }

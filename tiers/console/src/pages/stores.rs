@@ -1,8 +1,8 @@
 //! Pages and results that are kept: how full, how useful.
 use maud::{Markup, html};
-use pumasi_status::{Status, Store};
+use pumasi_status::{DiskStore, Status, Store};
 
-use super::{Part, bytes, count, share_of, table};
+use super::{Part, bytes, count, figure, share_of, table};
 
 pub fn parts(status: &Status) -> Vec<Part> {
     let pages = status.edge.pages.as_ref().map(|pages| ("Pages".to_owned(), pages));
@@ -18,7 +18,22 @@ pub fn parts(status: &Status) -> Vec<Part> {
             p.quiet { "Nothing is kept. " code { "pages = \"automatic\"" } " on a route and " code { "results = \"automatic\"" } " on a database turn it on." }
         }
     };
-    vec![Part { id: "stores", content: html! { (table("Stores", head, body)) (off) } }]
+    let disk = html! { @if let Some(disk) = &status.edge.pages_disk { (on_disk(disk)) } };
+    vec![Part { id: "stores", content: html! { (table("Stores", head, body)) (off) (disk) } }]
+}
+
+/// Where pages go that memory has no room for.
+fn on_disk(disk: &DiskStore) -> Markup {
+    html! {
+        h2 { "Pages on disk" }
+        dl.facts {
+            (figure("pages", count(disk.entries)))
+            (figure("used", format!("{} of {}", bytes(disk.bytes), bytes(disk.bytes_max))))
+            (figure("read back", count(disk.hits)))
+            (figure("failed reads and writes", count(disk.errors)))
+            (figure("not what was written", count(disk.corrupt)))
+        }
+    }
 }
 
 fn row(name: &str, store: &Store) -> Markup {

@@ -1,4 +1,6 @@
 //! The rules, each with its thresholds.
+mod storage;
+
 use pumasi_chart::Unit;
 use pumasi_status::{Digest, Pool, Sql, Traffic, Upstream};
 
@@ -8,8 +10,9 @@ pub type Found = Vec<(Verdict, Option<Place>)>;
 
 /// In the order in which sentences of the same urgency are shown, and in which the bottleneck is looked for: a cause before what
 /// it causes. A dead worker makes the others too few, a slow statement makes every worker wait.
-pub const ALL: [fn(&Comparison) -> Found; 8] = [
+pub const ALL: [fn(&Comparison) -> Found; 11] = [
     nobody_can_take_requests,
+    storage::nobody_can_be_written_to,
     a_worker_keeps_dying,
     one_slow_digest,
     too_few_workers,
@@ -17,6 +20,8 @@ pub const ALL: [fn(&Comparison) -> Found; 8] = [
     connections_run_out,
     a_page_is_made_anew_each_time,
     a_store_is_too_small,
+    storage::a_replica_is_not_used,
+    storage::pages_on_disk_fail,
 ];
 
 /// Below this rate a percentage is an anecdote.

@@ -1,4 +1,4 @@
-use pumasi_status::{Digest, Edge, Pool, Route, Sql, Store, Upstream, Worker};
+use pumasi_status::{Cluster, Digest, DiskStore, Edge, Member, Pool, Route, Sql, Store, Upstream, Worker};
 
 use super::*;
 
@@ -258,6 +258,46 @@ fn a_pool_without_anyone_up_comes_first() {
     let findings = check(down, &["pool_down", "answers_fail"], pool());
     assert_eq!(findings.verdicts[0].sentence, "Nobody in pool app takes requests: app.1 is starting, app.2 is ejected.");
     assert_eq!(findings.verdicts[1].sentence, "75 % of all requests fail: 900 answers of 5xx in the last 30 seconds.");
+}
+
+fn cluster(primary: Option<&str>, replica: &str) -> Option<Cluster> {
+    let member = |name: &str, role: &str, state: &str| Member {
+        name: name.into(),
+        role: role.into(),
+        state: state.into(),
+        trouble: (state != "following").then(|| "connection refused".into()),
+        ..Member::default()
+    };
+    let members =
+        vec![member("db.1", if primary.is_some() { "primary" } else { "replica" }, "following"), member("db.2", "replica", replica)];
+    Some(Cluster { primary: primary.map(Into::into), failover: "manual".into(), members, ..Cluster::default() })
+}
+
+#[test]
+fn a_database_without_a_primary_and_a_replica_that_is_away_are_told() {
+    let findings = check(|_, now| now.sql[0].cluster = cluster(None, "unreachable"), &["no_primary"], database());
+    let verdict = &findings.verdicts[0];
+    assert_eq!(verdict.sentence, "Database main has no primary, so nothing can be written: db.1 is following, db.2 is unreachable.");
+    assert!(verdict.advice.contains("pumasi sql promote"), "{verdict:?}");
+    let set = |state: &'static str| {
+        move |before: &mut Status, now: &mut Status| [before, now].map(|status| status.sql[0].cluster = cluster(Some("db.1"), state))
+    };
+    let quiet = |state| check(|before, now| _ = set(state)(before, now), &[], None);
+    quiet("following");
+    quiet("drained");
+    let findings = check(|before, now| _ = set("not following")(before, now), &["replica_away"], None);
+    assert_eq!(findings.verdicts[0].quote.as_deref(), Some("connection refused"));
+    // A restart of a few seconds is no finding.
+    check(|_, now| now.sql[0].cluster = cluster(Some("db.1"), "unreachable"), &[], None);
+}
+
+#[test]
+fn a_failing_disk_under_the_pages_is_told_while_it_fails() {
+    let disk = |errors, corrupt| Some(DiskStore { errors, corrupt, ..DiskStore::default() });
+    check(|before, now| (before.edge.pages_disk, now.edge.pages_disk) = (disk(5, 1), disk(5, 1)), &[], None);
+    let findings =
+        check(|before, now| (before.edge.pages_disk, now.edge.pages_disk) = (disk(5, 1), disk(7, 2)), &["disk_store_fails"], None);
+    assert!(findings.verdicts[0].sentence.contains("failed 3 times"), "{findings:?}");
 }
 
 #[test]
