@@ -10,6 +10,7 @@ mod console;
 mod disk;
 mod drivers;
 mod freshness;
+mod freshness_servers;
 mod grpc;
 mod kills;
 mod load;
