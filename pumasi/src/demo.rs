@@ -54,8 +54,6 @@ pub fn demo(arguments: &DemoArguments, heir: Option<Heir>) -> Result<ExitCode, F
 /// The demo's configuration: what a user would write for an application like it. Its database takes any free port, because where
 /// somebody develops, 3306 is often taken.
 fn text(program: &Path, engine: &str) -> String {
-    // Results of servers are not kept yet.
-    let results = if engine.starts_with("embedded:") { "automatic" } else { "off" };
     let engine = pumasi_config::quoted(engine);
     let program = pumasi_config::quoted(&program.display().to_string());
     format!(
@@ -72,7 +70,7 @@ env = {{ DATABASE_HOST = "${{sql.main.host}}", DATABASE_PORT = "${{sql.main.port
 [sql.main]
 listen = "127.0.0.1:0"
 engine = {engine}
-results = "{results}"
+results = "automatic"
 "#
     )
 }
