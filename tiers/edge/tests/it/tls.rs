@@ -151,6 +151,27 @@ fn a_new_certificate_is_taken_by_a_reload_and_connections_stay() {
     get(&mut still).unwrap();
 }
 
+/// The keys of tickets outlive a reload: returning clients do not pay for a whole handshake because somebody changed a route.
+#[test]
+fn a_session_is_resumed_across_a_reload() {
+    let directory = tempfile::tempdir().unwrap();
+    let own = certificate(directory.path(), "a", &["a.example"]);
+    let origin = Origin::saying("hello");
+    let setup = tls_setup(&origin, &[&own]);
+    let (plan, pools) = (setup.plan.clone(), setup.pools.clone());
+    let edge = setup.start();
+    let config = trusting(&[&own], None, &[]);
+    let ask = || {
+        let mut stream = connect(edge.addresses()[1], &config, "a.example");
+        get(&mut stream).unwrap(); // the ticket comes with the answer
+        stream.conn.handshake_kind()
+    };
+    assert_eq!(ask(), Some(rustls::HandshakeKind::Full));
+    assert_eq!(ask(), Some(rustls::HandshakeKind::Resumed));
+    edge.reload(&plan, pools).unwrap();
+    assert_eq!(ask(), Some(rustls::HandshakeKind::Resumed));
+}
+
 #[test]
 fn with_mutual_tls_a_client_without_a_certificate_is_not_served() {
     let directory = tempfile::tempdir().unwrap();
