@@ -31,7 +31,7 @@ use std::{
 use pumasi_freshness::{Changes, Fence, Freshness, Tables};
 use pumasi_sqltext::{Digest, Reason};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use self::{
     binlog::Told,
@@ -66,6 +66,7 @@ struct Counters {
     unseen_commits: AtomicU64,
     unknown_outcomes: AtomicU64,
     schema_changes: AtomicU64,
+    readings: AtomicU64,
 }
 
 /// One reading of the catalogue, and what was planned by it.
@@ -195,7 +196,11 @@ impl Follow {
             fences.push(self.freshness().fence(Tables::All));
         }
         match &catalogue {
-            Ok(catalogue) => info!(tables = catalogue.tables(), "the database's catalogue has been read"),
+            // Once for people; after that each change of the schema would say it.
+            Ok(catalogue) if self.counters.readings.fetch_add(1, Relaxed) == 0 => {
+                info!(tables = catalogue.tables(), "the database's catalogue has been read");
+            }
+            Ok(catalogue) => debug!(tables = catalogue.tables(), "the database's catalogue has been read again"),
             Err(reason) => warn!(%reason, "the database is not followed: nothing of it is kept"),
         }
         let next = Arc::new(Generation::new(catalogue));

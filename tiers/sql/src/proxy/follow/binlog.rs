@@ -45,6 +45,9 @@ const CLAIMS_MAX: usize = 65_536;
 /// Between two attempts to follow.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Why the log of a server is not followed any more when it is no longer the primary.
+const ANOTHER: &str = "another server is the primary";
+
 /// Without an event or a heartbeat for so long the connection counts as lost. The server is asked for a heartbeat each second.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
@@ -160,7 +163,7 @@ pub async fn run(follow: Weak<Follow>, mut target: watch::Receiver<Target>) {
         let why = tokio::select! {
             why = stream(&follow, &server) => why,
             changed = target.changed() => match changed {
-                Ok(()) => "another server is the primary".to_owned(),
+                Ok(()) => ANOTHER.to_owned(),
                 Err(_) => return,
             },
         };
@@ -170,6 +173,10 @@ pub async fn run(follow: Weak<Follow>, mut target: watch::Receiver<Target>) {
             followed.freshness().new_epoch();
         }
         drop(followed);
+        if why == ANOTHER {
+            // At once, and nothing to be said: that one is followed next.
+            continue;
+        }
         if said != why {
             warn!(reason = %why, "the binary log is not followed: writes that do not pass through Pumasi are not seen");
             said = why;
