@@ -221,7 +221,7 @@ fn nginx_configuration(path: Path, port: u16, tls: u16, origin: u16, certificate
         Path::Hit => ("proxy_cache_path c keys_zone=z:10m;", "proxy_cache z;"),
     };
     format!(
-        "{NGINX_HEAD}http {{ {NGINX_PATHS} access_log off; keepalive_requests 100000000; keepalive_timeout 600s; sendfile on; {zone}\n\
+        "{NGINX_HEAD}http {{ {NGINX_PATHS} access_log off; keepalive_requests 100000000; keepalive_timeout 600s; {zone}\n\
          ssl_certificate {}; ssl_certificate_key {}; http2_max_requests 100000000;\n\
          upstream app {{ server 127.0.0.1:{origin}; keepalive {UPSTREAM_CONNECTIONS}; keepalive_requests 100000000; }}\n\
          server {{ listen 127.0.0.1:{port} backlog=4096; listen 127.0.0.1:{tls} ssl http2 backlog=4096; location / {{ proxy_pass http://app; \
