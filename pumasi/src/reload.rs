@@ -1,6 +1,6 @@
 //! What differs between the plan that runs and the one that shall run.
 
-use pumasi_config::{PagesMode, Plan};
+use pumasi_config::{PagesMode, Plan, SqlPlan};
 
 /// Keys that a reload cannot change, of those that differ.
 pub fn needs_restart(now: &Plan, then: &Plan) -> Vec<String> {
@@ -19,13 +19,57 @@ pub fn needs_restart(now: &Plan, then: &Plan) -> Vec<String> {
     differs("edge.route.pages to or from \"automatic\"", !now.sql.is_empty() && pages_automatic(now) != pages_automatic(then));
     for (name, sql) in &now.sql {
         if let Some(new) = then.sql.get(name) {
-            differs(&format!("sql.{name}.engine"), sql.engine != new.engine);
-            differs(&format!("sql.{name}.users"), sql.users != new.users);
-            differs(&format!("sql.{name}.connections_max"), sql.connections_max != new.connections_max);
-            differs(&format!("sql.{name}.results"), sql.results != new.results || sql.results_bytes != new.results_bytes);
+            of_database(sql, new).for_each(|(key, changed)| differs(&format!("sql.{name}.{key}"), changed));
         }
     }
     keys
+}
+
+/// Keys of one database, and whether they differ. Only `listen` follows a reload: the rest is what its sessions were opened with.
+fn of_database<'p>(now: &'p SqlPlan, then: &'p SqlPlan) -> impl Iterator<Item = (&'static str, bool)> {
+    // Written out, so that a new key does not compile until it stands here, too.
+    let SqlPlan {
+        name: _,
+        listen: _,
+        engine,
+        results,
+        results_bytes,
+        connections_max,
+        server_connections_max,
+        server_connections_wait,
+        server_tls,
+        server_authorities,
+        server_compression,
+        slow_log,
+        deny,
+        user_statements_max,
+        digest_statements_max,
+        tls,
+        tls_required,
+        users,
+        cluster,
+    } = now;
+    [
+        ("engine", *engine != then.engine),
+        ("users", *users != then.users),
+        ("connections_max", *connections_max != then.connections_max),
+        ("results", *results != then.results || *results_bytes != then.results_bytes),
+        ("server_connections_max", *server_connections_max != then.server_connections_max),
+        ("server_connections_wait", *server_connections_wait != then.server_connections_wait),
+        ("server_tls", *server_tls != then.server_tls),
+        ("server_authorities", *server_authorities != then.server_authorities),
+        ("server_compression", *server_compression != then.server_compression),
+        ("slow_log", *slow_log != then.slow_log),
+        ("deny", *deny != then.deny),
+        ("user_statements_max", *user_statements_max != then.user_statements_max),
+        ("digest_statements_max", *digest_statements_max != then.digest_statements_max),
+        ("tls_chain", *tls != then.tls),
+        ("tls_required", *tls_required != then.tls_required),
+        ("reads", cluster.reads != then.cluster.reads),
+        ("failover", cluster.failover != then.cluster.failover),
+        ("failover_after", cluster.failover_after != then.cluster.failover_after),
+    ]
+    .into_iter()
 }
 
 /// Whether some route keeps pages until a write changes a row they were made of.
@@ -96,5 +140,8 @@ mod tests {
         let other = "state = \"elsewhere\"\n[sql.a]\nengine = \"embedded:b.db\"\n[console]\nlisten = \"off\"\n[edge]\nthreads = 2\n[pool.app]\ncommand = \"x\"\n";
         assert_eq!(needs_restart(&plan(app), &plan(other)), ["state", "edge.threads", "console.listen", "sql.a.engine"]);
         assert!(needs_restart(&plan(app), &plan(app)).is_empty());
+        let server = "[sql.a]\nprimary = \"mysql://root@10.0.0.9\"\nreplicas = [\"mysql://root@10.0.0.10\"]\n[pool.app]\ncommand = \"x\"\n";
+        let differently = server.replace("[pool", "reads = \"bounded 2s\"\nfailover = \"manual\"\ndeny = [\"DELETE FROM orders\"]\n[pool");
+        assert_eq!(needs_restart(&plan(server), &plan(&differently)), ["sql.a.deny", "sql.a.reads", "sql.a.failover"]);
     }
 }
