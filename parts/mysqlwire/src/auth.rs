@@ -1,12 +1,15 @@
-//! How a password is proven without being sent: `mysql_native_password` and `caching_sha2_password`.
+//! How a password is proven without being sent: `mysql_native_password`, `caching_sha2_password` and MariaDB's `client_ed25519`.
 //!
-//! Both sides of each. Salts come in as random bytes; nothing here asks for dice.
+//! Both sides of the first two, the client's of the third. Salts come in as random bytes; nothing here asks for dice.
 
+use ed25519_dalek::{VerifyingKey, hazmat};
 use sha1::{Digest, Sha1};
-use sha2::Sha256;
+use sha2::{Sha256, Sha512};
 
 pub const NATIVE: &str = "mysql_native_password";
 pub const CACHING_SHA2: &str = "caching_sha2_password";
+/// What MariaDB's server plugin `ed25519` calls its other side.
+pub const ED25519: &str = "client_ed25519";
 
 /// Follows `caching_sha2_password`'s 0x01: the server knew the password's hash, an OK comes next.
 pub const SHA2_FAST_OK: u8 = 3;
@@ -35,10 +38,45 @@ pub fn native_proof(password: &[u8], salt: &Salt) -> Vec<u8> {
     if password.is_empty() {
         return Vec::new();
     }
-    let once = Sha1::digest(password);
-    let twice = Sha1::digest(once);
-    let mixed = Sha1::new().chain_update(salt.0).chain_update(twice).finalize();
-    once.iter().zip(mixed).map(|(a, b)| a ^ b).collect()
+    NativeKey(Sha1::digest(password).into()).proof(salt).to_vec()
+}
+
+/// `SHA1(password)`: as good as the password wherever `mysql_native_password` is asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NativeKey([u8; 20]);
+
+impl NativeKey {
+    /// What the proof of a login was made with, if it shows knowledge of the password whose `SHA1(SHA1(password))` is `hash`. An empty proof
+    /// shows nothing.
+    pub fn proven(proof: &[u8], hash: &[u8; 20], salt: &Salt) -> Option<NativeKey> {
+        let proof: [u8; 20] = proof.try_into().ok()?;
+        let key = NativeKey(mixed(proof, hash, salt));
+        same(&Sha1::digest(key.0), hash).then_some(key)
+    }
+
+    /// The client's proof for `mysql_native_password`.
+    pub fn proof(&self, salt: &Salt) -> [u8; 20] {
+        mixed(self.0, &Sha1::digest(self.0).into(), salt)
+    }
+}
+
+impl std::fmt::Debug for NativeKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// `bytes ^ SHA1(salt, hash)`: from the key to the proof, and back.
+fn mixed(bytes: [u8; 20], hash: &[u8; 20], salt: &Salt) -> [u8; 20] {
+    let mask: [u8; 20] = Sha1::new().chain_update(salt.0).chain_update(hash).finalize().into();
+    std::array::from_fn(|i| bytes[i] ^ mask[i])
+}
+
+/// The client's proof for `client_ed25519`: `nonce` signed as RFC 8032 does (section 5.1.6), but with `SHA512(password)` for the hash of the
+/// private key, which has 32 bytes there and any number here.
+pub fn ed25519_proof(password: &[u8], nonce: &[u8; 32]) -> [u8; 64] {
+    let key = hazmat::ExpandedSecretKey::from_bytes(&Sha512::digest(password).into());
+    hazmat::raw_sign::<Sha512>(&key, nonce, &VerifyingKey::from(&key)).to_bytes()
 }
 
 /// The client's proof for `caching_sha2_password`: `SHA256(pw) ^ SHA256(SHA256(SHA256(pw)), salt)`; nothing for an empty password.

@@ -2,7 +2,7 @@
 
 use crate::{
     Capabilities, ServerStatus, WireError,
-    auth::Salt,
+    auth::{ED25519, Salt},
     cursor::{Cursor, put_lenenc_bytes, put_lenenc_int, put_zero_ended},
 };
 
@@ -257,8 +257,9 @@ impl AuthStep<'_> {
             0xfe => {
                 let plugin = std::str::from_utf8(cursor.zero_ended("plugin name")?).map_err(|_| WireError::Malformed("plugin name"))?;
                 let data = cursor.to_end();
-                // MySQL ends the salt with a zero that is not part of it.
-                Ok(AuthStep::Switch { plugin, data: data.strip_suffix(&[0]).unwrap_or(data) })
+                // The zero that ends a salt is not part of it; MariaDB's nonce is binary, may end with one of its own and has none behind it.
+                let data = if plugin == ED25519 { data } else { data.strip_suffix(&[0]).unwrap_or(data) };
+                Ok(AuthStep::Switch { plugin, data })
             }
             _ => Err(WireError::Malformed("authentication step")),
         }
@@ -270,7 +271,9 @@ impl AuthStep<'_> {
                 out.push(0xfe);
                 put_zero_ended(out, plugin.as_bytes());
                 out.extend_from_slice(data);
-                out.push(0);
+                if *plugin != ED25519 {
+                    out.push(0);
+                }
             }
             AuthStep::More(data) => {
                 out.push(0x01);

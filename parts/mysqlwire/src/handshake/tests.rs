@@ -134,9 +134,13 @@ fn a_change_of_user_round_trips() {
 
 #[test]
 fn authentication_steps_round_trip() {
-    for step in
-        [AuthStep::Switch { plugin: "caching_sha2_password", data: &[1; 20] }, AuthStep::More(&[3]), AuthStep::Accepted, AuthStep::Refused]
-    {
+    for step in [
+        AuthStep::Switch { plugin: "caching_sha2_password", data: &[1; 20] },
+        AuthStep::Switch { plugin: "client_ed25519", data: &[0; 32] },
+        AuthStep::More(&[3]),
+        AuthStep::Accepted,
+        AuthStep::Refused,
+    ] {
         let mut out = Vec::new();
         step.encode(&mut out);
         assert_eq!(AuthStep::decode(&out), Ok(step));
