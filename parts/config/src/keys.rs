@@ -8,7 +8,7 @@ use crate::{
     network::Network,
     plan::{
         AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProxyProtocol, ReadsMode, ResultsMode,
-        ServerTls, UpstreamProtocol,
+        ServerTls, SqlPassword, UpstreamProtocol,
     },
     value::{
         Address, AddressOrOff, ByteRate, Bytes, CollectorUrl, Command, CookieName, Count, EngineName, HostPattern, List, LogLevel, Named,
@@ -442,8 +442,10 @@ section! {
     pub(crate) struct User {
         /// The login name.
         name: String = Required { example: "\"app\"" },
-        /// The password. Better set by an environment variable than written here: `PUMASI__SQL__MAIN__USERS__0__PASSWORD`.
-        password: Secret = Required { example: "\"secret\"" },
+        /// The password, or its hash as `SELECT PASSWORD('...')` prints it: `*` and 40 hexadecimal digits. With a hash the user logs in with
+        /// `mysql_native_password` only, here and at the server. A password that itself begins with `*` is written as its hash.
+        /// Better set by an environment variable than written here: `PUMASI__SQL__MAIN__USERS__0__PASSWORD`.
+        password: SqlPassword = Required { example: "\"secret\"" },
     }
 }
 

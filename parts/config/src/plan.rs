@@ -429,7 +429,28 @@ pub enum FailoverMode {
 #[derive(Clone, PartialEq)]
 pub struct SqlUser {
     pub name: String,
-    pub password: String,
+    pub password: SqlPassword,
+}
+
+/// What is written of a user's password.
+#[derive(Clone, PartialEq)]
+pub enum SqlPassword {
+    Plain(String),
+    /// `mysql_native_password`'s: `SHA1(SHA1(password))`.
+    NativeHash([u8; 20]),
+}
+
+impl From<&str> for SqlPassword {
+    /// The password itself, whatever it begins with.
+    fn from(password: &str) -> SqlPassword {
+        SqlPassword::Plain(password.to_owned())
+    }
+}
+
+impl std::fmt::Debug for SqlPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl std::fmt::Debug for SqlUser {

@@ -598,7 +598,7 @@ fn resolve_sql(name: &str, sql: &Set<Sql>, directory: &StdPath, reader: &mut Rea
         tls_required: keys.tls_required.value,
         users: users
             .iter()
-            .map(|user| SqlUser { name: user.value.name.value.clone(), password: user.value.password.value.0.clone() })
+            .map(|user| SqlUser { name: user.value.name.value.clone(), password: user.value.password.value.clone() })
             .collect(),
         cluster: ClusterPlan {
             reads: keys.reads.value.unwrap_or(ReadsMode::Fresh),

@@ -148,6 +148,12 @@ fn every_mistake_names_place_key_value_and_remedy() {
         ),
         ("open to the world without users", "[sql.main]\nlisten = \"0.0.0.0:3306\"\nengine = \"embedded:a.db\"\n".to_owned() + POOL),
         ("user without password", "[sql.main]\nengine = \"embedded:a.db\"\nusers = [{ name = \"a\" }]\n".to_owned() + POOL),
+        (
+            "hashes of passwords that are none",
+            "[sql.main]\nengine = \"embedded:a.db\"\nusers = [\n  { name = \"a\", password = \"*hunter2\" },\n  { name = \"b\", password = \"*14E65567ABDB5135D0CFD9A70B3032C179A49EEx\" },\n]\n"
+                .to_owned()
+                + POOL,
+        ),
         ("a page store too small", "[edge.pages]\nmemory = \"1MB\"\n".to_owned() + POOL),
         ("log level", "[log]\nlevel = \"inof\"\njson = \"yes\"\n".to_owned() + POOL),
         (
@@ -287,6 +293,20 @@ fn secrets_are_masked_in_settings() {
     let loaded = load(&source(text), &surroundings()).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(!format!("{:?}", loaded.settings).contains("hunter2"), "{:?}", loaded.settings);
     assert!(!format!("{:?}", loaded.plan.sql["main"].users).contains("hunter2"));
+}
+
+#[test]
+fn a_password_may_be_written_as_its_hash() {
+    let hash = "14e65567abdb5135d0cfd9a70b3032c179A49EE7";
+    let text = format!(
+        "[sql.main]\nprimary = \"mysql://10.0.0.9/shop\"\nusers = [{{ name = \"a\", password = \"*{hash}\" }}, {{ name = \"b\", password = \"{hash}\" }}]\n"
+    );
+    let loaded = load(&source(&text), &surroundings()).unwrap_or_else(|problems| panic!("{problems}"));
+    let users = &loaded.plan.sql["main"].users;
+    let SqlPassword::NativeHash(bytes) = users[0].password else { panic!("not read as a hash") };
+    assert_eq!((bytes[0], bytes[1], bytes[19]), (0x14, 0xe6, 0xe7));
+    assert_eq!(users[1].password, SqlPassword::from(hash), "without * it is a password");
+    assert!(!format!("{:?} {users:?}", loaded.settings).contains(hash), "{:?}", loaded.settings);
 }
 
 #[test]

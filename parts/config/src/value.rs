@@ -8,7 +8,7 @@ use crate::{
     network::{BadNetwork, Network},
     plan::{
         AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProxyProtocol, ReadsMode, ResultsMode,
-        ServerTls, UpstreamProtocol,
+        ServerTls, SqlPassword, UpstreamProtocol,
     },
     problem::Origin,
     template::Template,
@@ -95,6 +95,7 @@ written_as_string!(
     HostPort,
     LogLevel,
     Secret,
+    SqlPassword,
     EngineName,
     ServerUrl,
     Network,
@@ -164,6 +165,32 @@ impl Text for Secret {
     fn parse(text: &str) -> Result<Secret, Wrong> {
         Ok(Secret(text.to_owned()))
     }
+}
+
+impl Text for SqlPassword {
+    const KIND: &'static str = "a string";
+    const SECRET: bool = true;
+    fn parse(text: &str) -> Result<SqlPassword, Wrong> {
+        let Some(digits) = text.strip_prefix('*') else { return Ok(SqlPassword::Plain(text.to_owned())) };
+        native_hash(digits).map(SqlPassword::NativeHash).ok_or_else(|| {
+            Wrong::new(
+                "begins with *, as a hash does, but is not * and 40 hexadecimal digits",
+                "Write what SELECT PASSWORD('...') prints, in full; so also for a password that itself begins with *.",
+            )
+        })
+    }
+}
+
+/// The bytes of 40 hexadecimal digits.
+fn native_hash(digits: &str) -> Option<[u8; 20]> {
+    if digits.len() != 40 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut hash = [0; 20];
+    for (byte, pair) in hash.iter_mut().zip(0..) {
+        *byte = u8::from_str_radix(&digits[2 * pair..2 * pair + 2], 16).ok()?;
+    }
+    Some(hash)
 }
 
 impl Value for bool {

@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pumasi_config::SqlUser;
+use pumasi_config::{SqlPassword, SqlUser};
 use pumasi_freshness::Witness;
 use pumasi_metrics::{Counter, Meter};
 use pumasi_mysqlwire::SqlError;
@@ -191,7 +191,7 @@ impl<E: Engine> Shared<E> {
         self.settings.welcomes(host)
     }
 
-    fn password_of(&self, user: &str) -> Option<&str> {
+    fn password_of(&self, user: &str) -> Option<&SqlPassword> {
         self.settings.password_of(user)
     }
 }
@@ -203,11 +203,12 @@ impl Settings {
     }
 
     /// The password of `user`; `None` if there is no such user.
-    pub(crate) fn password_of(&self, user: &str) -> Option<&str> {
+    pub(crate) fn password_of(&self, user: &str) -> Option<&SqlPassword> {
+        static NONE: SqlPassword = SqlPassword::Plain(String::new());
         if self.users.is_empty() {
-            return (user == "root").then_some("");
+            return (user == "root").then_some(&NONE);
         }
-        self.users.iter().find(|known| known.name == user).map(|known| known.password.as_str())
+        self.users.iter().find(|known| known.name == user).map(|known| &known.password)
     }
 }
 

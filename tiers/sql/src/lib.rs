@@ -3,5 +3,6 @@ pub mod cluster;
 pub mod embedded;
 pub mod engine;
 pub mod front;
+mod identity;
 pub mod proxy;
 pub mod results;

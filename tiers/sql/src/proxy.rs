@@ -50,7 +50,7 @@ use crate::front::{
     registry::{Place, Registry},
     shutting_down, too_many_connections,
 };
-use crate::results::Results;
+use crate::{identity::Identity, results::Results};
 
 pub use self::{
     rules::Rules,
@@ -88,6 +88,8 @@ pub struct Proxy(Arc<Shared>);
 /// What all cores share.
 struct Shared {
     settings: Settings,
+    /// As whom a server is asked for its facts before any client has come.
+    asking: Identity,
     options: Options,
     route: Arc<dyn Route>,
     /// Answers are kept, or pages are made of them.
@@ -155,12 +157,14 @@ impl Proxy {
         let mut settings = settings;
         let loopback_only = settings.users.is_empty() && target.password.is_empty();
         if settings.users.is_empty() {
-            settings.users = vec![target.login()];
+            settings.users = vec![SqlUser { name: target.user.clone(), password: target.password.as_str().into() }];
         }
+        let asking = settings.users.iter().find_map(Identity::written).unwrap_or_else(|| target.login());
         let digests = Digests::default();
         let shared = Arc::new(Shared {
             registry: Arc::new(Registry::new(settings.connections_max)),
             settings,
+            asking,
             options: options.clone(),
             route,
             follow,
@@ -302,27 +306,23 @@ impl Shared {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    fn user(&self, name: &str) -> Option<SqlUser> {
-        self.settings.users.iter().find(|user| user.name == name).cloned()
-    }
-
     /// What the server says of itself; asked once, by whoever comes first.
     async fn facts(&self, pools: &Pools) -> Result<Facts, SqlError> {
         if let Some(facts) = self.known_facts().clone() {
             return Ok(facts);
         }
-        let user = self.settings.users.first().expect("at least the address's own").clone();
+        let user = &self.asking;
         let key = Arc::new(Key::plain(&user.name));
         let state = state::SessionState::default();
         let errand = Errand { sql: b"", nature: nature::Nature::default(), user: &user.name, state: &state, fenced: false };
-        let lease = self.lease(pools, &key, &user, &errand).await?;
+        let lease = self.lease(pools, &key, user, &errand).await?;
         let facts = lease.backend.facts.clone();
         lease.release();
         Ok(facts)
     }
 
     /// A connection for `errand` from whichever server is chosen, waiting as long as whoever chooses says.
-    async fn lease(&self, pools: &Pools, key: &Arc<Key>, user: &SqlUser, errand: &Errand<'_>) -> Result<Lease, SqlError> {
+    async fn lease(&self, pools: &Pools, key: &Arc<Key>, user: &Identity, errand: &Errand<'_>) -> Result<Lease, SqlError> {
         let mut failed: Option<(u64, SqlError)> = None;
         let deadline = tokio::time::Instant::now() + CHOICE_TIMEOUT;
         loop {

@@ -1,7 +1,8 @@
 //! From the greeting to the first OK: who is it, and may they.
 //!
 //! The greeting offers `mysql_native_password`, which every driver has. A client that would rather use `caching_sha2_password` names it in
-//! its login and is switched to it: so do MySQL's own clients from 9.0 on, which have lost the other.
+//! its login and is switched to it: so do MySQL's own clients from 9.0 on, which have lost the other. Where only the native hash of the
+//! password is known, everybody is switched to the first.
 
 use std::{
     io,
@@ -22,7 +23,10 @@ use super::{
     session::Session,
     wire::{Lost, Wire},
 };
-use crate::engine::{Client, Engine, EngineSession};
+use crate::{
+    engine::{Client, Engine, EngineSession},
+    identity::{Secret, plugin_for},
+};
 
 /// utf8mb4_general_ci: what the greeting names as the server's collation. It has one byte for it, too few for MySQL 8's own default (255
 /// fits, but older drivers do not know it).
@@ -189,21 +193,20 @@ pub fn prove<E: Engine>(
         FirstProof::For(salt) if native || !plugins => (NATIVE, salt, login.auth_response.clone()),
         FirstProof::Stale if !plugins => return Err(SqlError::new(1251, "08004", "Client does not support authentication plugins").into()),
         _ => {
-            let plugin = if login.plugin == CACHING_SHA2 { CACHING_SHA2 } else { NATIVE };
+            let plugin = plugin_for(&login.plugin, password);
             let salt = new_salt()?;
             wire.out.packet(|out| AuthStep::Switch { plugin, data: &salt.0 }.encode(out));
             wire.out.flush()?;
             (plugin, salt, wire.receive_by(deadline)?.to_vec())
         }
     };
-    let proven = password.is_some_and(|password| auth::proves(plugin, &proof, password.as_bytes(), &salt));
-    if !proven {
+    let Some(secret) = password.and_then(|password| Secret::proven(password, plugin, &proof, &salt)) else {
         shared.logins_refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let with = if proof.is_empty() || proof == [0] { "NO" } else { "YES" };
         let message = format!("Access denied for user '{}'@'{}' (using password: {with})", login.user, entry.peer.ip().to_canonical());
         return Err(SqlError::new(1045, "28000", message).into());
-    }
-    if plugin == CACHING_SHA2 && password != Some("") {
+    };
+    if plugin == CACHING_SHA2 && !secret.is_empty() {
         wire.out.packet(|out| AuthStep::More(&[auth::SHA2_FAST_OK]).encode(out));
     }
     Ok(())

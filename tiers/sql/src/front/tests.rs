@@ -59,6 +59,24 @@ fn users_prove_themselves_with_either_plugin() {
     }
 }
 
+/// The hash is what MariaDB's `SELECT PASSWORD('secret')` prints.
+#[test]
+fn a_user_of_whom_only_the_hash_is_known_proves_the_password_natively() {
+    const SECRET: [u8; 20] =
+        [0x14, 0xe6, 0x55, 0x67, 0xab, 0xdb, 0x51, 0x35, 0xd0, 0xcf, 0xd9, 0xa7, 0x0b, 0x30, 0x32, 0xc1, 0x79, 0xa4, 0x9e, 0xe7];
+    let users = vec![SqlUser { name: "ann".into(), password: SqlPassword::NativeHash(SECRET) }];
+    let server = Server::new(Toy, Settings { name: "main".into(), engine: "toy".into(), connections_max: 50, users });
+    let listener = server.listen((Ipv4Addr::LOCALHOST, 0).into(), None).expect("loopback has free ports");
+    for plugin in ["mysql_native_password", "caching_sha2_password", "a_plugin_nobody_has"] {
+        let login = |password| Client::login_with(&listener, "ann", password, client::PLAIN, plugin, None);
+        assert_eq!(login("Secret").err(), Some(1045), "{plugin}");
+        assert_eq!(login("").err(), Some(1045), "{plugin}");
+        let mut client = login("secret").unwrap_or_else(|code| panic!("{plugin}: {code}"));
+        assert_eq!(client.change_user("ann", "secret", plugin), Ok(()));
+        assert_eq!(client.change_user("ann", "guessed", plugin), Err(1045));
+    }
+}
+
 #[test]
 fn every_greeting_has_a_salt_of_its_own() {
     let (_server, listener) = server();

@@ -11,10 +11,9 @@ use std::{
     time::Duration,
 };
 
-use pumasi_config::SqlUser;
 use pumasi_mysqlwire::{
     AuthStep, Capabilities, Command, ErrPacket, Expect, Follower, Greeting, Login, Passed, Prepared, ServerStatus, SqlError,
-    auth::{self, CACHING_SHA2, NATIVE, Salt},
+    auth::{self, CACHING_SHA2, ED25519, NATIVE, Salt},
     decode_text_row, put_tls_request,
     rsa::PublicKey,
 };
@@ -26,7 +25,10 @@ use super::{
     state::SessionState,
     target::Target,
 };
-use crate::front::{PACKET_MAX, login::random, wire::Lost};
+use crate::{
+    front::{PACKET_MAX, login::random, wire::Lost},
+    identity::{Identity, Secret},
+};
 
 /// From the first packet of a connection to its login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -131,7 +133,7 @@ pub type Answer = Result<(), SqlError>;
 
 impl Backend {
     /// Connects and logs in as `user`, with the flags and character set of `key`.
-    pub async fn connect(target: &Target, key: &Arc<Key>, user: &SqlUser) -> Result<Backend, NoBackend> {
+    pub async fn connect(target: &Target, key: &Arc<Key>, user: &Identity) -> Result<Backend, NoBackend> {
         let unreachable = |error| NoBackend::Unreachable { address: target.address(), error };
         let connecting = async {
             let stream = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(Lost::Io)?;
@@ -186,9 +188,14 @@ impl Backend {
         Ok(backend)
     }
 
-    async fn log_in(&mut self, greeting: &Greeting, login: Login, user: &SqlUser) -> Result<Answer, Lost> {
-        let plugin = if greeting.plugin == CACHING_SHA2 { CACHING_SHA2 } else { NATIVE };
-        let login = Login { auth_response: proof(plugin, user, &greeting.salt), plugin: plugin.to_owned(), ..login };
+    async fn log_in(&mut self, greeting: &Greeting, login: Login, user: &Identity) -> Result<Answer, Lost> {
+        // Who has no proof for what the server prefers begins with the other, and is switched if the user's plugin is neither.
+        let first = if greeting.plugin == CACHING_SHA2 { CACHING_SHA2 } else { NATIVE };
+        let (plugin, proven) = match proof(first, user, &greeting.salt) {
+            Some(proven) => (first, proven),
+            None => (NATIVE, proof(NATIVE, user, &greeting.salt).unwrap_or_default()),
+        };
+        let login = Login { auth_response: proven, plugin: plugin.to_owned(), ..login };
         self.link.packet(|out| login.encode(out));
         self.link.flush().await?;
         let mut salt = greeting.salt;
@@ -200,16 +207,24 @@ impl Backend {
                 AuthStep::Switch { plugin: plugin @ (NATIVE | CACHING_SHA2), data } => {
                     let Ok(fresh) = data.try_into() else { return Ok(Err(unsupported_login(plugin, "a salt of another length"))) };
                     salt = Salt(fresh);
-                    let proof = proof(plugin, user, &salt);
+                    let Some(proof) = proof(plugin, user, &salt) else { return Ok(Err(needs_password(plugin, user))) };
                     self.link.packet(|out| out.extend_from_slice(&proof));
+                    self.link.flush().await?;
+                }
+                AuthStep::Switch { plugin: ED25519, data } => {
+                    let Ok(nonce) = data.try_into() else { return Ok(Err(unsupported_login(ED25519, "a nonce of another length"))) };
+                    let Secret::Password(password) = &user.secret else { return Ok(Err(needs_password(ED25519, user))) };
+                    let signature = auth::ed25519_proof(password.as_bytes(), nonce);
+                    self.link.packet(|out| out.extend_from_slice(&signature));
                     self.link.flush().await?;
                 }
                 AuthStep::Switch { plugin, .. } => return Ok(Err(unsupported_login(plugin, "this plugin"))),
                 AuthStep::More([auth::SHA2_FAST_OK]) => {}
                 // The server does not know the hash: it gets the password, encrypted with the key it is asked for.
                 AuthStep::More([auth::SHA2_FULL_AUTHENTICATION]) if self.link.encrypted() => {
+                    let Secret::Password(password) = &user.secret else { return Ok(Err(needs_password(CACHING_SHA2, user))) };
                     self.link.packet(|out| {
-                        out.extend_from_slice(user.password.as_bytes());
+                        out.extend_from_slice(password.as_bytes());
                         out.push(0);
                     });
                     self.link.flush().await?;
@@ -219,8 +234,8 @@ impl Backend {
                     self.link.flush().await?;
                 }
                 AuthStep::More(pem) => {
-                    let encrypted =
-                        PublicKey::from_pem(pem)?.encrypt_password(user.password.as_bytes(), &salt, random().map_err(Lost::Io)?)?;
+                    let Secret::Password(password) = &user.secret else { return Ok(Err(needs_password(CACHING_SHA2, user))) };
+                    let encrypted = PublicKey::from_pem(pem)?.encrypt_password(password.as_bytes(), &salt, random().map_err(Lost::Io)?)?;
                     self.link.packet(|out| out.extend_from_slice(&encrypted));
                     self.link.flush().await?;
                 }
@@ -437,9 +452,23 @@ fn next_number() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-fn proof(plugin: &str, user: &SqlUser, salt: &Salt) -> Vec<u8> {
-    let password = user.password.as_bytes();
-    if plugin == CACHING_SHA2 { auth::sha2_proof(password, salt) } else { auth::native_proof(password, salt) }
+/// For either of the two plugins; none if what is known of the password is not enough.
+fn proof(plugin: &str, user: &Identity, salt: &Salt) -> Option<Vec<u8>> {
+    match &user.secret {
+        Secret::Password(password) if plugin == CACHING_SHA2 => Some(auth::sha2_proof(password.as_bytes(), salt)),
+        Secret::Password(password) => Some(auth::native_proof(password.as_bytes(), salt)),
+        Secret::NativeKey(key) if plugin == NATIVE => Some(key.proof(salt).to_vec()),
+        Secret::NativeKey(_) => None,
+    }
+}
+
+fn needs_password(plugin: &str, user: &Identity) -> SqlError {
+    let message = format!(
+        "Pumasi cannot log in at the server with '{plugin}': of '{}' it knows only the hash for mysql_native_password (sql.users); \
+         write the password there instead",
+        user.name
+    );
+    SqlError::new(2059, "HY000", message)
 }
 
 fn unsupported_login(plugin: &str, what: &str) -> SqlError {

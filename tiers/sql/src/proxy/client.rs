@@ -28,7 +28,6 @@ use std::{
     time::Instant,
 };
 
-use pumasi_config::SqlUser;
 use pumasi_freshness::Witness;
 use pumasi_mysqlwire::{Capabilities, Command, EofPacket, ErrorPhase, Execution, Expect, OkPacket, ServerStatus, SqlError, put_error};
 use tokio::{net::TcpStream, sync::Notify};
@@ -50,7 +49,6 @@ use super::{
     pool::{Lease, Pools},
     state::SessionState,
 };
-use crate::cluster::Writes;
 use crate::front::{
     IDLE_TIMEOUT, LOGIN_TIMEOUT, PACKET_MAX,
     login::LOGIN_BYTES_MAX,
@@ -58,6 +56,7 @@ use crate::front::{
     shutting_down,
     wire::Lost,
 };
+use crate::{cluster::Writes, identity::Identity};
 
 /// What an idle client's inbox costs. Most statements fit; longer ones grow it for as long as they are there.
 const CLIENT_ROOM: usize = 2 * 1024;
@@ -156,7 +155,7 @@ struct Client {
     collation: u8,
     /// What the server offers.
     server: Capabilities,
-    user: SqlUser,
+    user: Identity,
     key: Arc<Key>,
     /// What the session was at its login, and is again after COM_RESET_CONNECTION.
     state: SessionState,
@@ -431,7 +430,7 @@ impl Client {
 
 // === helpers ===
 
-fn key_of(user: &SqlUser, capabilities: Capabilities, collation: u8, server: Capabilities) -> Arc<Key> {
+fn key_of(user: &Identity, capabilities: Capabilities, collation: u8, server: Capabilities) -> Arc<Key> {
     // An old server does without; then what it does not report is guessed at from the texts alone.
     let lacking = (Capabilities::DEPRECATE_EOF | Capabilities::SESSION_TRACK) - server;
     // Of a MySQL's flags the first; who says it to a MariaDB knows none of MariaDB's own.

@@ -7,7 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use pumasi_config::SqlUser;
 use pumasi_mysqlwire::{Command, Expect, SqlError};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -26,6 +25,7 @@ use super::{
 use crate::{
     cluster,
     front::digests::{Count, Remembered},
+    identity::Identity,
 };
 
 /// How many idle connections are looked at for one in the right state, most recently used first.
@@ -150,7 +150,7 @@ impl Pool {
     }
 
     /// A connection of `key`'s kind, as near to the state `wanted` as there is one; not yet aligned to it.
-    pub async fn acquire(self: &Rc<Pool>, key: &Arc<Key>, user: &SqlUser, wanted: &SessionState) -> Result<Lease, NoLease> {
+    pub async fn acquire(self: &Rc<Pool>, key: &Arc<Key>, user: &Identity, wanted: &SessionState) -> Result<Lease, NoLease> {
         if self.places.available_permits() == 0 {
             self.shared.pool_waits.add(1);
         }
@@ -194,7 +194,7 @@ impl Pool {
 
     // === KILL QUERY ===
 
-    fn open_reserve(self: &Rc<Pool>, user: &SqlUser) {
+    fn open_reserve(self: &Rc<Pool>, user: &Identity) {
         if self.reserve.wanted.replace(true) {
             return;
         }
@@ -207,7 +207,7 @@ impl Pool {
     }
 
     /// As whom the server's address says, who may end anybody's statement if that is an administrator; else as the client itself.
-    async fn connect_beside(&self, user: &SqlUser) -> Option<Backend> {
+    async fn connect_beside(&self, user: &Identity) -> Option<Backend> {
         for user in [&self.server.target.login(), user] {
             let key = Arc::new(Key::plain(&user.name));
             if let Ok(backend) = Backend::connect(&self.server.target, &key, user).await {
@@ -218,7 +218,7 @@ impl Pool {
     }
 
     /// Ends the statement that runs on the server's connection `server_id` for `user`. Errors: the reason, for the log.
-    pub async fn interrupt(self: &Rc<Pool>, server_id: u32, user: &SqlUser) -> Result<(), String> {
+    pub async fn interrupt(self: &Rc<Pool>, server_id: u32, user: &Identity) -> Result<(), String> {
         let sql = format!("KILL QUERY {server_id}");
         let reserved = self.reserve.backend.borrow_mut().take();
         self.reserve.wanted.set(false);

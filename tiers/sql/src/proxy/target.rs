@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use pumasi_config::SqlUser;
 use rustls::ClientConfig;
+
+use crate::identity::Identity;
 
 /// Where a real server is and as whom to log in there.
 #[derive(Clone, PartialEq, Eq)]
@@ -91,8 +92,8 @@ impl Target {
     }
 
     /// The login that the address itself names.
-    pub fn login(&self) -> SqlUser {
-        SqlUser { name: self.user.clone(), password: self.password.clone() }
+    pub fn login(&self) -> Identity {
+        Identity::new(&self.user, &self.password)
     }
 }
 

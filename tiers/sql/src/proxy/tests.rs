@@ -3,7 +3,8 @@
 
 use std::{net::Ipv4Addr, sync::mpsc, thread, time::Duration};
 
-use pumasi_mysqlwire::{Capabilities, Command, ServerStatus, Value};
+use pumasi_config::SqlPassword;
+use pumasi_mysqlwire::{Capabilities, Command, ServerStatus, Value, auth::NATIVE};
 
 use super::*;
 use crate::front::tests::{
@@ -58,8 +59,10 @@ impl Drop for House {
 
 type Story = (&'static str, fn(&MariaDb));
 
-const STORIES: [Story; 23] = [
+const STORIES: [Story; 25] = [
     ("logins_are_checked_here_and_at_the_server", logins_are_checked_here_and_at_the_server),
+    ("a_hash_opens_this_side_and_the_login_made_with_it_the_other", a_hash_opens_this_side_and_the_login_made_with_it_the_other),
+    ("servers_that_ask_for_ed25519_get_it", servers_that_ask_for_ed25519_get_it),
     ("everyday_statements_come_back_as_the_server_sent_them", everyday_statements_come_back_as_the_server_sent_them),
     ("clients_share_connections_between_transactions", clients_share_connections_between_transactions),
     ("variables_and_database_follow_their_session", variables_and_database_follow_their_session),
@@ -131,6 +134,62 @@ fn logins_are_checked_here_and_at_the_server(database: &MariaDb) {
     let proxy = Proxy::start(nobody, settings, Options::default(), 1).unwrap();
     let listener = proxy.listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
     assert_eq!(Client::login(&listener, "app", "secret", client::PLAIN).err(), Some(1429));
+}
+
+/// What the server itself says a password's hash is.
+fn hashed(database: &MariaDb, name: &str, password: &str) -> SqlUser {
+    let printed = database.run(&format!("SELECT PASSWORD('{password}')"));
+    let digits = printed.trim().strip_prefix('*').expect("a native hash");
+    let hash = std::array::from_fn(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).expect("hexadecimal digits"));
+    SqlUser { name: name.into(), password: SqlPassword::NativeHash(hash) }
+}
+
+fn a_hash_opens_this_side_and_the_login_made_with_it_the_other(database: &MariaDb) {
+    database.run("CREATE USER ann@'%' IDENTIFIED BY 'ann''s own'; GRANT ALL ON shop.* TO ann@'%'");
+    let house = House::of(database, vec![hashed(database, "bob", "secret"), hashed(database, "ann", "ann''s own")], 10, Options::default());
+    let login = |user, password, plugin| Client::login_with(&house.listener, user, password, client::PLAIN, plugin, Some("shop"));
+    for plugin in ["mysql_native_password", "caching_sha2_password", "a_plugin_nobody_has"] {
+        for wrong in ["Secret", "", "ann's own"] {
+            assert_eq!(login("bob", wrong, plugin).err(), Some(1045), "{plugin}");
+        }
+        let mut bob = login("bob", "secret", plugin).unwrap_or_else(|code| panic!("{plugin}: {code}"));
+        assert!(one(&mut bob, "SELECT CURRENT_USER()").starts_with("bob@"));
+        assert_eq!(bob.change_user("ann", "ann's own", plugin), Ok(()));
+        assert!(one(&mut bob, "SELECT CURRENT_USER()").starts_with("ann@"), "with the key of her own login");
+        assert_eq!(bob.change_user("bob", "ann's own", plugin), Err(1045));
+    }
+    // The second of them is on a connection that the key alone has opened beside the first's.
+    let (mut first, mut second) = (login("bob", "secret", NATIVE).unwrap(), login("bob", "secret", NATIVE).unwrap());
+    first.query("BEGIN").ok();
+    assert_ne!(connection_of(&mut first), connection_of(&mut second));
+
+    // What is written here is not what the server has.
+    let house = House::of(database, vec![hashed(database, "bob", "another")], 10, Options::default());
+    let login = |password| Client::login_with(&house.listener, "bob", password, client::PLAIN, NATIVE, Some("shop")).err();
+    assert_eq!((login("secret"), login("another")), (Some(1045), Some(1045)), "refused here, then there");
+    database.run("DROP USER ann@'%'");
+}
+
+fn servers_that_ask_for_ed25519_get_it(database: &MariaDb) {
+    database.run("INSTALL SONAME 'auth_ed25519'");
+    for (user, password) in [("eve", "a pässword, and one longer than the thirty-two bytes of a seed"), ("eva", "x")] {
+        database
+            .run(&format!("CREATE USER {user}@'%' IDENTIFIED VIA ed25519 USING PASSWORD('{password}'); GRANT ALL ON shop.* TO {user}@'%'"));
+        let house = |user| House::of(database, vec![user], 10, Options::default());
+        let login = |house: &House, password| Client::login_with(&house.listener, user, password, client::PLAIN, NATIVE, Some("shop"));
+
+        let knowing = house(SqlUser { name: user.into(), password: password.into() });
+        let mut client = login(&knowing, password).expect("the password is the server's");
+        assert!(one(&mut client, "SELECT CURRENT_USER()").starts_with(user));
+        assert_eq!(
+            login(&house(SqlUser { name: user.into(), password: "guessed".into() }), "guessed").err(),
+            Some(1045),
+            "in the server's words"
+        );
+        // The native hash opens this side, and answers nothing else than native challenges.
+        assert_eq!(login(&house(hashed(database, user, password)), password).err(), Some(2059));
+        database.run(&format!("DROP USER {user}@'%'"));
+    }
 }
 
 fn everyday_statements_come_back_as_the_server_sent_them(database: &MariaDb) {

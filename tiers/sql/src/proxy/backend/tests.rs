@@ -39,8 +39,8 @@ fn mysql8(password: &'static str) -> u16 {
     port
 }
 
-fn serve(mut stream: TcpStream, password: &str) {
-    let (mut inbox, mut sequence) = (Inbox::new(1 << 20), Sequence::default());
+/// Greets as MySQL 8 does, preferring `caching_sha2_password`; returns the login.
+fn greet(stream: &mut TcpStream, inbox: &mut Inbox, sequence: &mut Sequence) -> Login {
     let greeting = Greeting {
         version: "8.0.36".into(),
         connection_id: 7,
@@ -50,8 +50,14 @@ fn serve(mut stream: TcpStream, password: &str) {
         salt: SALT,
         plugin: CACHING_SHA2.into(),
     };
-    send(&mut stream, &mut sequence, |out| greeting.encode(out));
-    let Ok(FirstPacket::Login(login)) = FirstPacket::decode(&receive(&mut stream, &mut inbox, &mut sequence)) else { panic!("no login") };
+    send(stream, sequence, |out| greeting.encode(out));
+    let Ok(FirstPacket::Login(login)) = FirstPacket::decode(&receive(stream, inbox, sequence)) else { panic!("no login") };
+    login
+}
+
+fn serve(mut stream: TcpStream, password: &str) {
+    let (mut inbox, mut sequence) = (Inbox::new(1 << 20), Sequence::default());
+    let login = greet(&mut stream, &mut inbox, &mut sequence);
     assert_eq!((login.user.as_str(), login.plugin.as_str()), ("app", CACHING_SHA2));
     // The proof may be right: a server that has just started cannot know.
     send(&mut stream, &mut sequence, |out| AuthStep::More(&[auth::SHA2_FULL_AUTHENTICATION]).encode(out));
@@ -106,6 +112,10 @@ fn unmask(target: &mut [u8], seed: &[u8]) {
 }
 
 fn connect(port: u16, password: &str) -> Result<Backend, NoBackend> {
+    connect_as(port, &Identity::new("app", password))
+}
+
+fn connect_as(port: u16, user: &Identity) -> Result<Backend, NoBackend> {
     let target = Target::parse(&format!("mysql://127.0.0.1:{port}")).unwrap();
     let capabilities = Capabilities::LONG_PASSWORD
         | Capabilities::PROTOCOL_41
@@ -113,9 +123,8 @@ fn connect(port: u16, password: &str) -> Result<Backend, NoBackend> {
         | Capabilities::PLUGIN_AUTH
         | Capabilities::PLUGIN_AUTH_LENENC;
     let key = Arc::new(Key { user: "app".into(), capabilities, collation: 45 });
-    let user = SqlUser { name: "app".into(), password: password.into() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(Backend::connect(&target, &key, &user))
+    runtime.block_on(Backend::connect(&target, &key, user))
 }
 
 #[test]
@@ -129,4 +138,30 @@ fn a_password_goes_over_encrypted_where_its_hash_is_not_known() {
 fn a_wrong_password_is_refused_in_the_servers_words() {
     let Err(NoBackend::Refused(error)) = connect(mysql8("a secret"), "a guess") else { panic!("let in") };
     assert_eq!((error.code, error.message.as_str()), (1045, "Access denied"));
+}
+
+#[test]
+fn who_has_only_a_native_key_says_so_at_once_and_proves_nothing_else() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let (mut inbox, mut sequence) = (Inbox::new(1 << 20), Sequence::default());
+        let login = greet(&mut stream, &mut inbox, &mut sequence);
+        // The account has another plugin, as most of a MySQL 8 have.
+        send(&mut stream, &mut sequence, |out| AuthStep::Switch { plugin: CACHING_SHA2, data: &SALT.0 }.encode(out));
+        let mut further = Vec::new();
+        stream.read_to_end(&mut further).unwrap();
+        (login, further)
+    });
+    let hash = Sha1::digest(Sha1::digest(b"a secret")).into();
+    let key = auth::NativeKey::proven(&auth::native_proof(b"a secret", &SALT), &hash, &SALT).unwrap();
+    let Err(NoBackend::Refused(error)) = connect_as(port, &Identity { name: "app".into(), secret: Secret::NativeKey(key) }) else {
+        panic!("let in")
+    };
+    assert_eq!(error.code, 2059);
+    assert!(error.message.contains("caching_sha2_password") && error.message.contains("'app'"), "{}", error.message);
+    let (login, further) = server.join().unwrap();
+    assert_eq!((login.plugin.as_str(), login.auth_response), (NATIVE, auth::native_proof(b"a secret", &SALT)));
+    assert!(further.is_empty(), "nothing of the key goes to a plugin that it is not for");
 }

@@ -1,6 +1,5 @@
 //! From the greeting to the first OK, and COM_CHANGE_USER: who the client is.
 
-use pumasi_config::SqlUser;
 use pumasi_mysqlwire::{
     AuthStep, Capabilities, ErrorPhase, FirstPacket, Greeting, Login, ServerStatus, SqlError,
     auth::{self, CACHING_SHA2, NATIVE, Salt},
@@ -17,12 +16,15 @@ use super::{
     },
     Client, Flow, Hold, InsertId, Last, Relayed, Trouble, key_of, lost_connection,
 };
-use crate::cluster::Writes;
-use crate::front::{
-    LOGIN_TIMEOUT,
-    login::{OFFERED, new_salt},
-    registry::Entry,
-    wire::Lost,
+use crate::{
+    cluster::Writes,
+    front::{
+        LOGIN_TIMEOUT,
+        login::{OFFERED, new_salt},
+        registry::Entry,
+        wire::Lost,
+    },
+    identity::{Identity, Secret, plugin_for},
 };
 
 /// What the client may use of the protocol: what a server behind the proxy answers with the same bytes.
@@ -33,7 +35,7 @@ pub(super) const PASSED_ON: Capabilities =
 pub(super) struct Opened {
     pub(super) login: Login,
     pub(super) capabilities: Capabilities,
-    pub(super) user: SqlUser,
+    pub(super) user: Identity,
     /// What the server offers.
     pub(super) server: Capabilities,
 }
@@ -81,7 +83,7 @@ pub(super) async fn welcome(shared: &Shared, pools: &Pools, link: &mut Link, ent
     Ok(Ok(Opened { login, capabilities, user, server: facts.capabilities }))
 }
 
-/// As the front's login: native, or `caching_sha2_password` for a client that names it. `first`: the salt that the login's proof was made
+/// As the front's login: native, or `caching_sha2_password` for a client that names it and whose password is known. `first`: the salt that the login's proof was made
 /// with; none if it has been used before. Returns whom to be at the server.
 async fn prove(
     shared: &Shared,
@@ -89,31 +91,31 @@ async fn prove(
     login: &Login,
     first: Option<Salt>,
     entry: &Entry,
-) -> Result<Result<SqlUser, SqlError>, Lost> {
+) -> Result<Result<Identity, SqlError>, Lost> {
+    let password = shared.settings.password_of(&login.user);
     let plugins = login.capabilities.contains(Capabilities::PLUGIN_AUTH);
     let native = login.plugin.is_empty() || login.plugin == NATIVE || !plugins;
     let (plugin, salt, proof) = match first {
         Some(salt) if native => (NATIVE, salt, login.auth_response.clone()),
         None if !plugins => return Ok(Err(SqlError::new(1251, "08004", "Client does not support authentication plugins"))),
         _ => {
-            let plugin = if login.plugin == CACHING_SHA2 { CACHING_SHA2 } else { NATIVE };
+            let plugin = plugin_for(&login.plugin, password);
             let salt = new_salt().map_err(Lost::Io)?;
             link.packet(|out| AuthStep::Switch { plugin, data: &salt.0 }.encode(out));
             link.flush().await?;
             (plugin, salt, link.receive().await?)
         }
     };
-    let user = shared.user(&login.user);
-    let Some(user) = user.filter(|user| auth::proves(plugin, &proof, user.password.as_bytes(), &salt)) else {
+    let Some(secret) = password.and_then(|password| Secret::proven(password, plugin, &proof, &salt)) else {
         let with = if proof.is_empty() || proof == [0] { "NO" } else { "YES" };
         let host = entry.peer.ip().to_canonical();
         let message = format!("Access denied for user '{}'@'{host}' (using password: {with})", login.user);
         return Ok(Err(SqlError::new(1045, "28000", message)));
     };
-    if plugin == CACHING_SHA2 && !user.password.is_empty() {
+    if plugin == CACHING_SHA2 && !secret.is_empty() {
         link.packet(|out| AuthStep::More(&[auth::SHA2_FAST_OK]).encode(out));
     }
-    Ok(Ok(user))
+    Ok(Ok(Identity { name: login.user.clone(), secret }))
 }
 
 impl Client {

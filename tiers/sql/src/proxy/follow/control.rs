@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use pumasi_config::SqlUser;
 use pumasi_freshness::Fence;
 use pumasi_mysqlwire::SqlError;
 use tokio::{
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::{
     front::wire::Lost,
+    identity::Identity,
     proxy::{
         backend::{Backend, Key, NoBackend},
         target::Target,
@@ -136,7 +136,7 @@ async fn open(target: &Target) -> Result<(Backend, Result<Catalogue, String>), N
 }
 
 /// A connection of our own.
-pub async fn connect(target: &Target, user: &SqlUser) -> Result<Backend, NoBackend> {
+pub async fn connect(target: &Target, user: &Identity) -> Result<Backend, NoBackend> {
     Backend::connect(target, &Arc::new(Key::plain(&user.name)), user).await
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use pumasi_binlog::Gtid;
-use pumasi_config::SqlUser;
 use pumasi_freshness::{Changes, Deps, Fence, Moment, Observed, Stamp, Table, Tables, Witness};
 use pumasi_sqltext::{Digest, Scalar};
 
@@ -12,6 +11,7 @@ use super::{
     Follow, Generation, binlog,
     plan::{Plan, Reads, Writes},
 };
+use crate::identity::Identity;
 
 /// What the server and the proxy say of a session before its statement is sent.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ pub struct Thread {
     /// Our end of it.
     pub port: u16,
     pub target: Target,
-    pub user: SqlUser,
+    pub user: Identity,
 }
 
 /// How a statement ended.
