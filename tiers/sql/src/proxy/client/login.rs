@@ -83,8 +83,8 @@ pub(super) async fn welcome(shared: &Shared, pools: &Pools, link: &mut Link, ent
     Ok(Ok(Opened { login, capabilities, user, server: facts.capabilities }))
 }
 
-/// As the front's login: native, or `caching_sha2_password` for a client that names it and whose password is known. `first`: the salt that the login's proof was made
-/// with; none if it has been used before. Returns whom to be at the server.
+/// As the front's login: native, or `caching_sha2_password` for a client that names it and whose password is known. `first`: the salt that
+/// the login's proof was made with; none if it has been used before. Returns whom to be at the server.
 async fn prove(
     shared: &Shared,
     link: &mut Link,
