@@ -136,8 +136,15 @@ impl Successor {
         drop(command); // holds the other end
         let mut successor = Successor { child, channel };
         if let Err(error) = successor.send_everything(state, alone, sockets) {
+            // It may have ended before it was sent everything; how it ended says more than that nobody listens.
+            let reason = match error.kind() {
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                    anyhow!("the new process ended: {}", successor.how_it_ended())
+                }
+                _ => anyhow!(error),
+            };
             successor.end();
-            return Err(anyhow!(error).context(format!("{} does not take over", path.display())));
+            return Err(reason.context(format!("{} does not take over", path.display())));
         }
         Ok(successor)
     }

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use mysql_async::prelude::Queryable;
 use serde_json::Value;
 
-use crate::{browser::Browser, service::Service};
+use crate::{
+    browser::Browser,
+    service::{Service, signal},
+};
 
 /// Address, the name of its screenshots, and what shows that the page is about the running service.
 const PAGES: [(&str, &str, &str); 9] = [
@@ -247,7 +250,7 @@ listen = "{{console}}"
 /// A Flask application whose page costs something to make, and is only read. Its route keeps pages as `mode` says.
 fn guest_book(mode: &str) -> Service {
     let python = std::env::var("PUMASI_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
-    let service = Service::run(
+    let mut service = Service::run(
         &format!(
             r#"
 [edge]
@@ -280,6 +283,13 @@ listen = "{{console}}"
             let rows: Vec<String> = (0..1000).map(|n| format!("('an entry of the guest book, number {thousand}{n:03}')")).collect();
             session.query_drop(format!("INSERT INTO entry (word) VALUES {}", rows.join(","))).await.expect("written");
         }
+    });
+    // Its connection has autocommit off and goes on showing the database of the first visit; the next worker's does not.
+    for pid in service.worker_pids() {
+        signal(pid, "KILL");
+    }
+    service.wait_until("the entries are shown", |service| {
+        service.try_get("/", &[]).is_ok_and(|answer| answer.status == 200 && answer.body.lines().count() == 5000)
     });
     service
 }
