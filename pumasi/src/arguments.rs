@@ -46,6 +46,15 @@ pub enum Verb {
         #[command(flatten)]
         running: RunningArguments,
     },
+    /// Say what is known of one page: whether it is kept, what it was made of, which write dropped it, or why it is not kept
+    Explain {
+        /// http://example.org/path?query, or /path?query on every host
+        url: String,
+        #[command(flatten)]
+        running: RunningArguments,
+        #[arg(long)]
+        json: bool,
+    },
     /// Drop kept pages: one address, a beginning, a tag, or everything
     Purge {
         /// http://example.org/path?query, or /path?query on every host

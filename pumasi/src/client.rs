@@ -80,8 +80,8 @@ impl Console {
     }
 }
 
-/// A form's value: everything but letters and digits as %XX.
-fn percent_encoded(text: &str) -> String {
+/// A form's or query's value: everything but letters and digits as %XX.
+pub fn percent_encoded(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
         byte => format!("%{byte:02X}"),

@@ -15,11 +15,10 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use pumasi_config::{EnginePlan, Hole, Plan, ResultsMode, SqlPlan};
-use pumasi_freshness::{Freshness, Witness};
+use pumasi_freshness::{Freshness, Table, Witness};
 use pumasi_sql::{
     cluster::{self, Cluster, orders::Order},
     embedded::{Embedded, Options},
-    engine::Engine,
     front::{Door, Listener, Server, Settings},
     proxy::{self, BadTarget, Proxy, Target, Transport, for_clients, for_servers},
     results::{Observer, Results},
@@ -56,6 +55,8 @@ struct Database {
 trait Tier: Send + Sync {
     fn listen(&self, door: Door, witness: Option<Arc<Witness>>) -> io::Result<Listener>;
     fn status(&self) -> pumasi_status::Sql;
+    /// Every base table by database and name, as far as they are known.
+    fn tables(&self) -> Vec<(String, String)>;
     fn tick(&self, now: Instant);
     fn stop(&self, deadline: Duration);
     /// `None` where there is one server and it is part of Pumasi.
@@ -64,13 +65,17 @@ trait Tier: Send + Sync {
     }
 }
 
-impl<E: Engine> Tier for Server<E> {
+impl Tier for Server<Embedded> {
     fn listen(&self, door: Door, witness: Option<Arc<Witness>>) -> io::Result<Listener> {
         self.listen_at(door, witness)
     }
 
     fn status(&self) -> pumasi_status::Sql {
         Server::status(self)
+    }
+
+    fn tables(&self) -> Vec<(String, String)> {
+        self.engine().catalogue().tables().map(|table| (table.database.clone(), table.name.clone())).collect()
     }
 
     fn tick(&self, now: Instant) {
@@ -97,6 +102,10 @@ impl Tier for Clustered {
         self.proxy.status()
     }
 
+    fn tables(&self) -> Vec<(String, String)> {
+        self.proxy.tables()
+    }
+
     fn tick(&self, now: Instant) {
         self.proxy.tick(now);
     }
@@ -119,6 +128,20 @@ impl Databases {
         let databases = Databases { running: Arc::default(), surroundings };
         databases.add(&plan.sql, sockets)?;
         Ok(databases)
+    }
+
+    /// Every known table as `database.table`, by the number that stored answers know it by. Several may share one.
+    pub fn tables_by_number(&self) -> BTreeMap<u32, Vec<String>> {
+        let mut names: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for (database, table) in self.running().values().flat_map(|running| running.server.tables()) {
+            let name = format!("{database}.{table}");
+            let known = names.entry(Table::named(&database, &table).number()).or_default();
+            // Two servers may have a table of the same name; it has the same number.
+            if !known.contains(&name) {
+                known.push(name);
+            }
+        }
+        names
     }
 
     /// Starts those of the plans that do not run yet, and opens the new address of those that move. All or nothing.

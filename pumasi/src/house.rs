@@ -347,6 +347,16 @@ impl House {
         self.with_edge(|edge| edge.purge(pages, kind))
     }
 
+    /// What is known of one address: see [`Edge::explain`]. Tables are called what the databases' catalogues call them now.
+    pub fn explain(&self, url: &str) -> Result<Vec<pumasi_status::Explained>, String> {
+        let mut told = self.with_edge(|edge| edge.explain(url)).ok_or("there is no edge, so no page is kept")??;
+        let names = self.databases.tables_by_number();
+        for table in told.iter_mut().flat_map(pumasi_status::Explained::tables_mut) {
+            table.names = names.get(&table.number).cloned().unwrap_or_default();
+        }
+        Ok(told)
+    }
+
     /// Promotes, drains or readmits a server of a cluster. Blocks until it is done.
     pub fn order(&self, database: Option<&str>, order: &ClusterOrder) -> Result<String, String> {
         let outcome = self.databases.order(database, order);

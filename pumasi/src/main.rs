@@ -7,6 +7,7 @@ mod configuration;
 mod databases;
 mod demo;
 mod diary;
+mod explain;
 mod failure;
 mod house;
 mod ladder;
@@ -90,6 +91,7 @@ fn carry_out(arguments: Arguments, heir: Option<Heir>) -> Result<ExitCode, Failu
             let pages = [("url", url), ("path", prefix), ("tag", tag), ("everything", all.then(|| "1".into()))];
             ask::purge(pages, soft, &running)
         }
+        Verb::Explain { url, running, json } => explain::explain(&url, &running, json),
         Verb::Drain { upstream, undo, running } => ask::drain(&upstream, undo, &running),
         Verb::Weigh { upstream, weight, running } => ask::weigh(&upstream, weight, &running),
         Verb::Status { running, json } => ask::status(&running, json),

@@ -49,6 +49,10 @@ impl Service for House {
         }
     }
 
+    fn explain(&self, url: &str) -> Result<Vec<pumasi_status::Explained>, String> {
+        House::explain(self, url)
+    }
+
     fn cluster(&self, order: &Cluster) -> Result<String, String> {
         let Cluster { database, change } = order;
         let order = match change.clone() {

@@ -9,6 +9,7 @@ mod clusters;
 mod console;
 mod disk;
 mod drivers;
+mod explained;
 mod freshness;
 mod freshness_servers;
 mod grpc;

@@ -1,6 +1,6 @@
 //! What an answer was made of: a bounded set of tags.
 
-use crate::{Table, Tag};
+use crate::{Table, Tag, tags::Kind};
 
 /// Tags in one set. Beyond it the table with most rows is kept as a whole (`A(T)`), and when even the tables are too many the set
 /// becomes "everything". 128 tags are 1.5 KiB and about half a microsecond to check.
@@ -71,6 +71,12 @@ impl Deps {
     /// Whether `table` is held as a whole (or everything is).
     pub fn holds_whole(&self, table: Table) -> bool {
         self.everything || self.tags.binary_search(&table.any_row()).is_ok()
+    }
+
+    /// How many rows of `table` are named; `None` if it is held as a whole.
+    pub fn rows_of(&self, table: Table) -> Option<usize> {
+        let named = |tag: &&Tag| tag.table == table.number() && tag.kind == Kind::Row;
+        (!self.holds_whole(table)).then(|| self.tags.iter().filter(named).count())
     }
 
     /// Memory behind the set, for byte budgets.

@@ -3,12 +3,28 @@
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use crate::{
-    Deps, Freshness, Stamp,
+    Deps, Freshness, Stamp, Table,
     memory::{Machine, Memory, Word},
 };
 
 /// No check has succeeded yet. `seq` would take centuries to get here.
 const NEVER: u64 = u64::MAX;
+
+/// What has become of a stored answer, for people; whether it is used is [`Entry::usable`]'s word alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Clean,
+    /// A write that may concern it is on its way.
+    Fenced,
+    /// A write has this number, which the answer's stamp has not. The newest of several; `table`: what of the answer it met, `None` if the
+    /// answer depends on everything.
+    Overtaken {
+        table: Option<Table>,
+        number: u64,
+    },
+    /// Everything stored before some moment was forgotten: a schema change, a failover, a lost outcome.
+    GivenUp,
+}
 
 /// The passport of a stored answer.
 pub struct Entry<M: Memory = Machine> {
@@ -45,6 +61,23 @@ impl<M: Memory> Entry<M> {
         freshness.epoch() != self.stamp.epoch
             || self.deps.tags().iter().any(|tag| freshness.last(tag.hash) > self.stamp.seq)
             || self.deps.depends_on_everything() && freshness.seq() != self.stamp.seq
+    }
+
+    /// Why it is usable or not. Two tags that share a slot make it name a table that the write did not change: [`Freshness::write`] tells.
+    pub fn standing(&self, freshness: &Freshness<M>) -> Standing {
+        if freshness.epoch() != self.stamp.epoch {
+            return Standing::GivenUp;
+        }
+        let seq = freshness.seq();
+        if self.deps.depends_on_everything() && seq != self.stamp.seq {
+            return Standing::Overtaken { table: None, number: seq };
+        }
+        let newest = self.deps.tags().iter().map(|tag| (freshness.last(tag.hash), tag.table)).max();
+        match newest.filter(|(number, _)| *number > self.stamp.seq) {
+            Some((number, table)) => Standing::Overtaken { table: Some(Table::from_number(table)), number },
+            None if freshness.fenced(&self.deps) => Standing::Fenced,
+            None => Standing::Clean,
+        }
     }
 
     #[cold]

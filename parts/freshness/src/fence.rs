@@ -8,6 +8,7 @@ use std::{
 use crate::{
     Freshness, Table,
     memory::{Machine, Memory, Step},
+    writes::Write,
 };
 
 /// Tables in one fence. A commit that may touch more fences everything.
@@ -157,14 +158,27 @@ impl<M: Memory> Fence<M> {
     /// A table in `changes` that the fence does not cover broke the fence's promise; everything stored is then forgotten, which is the
     /// most that can still be done.
     pub fn commit(mut self, changes: &Changes) {
+        self.end(changes);
+    }
+
+    /// [`Fence::commit`], remembered for people who ask what dropped a page ([`Freshness::write`]). `at_ms`: now, since the Unix epoch.
+    pub fn commit_noted(mut self, changes: &Changes, at_ms: u64, statement: Option<Arc<str>>) {
+        let Some(number) = self.end(changes) else { return };
+        if let Tables::Known(tables) = &self.tables {
+            let tables = tables.iter().copied().filter(|table| !changes.rows(*table).unchanged()).collect();
+            self.freshness.note(Write { number, at_ms, tables, statement });
+        }
+    }
+
+    fn end(&mut self, changes: &Changes) -> Option<u64> {
         self.ended = true;
         if M::broken(Step::BumpBeforeRelease) {
             self.freshness.lower(&self.tables);
-            self.bump(changes);
-            return;
+            return self.bump(changes);
         }
-        self.bump(changes);
+        let number = self.bump(changes);
         self.freshness.lower(&self.tables);
+        number
     }
 
     /// Nothing was committed, and nothing will be.
@@ -177,15 +191,19 @@ impl<M: Memory> Fence<M> {
         &self.tables
     }
 
-    fn bump(&self, changes: &Changes) {
+    /// The number it took; a commit to everything has none, it ends the epoch.
+    fn bump(&self, changes: &Changes) -> Option<u64> {
         match &self.tables {
-            Tables::All => self.freshness.new_epoch(),
+            Tables::All => {
+                self.freshness.new_epoch();
+                None
+            }
             Tables::Known(tables) => {
                 if changes.tables().any(|table| tables.binary_search(&table).is_err()) {
                     debug_assert!(false, "a commit changed a table that its fence did not cover");
                     self.freshness.new_epoch();
                 }
-                self.freshness.bump(tables, changes);
+                self.freshness.bump(tables, changes)
             }
         }
     }

@@ -82,13 +82,15 @@ pub mod memory;
 mod slots;
 mod tags;
 mod witness;
+mod writes;
 
 #[cfg(test)]
 mod tests;
 
 pub use deps::{DEPS_MAX, Deps};
-pub use entry::Entry;
+pub use entry::{Entry, Standing};
 pub use fence::{CHANGED_ROWS_MAX, Changes, FENCE_TABLES_MAX, Fence, Tables};
 pub use slots::{Freshness, Stamp};
 pub use tags::{Table, Tag};
 pub use witness::{ACTIVE_MAX, Moment, Observed, Refusal, Statement, WINDOWS_MAX, Window, Witness};
+pub use writes::{STATEMENT_BYTES_MAX, WRITES_MAX, Write};

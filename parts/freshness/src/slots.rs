@@ -9,6 +9,7 @@ use crate::{
     Changes, Deps, Fence, Tables,
     fence::Rows,
     memory::{Machine, Memory, Step, Word},
+    writes::{Write, Writes},
 };
 
 /// Slots in a process: 16 MiB. A tag hashes to one, so with 10,000 rows of traffic one write in a hundred hits a slot that another's
@@ -20,6 +21,8 @@ pub struct Freshness<M: Memory = Machine> {
     /// Read by every hit and written by every commit: on one cache line of their own.
     head: Head<M>,
     slots: Box<[Slot<M>]>,
+    /// Nobody's answer depends on them.
+    writes: Writes,
 }
 
 #[repr(align(128))]
@@ -67,6 +70,7 @@ impl<M: Memory> Freshness<M> {
         Freshness {
             head: Head { fences: Word::new(0), pend_all: Word::new(0), seq: Word::new(0), epoch: Word::new(0) },
             slots: (0..slots).map(|_| Slot { last: Word::new(0), pend: Word::new(0) }).collect(),
+            writes: Writes::default(),
         }
     }
 
@@ -116,6 +120,15 @@ impl<M: Memory> Freshness<M> {
     /// Commits in flight.
     pub fn fences(&self) -> u32 {
         self.head.fences.load(Acquire)
+    }
+
+    /// The write of that number, if it was noted ([`Fence::commit_noted`]) and is among the latest [`crate::WRITES_MAX`].
+    pub fn write(&self, number: u64) -> Option<Arc<Write>> {
+        self.writes.find(number)
+    }
+
+    pub(crate) fn note(&self, write: Write) {
+        self.writes.note(write);
     }
 
     /// When `hash`'s slot was last bumped; for explanations.
@@ -225,13 +238,15 @@ impl<M: Memory> Freshness<M> {
 
     /// W5. Who takes a stamp of n or more after the increment began its snapshot after the commit; who took a smaller one dies by `last`, or by
     /// `pend` as long as the stores are under way.
-    pub(crate) fn bump(&self, tables: &[crate::Table], changes: &Changes) {
+    ///
+    /// Returns n; `None` if nothing changed.
+    pub(crate) fn bump(&self, tables: &[crate::Table], changes: &Changes) -> Option<u64> {
         if tables.iter().all(|table| changes.rows(*table).unchanged()) {
-            return;
+            return None;
         }
         let n = self.head.seq.increment(AcqRel) + 1;
         if M::broken(Step::Bump) {
-            return;
+            return Some(n);
         }
         for &table in tables {
             let rows = changes.rows(table);
@@ -254,6 +269,7 @@ impl<M: Memory> Freshness<M> {
                 }
             }
         }
+        Some(n)
     }
 }
 

@@ -188,6 +188,7 @@ impl Lead {
 
     /// Nobody needs to wait any longer: it will not be stored.
     fn give_up(&mut self, reason: Bypass, now_ms: u64) {
+        self.pages.note_refused(&self.key, reason, now_ms);
         // Only what the origin said about the target tells something about the next request for it.
         let lasting =
             !matches!(reason, Bypass::NoRoom | Bypass::Incomplete | Bypass::Overtaken | Bypass::RequestNoStore | Bypass::Authorization);
@@ -285,6 +286,7 @@ impl Lead {
                 Ok(page)
             }
             Err(reason) => {
+                self.pages.note_refused(&self.key, reason, page.terms.response_ms);
                 // A purge said that nobody is to have it; a write only that it is over for whoever comes now.
                 let overtaken = reason == Bypass::Overtaken && page.entry().is_some() && !self.pages.purged(&page);
                 self.land(if overtaken { Landing::Overtaken(page) } else { Landing::Alone });

@@ -14,7 +14,8 @@
 //! **Invariant:** whatever a purge or an invalidation names is not served by a look-up that begins after it returned, also if it was being
 //! fetched at that moment: a page carries the sequence number its fetch began with, and a purge leaves a later one behind.
 //!
-//! **Invariant:** [`Pages::status`]' bytes never exceed the budget: keys, heads, bodies, index, purge marks and what is being filled.
+//! **Invariant:** [`Pages::status`]' bytes never exceed the budget: keys, heads, bodies, index, purge marks and what is being filled. (Beside
+//! it stands what is remembered to be told to people, a fixed 150 KiB at most: `recall`.)
 mod counters;
 mod encode;
 mod feed;
@@ -25,6 +26,7 @@ mod lines;
 mod marks;
 mod page;
 mod purge;
+mod recall;
 mod reply;
 mod resource;
 mod shelf;
@@ -62,6 +64,7 @@ pub use pumasi_evict::Policy;
 use pumasi_evict::Store;
 use pumasi_freshness::Freshness;
 use pumasi_httpcache::{Asked, Bypass, FieldLines, Forward, Grace, Reuse, Rules, Why};
+use recall::Recall;
 use resource::Resource;
 use shelf::Shelf;
 
@@ -121,6 +124,7 @@ pub struct Pages {
     jobs: Jobs,
     freshness: Option<Arc<Freshness>>,
     shelf: Option<Shelf>,
+    recall: Recall,
 }
 
 struct Shard {
@@ -168,6 +172,7 @@ impl Pages {
             jobs: Jobs::default(),
             freshness,
             shelf,
+            recall: Recall::default(),
         })
     }
 
@@ -236,9 +241,11 @@ impl Pages {
             }
             None => (None, false, false),
         };
+        let mut over = None;
         let page = match page {
             Some(page) if self.gone(&page) => {
                 self.counters.invalidated(1);
+                over = Some(page);
                 None
             }
             // A part of it is no use to who wants another.
@@ -276,6 +283,10 @@ impl Pages {
             },
         };
         drop(shard);
+        // Whoever fetches it anew remembers how it ended; the others would say the same.
+        if let (Lookup::Miss { .. }, Some(page)) = (&lookup, over) {
+            self.note_dropped(key, &page, self.purged(&page), now_ms);
+        }
         match &lookup {
             Lookup::Hit { .. } => self.counters.hit(),
             Lookup::Pass(_) => {}

@@ -53,8 +53,8 @@ impl Pages {
     /// The ticket, if something of it is on disk: whoever confirms the request waits until [`Pages::poll_durable`] says that a crash cannot
     /// bring it back.
     #[must_use]
-    pub fn invalidate(&self, key: &Key) -> Option<Ticket> {
-        let (count, ticket) = self.purge_key(key, PurgeKind::Hard, 0);
+    pub fn invalidate(&self, key: &Key, now_ms: u64) -> Option<Ticket> {
+        let (count, ticket) = self.purge_key(key, PurgeKind::Hard, now_ms);
         self.counters.invalidated(count);
         ticket
     }
@@ -63,6 +63,7 @@ impl Pages {
         let mark = Marks::place(key.hash);
         match kind {
             PurgeKind::Hard => {
+                self.note_leaving(key, now_ms);
                 self.marks.purge(mark);
                 self.forget(key)
             }
@@ -71,6 +72,14 @@ impl Pages {
                 let ticket = self.tell_shelf(|| Purged::SoftTarget(key.bytes.clone(), now_ms));
                 (self.shard(key).resources.peek(key.hash, |resource| resource.is(key)).map_or(0, |r| r.pages().len() as u64), ticket)
             }
+        }
+    }
+
+    /// How the page ends: before it is purged, because a write may have ended it already.
+    fn note_leaving(&self, key: &Key, now_ms: u64) {
+        let page = self.shard(key).resources.peek(key.hash, |resource| resource.is(key)).and_then(|known| known.pages().last().cloned());
+        if let Some(page) = page {
+            self.note_dropped(key, &page, true, now_ms);
         }
     }
 
@@ -84,7 +93,7 @@ impl Pages {
             PurgeKind::Hard => Purged::Tag(tag.into()),
             PurgeKind::Soft => Purged::SoftTag(tag.into(), now_ms),
         });
-        (self.sweep(kind, |resource| resource.pages().iter().any(|page| page.marks().contains(&mark)), |_| {}), ticket)
+        (self.sweep(kind, now_ms, |resource| resource.pages().iter().any(|page| page.marks().contains(&mark)), |_| {}), ticket)
     }
 
     fn tell_shelf(&self, purged: impl FnOnce() -> Purged) -> Option<Ticket> {
@@ -104,11 +113,11 @@ impl Pages {
                 self.marks.purge_softly(mark, now_ms);
             }
         };
-        (self.sweep(kind, |resource| pattern.matches(resource.key()), soften), ticket)
+        (self.sweep(kind, now_ms, |resource| pattern.matches(resource.key()), soften), ticket)
     }
 
     /// Counts what matches, and frees it now if it is gone for good; look-ups would refuse it anyway.
-    fn sweep(&self, kind: PurgeKind, matches: impl Fn(&Resource) -> bool, each: impl Fn(Mark)) -> u64 {
+    fn sweep(&self, kind: PurgeKind, now_ms: u64, matches: impl Fn(&Resource) -> bool, each: impl Fn(Mark)) -> u64 {
         let mut count = 0;
         for shard in &self.shards {
             let mut left = Vec::new();
@@ -121,6 +130,11 @@ impl Pages {
                 kind == PurgeKind::Soft
             };
             lock(shard).resources.retain(keep, &mut left);
+            for resource in &left {
+                if let Some(page) = resource.pages().last() {
+                    self.note_dropped(&self.keys.of_bytes(resource.key().to_vec()), page, true, now_ms);
+                }
+            }
         }
         count
     }
@@ -150,7 +164,7 @@ impl Pattern {
 const DISK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Scheme and host in lower case, and a path.
-fn normal(target: &str) -> Vec<u8> {
+pub(crate) fn normal(target: &str) -> Vec<u8> {
     let bytes = target.as_bytes();
     let start = path_start(bytes).unwrap_or(bytes.len());
     let mut normal = bytes[..start].to_ascii_lowercase();

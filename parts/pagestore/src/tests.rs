@@ -360,7 +360,7 @@ fn a_purge_covers_what_is_being_fetched() {
         assert_eq!(fill.finish(NOW).unwrap_err(), NotStored(Bypass::Overtaken), "{what:?}");
     }
     let fill = site.begin("/a", "", head, None);
-    let _ = site.pages.invalidate(&site.key("/a"));
+    let _ = site.pages.invalidate(&site.key("/a"), 0);
     assert_eq!(fill.finish(NOW).unwrap_err(), NotStored(Bypass::Overtaken));
 }
 
@@ -615,7 +615,7 @@ fn cores_do_not_get_in_each_others_way() {
                     let path = format!("/{}", (n * 7 + thread) % 10);
                     match (site.look_up(&path, ""), n % 97) {
                         (_, 0) => drop(site.pages.purge(Purge::Prefix("/3"), PurgeKind::Hard, NOW)),
-                        (_, 1) => drop(site.pages.invalidate(&site.key(&path))),
+                        (_, 1) => drop(site.pages.invalidate(&site.key(&path), 0)),
                         (Lookup::Miss { lead, .. }, _) => {
                             let fill = site.begin_with(lead, "", "Cache-Control: max-age=60\r\n", None);
                             if let Ok(mut fill) = fill {

@@ -3,6 +3,9 @@
 //! Plain data. Each tier fills its own part from counters; nobody decides anything from these types.
 //! Times are microseconds (`_us`), memory is bytes, rates are per second over the last ten seconds.
 
+mod explained;
+
+pub use explained::{DroppedPage, Explained, KeptPage, MadeOf, ReadTable, RefusedPage, TableTold, Trial, WriteTold};
 use serde::{Deserialize, Serialize};
 
 /// The whole picture at one instant.

@@ -61,6 +61,11 @@ pub trait Service: Send + Sync + 'static {
         Err("This Pumasi records nothing.".into())
     }
 
+    /// What is known of one address, `http://example.org/path?query`, or `/path?query` on every host. `Err` why that cannot be said.
+    fn explain(&self, url: &str) -> Result<Vec<pumasi_status::Explained>, String> {
+        Err(format!("This Pumasi keeps no pages, {url} neither."))
+    }
+
     /// Drops kept pages, or makes them stale. Says how many, or why it cannot.
     fn purge(&self, purge: &Purge) -> Result<String, String>;
 

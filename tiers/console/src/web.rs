@@ -47,6 +47,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/status", get(async |State(shared): State<Arc<Shared>>| json(&shared.service.status())))
         .route("/api/findings", get(async |State(shared): State<Arc<Shared>>| json(&shared.picture().findings)))
         .route("/api/configuration", get(async |State(shared): State<Arc<Shared>>| json(&shared.service.configuration())))
+        .route("/api/explain", get(explain))
         .route("/api/record", post(record))
         .route("/api/reload", post(reload))
         .route("/api/upgrade", post(upgrade))
@@ -133,6 +134,26 @@ fn json(value: &impl serde::Serialize) -> Response {
             ([(header::CONTENT_TYPE, "application/json")], bytes).into_response()
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("The status could not be written: {error}\n")).into_response(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Explain {
+    url: Option<String>,
+}
+
+/// Names of tables and shapes of statements, as the status shows them: no values, and so no token.
+async fn explain(State(shared): State<Arc<Shared>>, Query(Explain { url }): Query<Explain>) -> Response {
+    let Some(url) = url else {
+        let error = "Say which page by the parameter `url`: http://example.org/path?query, or /path?query on every host.";
+        return (StatusCode::UNPROCESSABLE_ENTITY, json(&serde_json::json!({ "error": error }))).into_response();
+    };
+    let service = shared.service.clone();
+    // Linear in the stored pages: not on the thread that answers everybody.
+    match tokio::task::spawn_blocking(move || service.explain(&url)).await {
+        Ok(Ok(told)) => json(&told),
+        Ok(Err(error)) => (StatusCode::UNPROCESSABLE_ENTITY, json(&serde_json::json!({ "error": error }))).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("It ended in a bug of ours: {error}\n")).into_response(),
     }
 }
 

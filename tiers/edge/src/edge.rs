@@ -251,6 +251,39 @@ impl Edge {
         self.shared.pages.purge(what, kind, pages::now_ms())
     }
 
+    /// What is known of one address: `http://example.org/path?query`, or `/path?query` on every host. Tables have no names yet.
+    ///
+    /// Errors: it is no address.
+    pub fn explain(&self, url: &str) -> Result<Vec<pumasi_status::Explained>, String> {
+        let now_ms = pages::now_ms();
+        let whole = url.split_once("://").is_some_and(|(scheme, rest)| matches!(scheme, "http" | "https") && !rest.is_empty());
+        if !whole && !url.starts_with('/') {
+            return Err(format!("{url:?} is no address: it begins with a slash, or with http:// and a host"));
+        }
+        // `http://example.org` asks for `/`, and what is behind `#` is never sent.
+        let mut target = url.split('#').next().unwrap_or_default().to_owned();
+        if whole && target.matches('/').count() == 2 {
+            target.push('/');
+        }
+        let mut told = self.shared.pages.explain(&target, now_ms);
+        if told.is_empty() {
+            told.push(pumasi_status::Explained { url: target, ..Default::default() });
+        }
+        let snapshot = self.shared.snapshot.load();
+        for one in &mut told {
+            let (host, path) = host_and_path(&one.url);
+            let Some(route) = snapshot.find(host.as_bytes(), path.split('?').next().unwrap_or_default().as_bytes()) else { continue };
+            one.route.clone_from(&route.name);
+            one.pages = word_of(route.pages).to_owned();
+            one.bypasses = route.pages_counters.bypasses();
+            if route.pages == PagesMode::Automatic {
+                let kind = pages::kind_of(&route.name, pumasi_httpcache::Method::Get, path.as_bytes());
+                one.trial = self.shared.habits.trial(&kind, now_ms);
+            }
+        }
+        Ok(told)
+    }
+
     /// One picture of what the edge does.
     pub fn status(&self) -> pumasi_status::Edge {
         let snapshot = self.shared.snapshot.load();
@@ -563,6 +596,14 @@ impl Samples {
             latency_us_max: latencies.max(),
         }
     }
+}
+
+/// Of `http://host:port/path?query`: the host without the port, and the path with the query. A path alone has no host.
+fn host_and_path(url: &str) -> (&str, &str) {
+    let Some((_, rest)) = url.split_once("://") else { return ("", url) };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let port = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
+    (&authority[..port.unwrap_or(authority.len())], path)
 }
 
 #[cfg(test)]

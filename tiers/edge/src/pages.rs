@@ -41,8 +41,8 @@ use crate::{
     routes::{Route, Snapshot},
 };
 pub use automatic::Difference;
-pub(crate) use automatic::Habits;
 use automatic::{Follow, Role};
+pub(crate) use automatic::{Habits, kind_of};
 use background::Background;
 pub(crate) use disk::{DiskTier, Reads};
 use tee::{Tee, Took, Watch};
@@ -299,6 +299,10 @@ impl Visit<'_> {
         self.outcome = reason.word();
         self.route.pages_counters.bypassed(reason);
         let pages = self.core.shared.pages.clone();
+        // A change is no request for the page.
+        if reason != Bypass::Method {
+            pages.note_refused(key, reason, now_ms());
+        }
         let follow = self.follow(down, None);
         let edit = if_match_as_the_origin_knows_it(down.request());
         let mut watch = Watch::new(down, pages, key.clone(), reason, follow, &self.core.shared.habits);

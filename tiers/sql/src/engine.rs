@@ -181,6 +181,8 @@ pub struct ChangeSet {
     pub tables: Vec<TableChange>,
     /// A table was created, altered, renamed or dropped: everything known about tables is void.
     pub schema: bool,
+    /// The last statement that wrote rows, without its values, cut. For people.
+    pub statement: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

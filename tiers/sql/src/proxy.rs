@@ -228,6 +228,11 @@ impl Proxy {
         }
     }
 
+    /// Every base table by database and name; empty if writes are not followed. For people.
+    pub fn tables(&self) -> Vec<(String, String)> {
+        self.0.follow.as_ref().map(|follow| follow.tables()).unwrap_or_default()
+    }
+
     /// Why sessions were kept on one server connection since the start, with counts.
     pub fn pins(&self) -> Vec<(&'static str, u64)> {
         self.0.pins().iter().map(|(reason, count)| (*reason, *count)).collect()

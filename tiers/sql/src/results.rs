@@ -27,7 +27,7 @@ use pumasi_evict::{Policy, Store};
 use pumasi_freshness::{Entry, Freshness, Stamp};
 
 pub use key::{Key, Parts};
-pub use observer::Observer;
+pub use observer::{Observer, unix_ms_now};
 pub use reading::{Reading, Templates, scalar};
 
 use flight::{Flight, Landing};

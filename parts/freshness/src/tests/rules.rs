@@ -276,3 +276,45 @@ fn a_probes_window_ends_like_a_requests() {
     drop(probe);
     assert!(witness.requests_ended_since(moment));
 }
+
+#[test]
+fn people_are_told_what_became_of_an_answer() {
+    let freshness = Arc::new(Freshness::new());
+    let mut deps = row("ask", "7");
+    deps.add_table(table("cheer"));
+    assert_eq!((deps.rows_of(table("ask")), deps.rows_of(table("cheer"))), (Some(1), None));
+    let answer = entry(&freshness, deps);
+    assert_eq!(answer.standing(&freshness), Standing::Clean);
+
+    let commit = |name: &str, values: &[&str], statement: &str| {
+        freshness.fence(Tables::of([table(name)])).commit_noted(&changed(name, values), 5, Some(statement.into()));
+        freshness.seq()
+    };
+    commit("ask", &["8"], "another row");
+    assert_eq!(answer.standing(&freshness), Standing::Clean);
+    let fence = freshness.fence(Tables::of([table("cheer")]));
+    assert_eq!(answer.standing(&freshness), Standing::Fenced);
+    fence.release();
+
+    let number = commit("ask", &["7"], "its row");
+    assert_eq!(answer.standing(&freshness), Standing::Overtaken { table: Some(table("ask")), number });
+    let write = freshness.write(number).expect("it was noted");
+    assert_eq!(*write, Write { number, at_ms: 5, tables: vec![table("ask")], statement: Some("its row".into()) });
+    let newer = commit("cheer", &["1"], "any row");
+    assert_eq!(answer.standing(&freshness), Standing::Overtaken { table: Some(table("cheer")), number: newer });
+    for _ in 0..WRITES_MAX {
+        commit("other", &["1"], "much else");
+    }
+    assert_eq!(freshness.write(number), None, "only the latest are remembered");
+
+    freshness.new_epoch();
+    assert_eq!(answer.standing(&freshness), Standing::GivenUp);
+    assert_eq!(entry(&freshness, Deps::everything()).standing(&freshness), Standing::Clean);
+}
+
+#[test]
+fn a_commit_that_changed_nothing_is_not_noted() {
+    let freshness = Arc::new(Freshness::new());
+    freshness.fence(Tables::of([table("ask")])).commit_noted(&changed("ask", &[]), 5, None);
+    assert_eq!((freshness.seq(), freshness.write(0), freshness.write(1)), (0, None, None));
+}

@@ -84,7 +84,7 @@ fn purges_and_invalidations_outlive_a_restart() {
         site.fetch("/other", "", "Cache-Control: max-age=60\r\n", b"other");
         match purge {
             Some((what, kind)) => site.purge(what, kind),
-            None => drop(site.pages.invalidate(&site.key("/dir/a"))),
+            None => drop(site.pages.invalidate(&site.key("/dir/a"), 0)),
         }
         site.settle();
         let fresh = |site: &Kept<'_>| matches!(site.after_disk("/dir/a", ""), Lookup::Hit { stale: false, .. });
@@ -107,7 +107,7 @@ fn a_page_that_was_purged_before_it_was_written_is_not_written() {
     let disk = Memory::default();
     let site = Kept::on(&disk);
     site.fetch_unsettled("/a", "", "Cache-Control: max-age=60\r\n", b"old");
-    let ticket = site.pages.invalidate(&site.key("/a"));
+    let ticket = site.pages.invalidate(&site.key("/a"), 0);
     assert!(ticket.is_some());
     let mut context = Context::from_waker(Waker::noop());
     assert!(site.pages.poll_durable(ticket.unwrap(), &mut context).is_pending());

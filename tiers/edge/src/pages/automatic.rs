@@ -340,6 +340,14 @@ impl Habits {
         self.lock().differences.iter().cloned().collect()
     }
 
+    /// How far the kind is in earning its place, for people; `None`: no answer of it has been judged yet.
+    pub fn trial(&self, kind: &str, now_ms: u64) -> Option<pumasi_status::Trial> {
+        let known = self.lock();
+        let habit = known.kinds.get(kind)?;
+        let barred_until_unix_ms = Some(habit.barred_until_ms).filter(|until| now_ms < *until);
+        Some(pumasi_status::Trial { kind: kind.to_owned(), equal: habit.equal, needed: EQUAL_MIN, barred_until_unix_ms })
+    }
+
     /// The gate of one worker; it lasts as long as somebody is in flight or waits.
     fn gate(&self, upstream: UpstreamId) -> Arc<Gate> {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
@@ -449,7 +457,7 @@ impl Difference {
 }
 
 /// A route's name and the path's shape: pieces that are numbers or long identifiers are one.
-pub(super) fn kind_of(route: &str, method: Method, path: &[u8]) -> String {
+pub(crate) fn kind_of(route: &str, method: Method, path: &[u8]) -> String {
     let path = path.split(|&byte| byte == b'?').next().unwrap_or_default();
     let mut kind = format!("{route} {}", if method == Method::Get { "" } else { "other " });
     for piece in path.split(|&byte| byte == b'/').skip(1) {

@@ -420,10 +420,10 @@ impl<'d, D: Downstream> Watch<'d, D> {
 
     /// RFC 9111 §4.4.
     fn invalidate(&self, answered: &Answered<'_>) -> Option<Ticket> {
-        let mut tickets = vec![self.pages.invalidate(&self.key)];
+        let mut tickets = vec![self.pages.invalidate(&self.key, now_ms())];
         let request = self.down.request();
         for target in invalidation::also(answered, request.authority(), request.path_and_query()) {
-            tickets.push(self.pages.invalidate(&self.pages.key(self.down.client().scheme, request.authority(), &target)));
+            tickets.push(self.pages.invalidate(&self.pages.key(self.down.client().scheme, request.authority(), &target), now_ms()));
         }
         tickets.into_iter().flatten().last() // they are done in order
     }

@@ -20,6 +20,8 @@ pub struct Collector {
     tables: HashMap<String, Option<Vec<RowChange>>>,
     images: usize,
     bytes: usize,
+    /// The shape of the last statement that wrote.
+    pub text: Option<Arc<str>>,
     /// Counts of the running statement.
     pub statement: Counts,
 }
@@ -120,8 +122,9 @@ impl Collector {
             })
             .collect();
         tables.sort_by(|a, b| a.table.cmp(&b.table));
+        let statement = self.text.take();
         self.clear();
-        ChangeSet { tables, schema }
+        ChangeSet { tables, schema, statement }
     }
 }
 

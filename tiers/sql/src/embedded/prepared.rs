@@ -10,6 +10,8 @@ use pumasi_mysqlwire::{Column, Value};
 /// A prepared statement of a session.
 pub struct Prepared {
     pub(super) parsed: Arc<Parsed>,
+    /// The text without values, if it writes: of what to say that it wrote.
+    pub(super) shape: Option<Arc<str>>,
     /// As described to the client when it was prepared.
     pub(super) columns: Vec<Column>,
     /// Translations by the types bound; most statements only ever see one.

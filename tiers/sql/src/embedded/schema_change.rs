@@ -133,6 +133,7 @@ impl Session {
                 })
                 .collect(),
             schema: true,
+            statement: None,
         };
         let storages = touched.tables.iter().map(|t| t.storage.clone()).collect();
         // From here until the new catalogue is in place, readers wait (`settled_epoch`).

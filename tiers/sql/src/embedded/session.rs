@@ -49,6 +49,8 @@ pub struct Session {
     pub(super) next_read_only: Option<bool>,
     pub(super) foreign_keys: bool,
     report: StatementReport,
+    /// Of the prepared statement that runs, without its values.
+    running_shape: Option<Arc<str>>,
 }
 
 /// What stopped a statement.
@@ -123,6 +125,7 @@ impl Session {
             next_read_only: None,
             foreign_keys: true,
             report: StatementReport::default(),
+            running_shape: None,
         };
         session.fresh_env();
         session.load_globals()?;
@@ -160,6 +163,7 @@ impl Session {
     fn run_text(&mut self, sql: &[u8], out: &mut dyn ResultSink) -> Result<usize, SqlError> {
         let text = text::from_bytes(sql);
         self.begin_statement(&text)?;
+        self.running_shape = None;
         let key = self.plan_key(vec![], self.visible_catalogue().version);
         let known = (text.len() <= super::TRANSLATED_TEXT_MAX).then(|| lock(&self.shared.translations).find(&text, &key)).flatten();
         let (parsed, plan) = match known {
@@ -493,7 +497,9 @@ impl EngineSession for Session {
         if text.len() > parsed.used && !text[parsed.used..].trim().is_empty() {
             return Err(error::syntax(&text[parsed.used..], 1));
         }
-        let mut prepared = Prepared { parsed: Arc::clone(&parsed), columns: vec![], plans: vec![] };
+        let writes = matches!(parsed.statement, Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_));
+        let shape = writes.then(|| pumasi_sqltext::shape(sql, pumasi_freshness::STATEMENT_BYTES_MAX).into());
+        let mut prepared = Prepared { parsed: Arc::clone(&parsed), shape, columns: vec![], plans: vec![] };
         match &parsed.statement {
             Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Do(_) => {
                 let catalogue = self.visible_catalogue();
@@ -620,6 +626,7 @@ impl Session {
             return Err(SqlError::new(1210, "HY000", "Incorrect arguments to EXECUTE"));
         }
         self.begin_statement("EXECUTE")?;
+        self.running_shape.clone_from(&prepared.shape);
         self.dispatch(&parsed, &mut prepared.plans, parameters, out)
     }
 }

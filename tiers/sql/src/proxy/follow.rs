@@ -142,6 +142,13 @@ impl Follow {
         primary == 0 || primary == server
     }
 
+    /// Every base table by database and name, for people.
+    pub fn tables(&self) -> Vec<(String, String)> {
+        let generation = self.generation();
+        let names = generation.catalogue().into_iter().flat_map(Catalogue::names);
+        names.map(|(database, name)| (database.to_owned(), name.to_owned())).collect()
+    }
+
     /// For status and console.
     pub fn mode(&self) -> String {
         match &self.current().catalogue {

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use pumasi_freshness::{Changes, Freshness, Table, Tables};
@@ -47,14 +48,19 @@ impl WriteObserver for Observer {
         Fence(number)
     }
 
-    fn commit_ended(&self, fence: Fence, _: &ChangeSet, outcome: CommitOutcome) {
+    fn commit_ended(&self, fence: Fence, set: &ChangeSet, outcome: CommitOutcome) {
         let raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner).remove(&fence.0);
         let Some(Raised { fence, changes }) = raised else { return };
         match outcome {
-            CommitOutcome::Visible => fence.commit(&changes),
+            CommitOutcome::Visible => fence.commit_noted(&changes, unix_ms_now(), set.statement.clone()),
             CommitOutcome::RolledBack => fence.release(),
         }
     }
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn unix_ms_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Every column of every changed row, old and new: so no column has to be chosen to be tracked.

@@ -195,7 +195,7 @@ fn the_budget_holds() {
 fn change(columns: &[&str], rows: ChangedRows) -> ChangeSet {
     let table = TableName { database: "board".into(), name: "ask".into() };
     let columns = columns.iter().map(|name| (*name).to_owned()).collect();
-    ChangeSet { tables: vec![TableChange { table, columns, rows }], schema: false }
+    ChangeSet { tables: vec![TableChange { table, columns, rows }], schema: false, statement: None }
 }
 
 fn images(old: Option<Vec<RowValue>>, new: Option<Vec<RowValue>>) -> ChangedRows {
@@ -254,5 +254,5 @@ fn what_is_not_known_of_a_change_widens_it() {
     assert_eq!(commit(&change(&["id"], images(None, Some(vec![])))), [false, false, true], "an image that does not fit its columns");
     assert_eq!(commit(&change(&["note"], images(None, Some(vec![RowValue::Blob(vec![1])])))), [true, false, true], "a row without keys");
     assert_eq!(commit(&change(&["id"], ChangedRows::Images(vec![]))), [true, true, true], "nothing changed");
-    assert_eq!(commit(&ChangeSet { tables: vec![], schema: true }), [false, false, false], "a schema change forgets everything");
+    assert_eq!(commit(&ChangeSet { schema: true, ..ChangeSet::default() }), [false, false, false], "a schema change forgets everything");
 }

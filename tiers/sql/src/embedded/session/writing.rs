@@ -6,7 +6,9 @@ use pumasi_dialect::catalogue::Catalogue;
 use pumasi_dialect::error;
 use pumasi_dialect::parse::Parsed;
 use pumasi_dialect::translate::{self, WriteKind};
+use pumasi_freshness::STATEMENT_BYTES_MAX;
 use pumasi_mysqlwire::{SqlError, Value};
+use pumasi_sqltext::shape;
 
 use super::rows::bind;
 use super::{Fail, Session, Transaction};
@@ -69,8 +71,21 @@ impl Session {
         }
         let result = self.perform(&plan, values);
         self.settle(result, Some(write), &catalogue)?;
-        let counts = lock(&self.connection().collector).statement;
+        let text = self.shape_of_running();
+        let counts = {
+            let mut collector = lock(&self.connection().collector);
+            if collector.statement.rows() + collector.statement.deleted > 0 {
+                collector.text = Some(text);
+            }
+            collector.statement
+        };
         Ok(self.summarize(write, counts))
+    }
+
+    /// What runs now, without its values.
+    fn shape_of_running(&self) -> Arc<str> {
+        let text = || lock(&self.state.activity).statement.as_ref().map_or(String::new(), |sql| shape(sql.as_bytes(), STATEMENT_BYTES_MAX));
+        self.running_shape.clone().unwrap_or_else(|| text().into())
     }
 
     pub(super) fn perform(&mut self, plan: &Plan, values: &[Value]) -> Result<(), Fail> {

@@ -28,6 +28,7 @@ use super::{Follow, Order, catalogue::Catalogue, control};
 use crate::{
     front::{login::random, wire::Lost},
     proxy::{backend::Backend, backend::owned, target::Target},
+    results::unix_ms_now,
 };
 
 /// How long a commit waits for its rows. Its fence stands so much longer.
@@ -360,7 +361,7 @@ async fn unseen(follow: Arc<Follow>, group: Arc<Group>, target: Target) {
         sleep(VISIBLE_AFTER.saturating_sub(began.elapsed())).await;
     }
     let changes = generation.catalogue().map(|catalogue| changes(&group, catalogue, &closure)).unwrap_or_default();
-    fence.commit(&changes);
+    fence.commit_noted(&changes, unix_ms_now(), None);
 }
 
 /// A locking read of a row that the transaction changed: it is answered when the writer's locks are gone, and so after its commit is visible.

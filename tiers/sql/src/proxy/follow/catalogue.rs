@@ -409,6 +409,12 @@ impl Catalogue {
         self.partial
     }
 
+    /// Every base table by database and name, in lower case.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        let tables = self.relations.iter().filter(|(_, known)| matches!(known, Known::Table { .. }));
+        tables.map(|((database, name), _)| (database.as_str(), name.as_str()))
+    }
+
     pub fn tables(&self) -> usize {
         self.relations.len()
     }

@@ -1,7 +1,9 @@
 //! What has to be done around one statement: whether its answer may be kept, what it may write, and whether it commits.
 
-use pumasi_freshness::Deps;
-use pumasi_sqltext::{Class, Digest, Reason, Scalar, Template, Token, Tokens, analyse, asks_settings};
+use std::sync::Arc;
+
+use pumasi_freshness::{Deps, STATEMENT_BYTES_MAX};
+use pumasi_sqltext::{Class, Digest, Reason, Scalar, Template, Token, Tokens, analyse, asks_settings, shape};
 
 use super::catalogue::{Catalogue, Closure};
 
@@ -14,6 +16,8 @@ pub struct Plan {
     pub commits: bool,
     /// Ends an open transaction in any case, if it succeeds: BEGIN, COMMIT, ROLLBACK. What is open afterwards is another.
     pub ends: bool,
+    /// The statement without its values, cut, if it may write: for people.
+    pub text: Option<Arc<str>>,
     /// Neither changes rows nor the session: a transaction of nothing else may be ended and begun again unnoticed.
     pub only_reads: bool,
 }
@@ -45,7 +49,7 @@ impl Plan {
         // What a server of the right version executes is classed by what it executes.
         let class = Class::of(without_executable(sql));
         if several(sql) {
-            return Plan { reads: Reads::Nothing, writes: Writes::everything(), commits: true, ends: false, only_reads: false };
+            return Plan { reads: Reads::Nothing, writes: Writes::everything(), commits: true, ends: false, only_reads: false, text: None };
         }
         let seen = catalogue.seen_from(database);
         let analysis = match digest {
@@ -57,7 +61,7 @@ impl Plan {
             closure if closure.is_empty() => Writes::Nothing,
             closure => Writes::Rows(closure),
         };
-        let mut plan = Plan { reads: Reads::Nothing, writes: Writes::Nothing, commits: false, ends: false, only_reads: false };
+        let mut plan = Plan { reads: Reads::Nothing, writes: Writes::Nothing, commits: false, ends: false, only_reads: false, text: None };
         match class {
             Class::Read => {
                 plan.only_reads = true;
@@ -118,6 +122,7 @@ impl Plan {
             Class::Other => plan.other(sql, catalogue, called),
             Class::Empty => {}
         }
+        plan.text = matches!(plan.writes, Writes::Rows(_)).then(|| shape(sql, STATEMENT_BYTES_MAX).into());
         plan
     }
 

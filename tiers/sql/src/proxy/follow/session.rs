@@ -11,7 +11,7 @@ use super::{
     Follow, Generation, binlog,
     plan::{Plan, Reads, Writes},
 };
-use crate::identity::Identity;
+use crate::{identity::Identity, results::unix_ms_now};
 
 /// What the server and the proxy say of a session before its statement is sent.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +68,8 @@ struct Transaction {
     at_once: bool,
     /// Since its beginning nothing but reads, so that ending it changes nothing.
     only_reads: bool,
+    /// The last statement that wrote.
+    writer: Option<Arc<Plan>>,
     /// The worker's requests when its latest statement ran.
     moment: Option<Moment>,
 }
@@ -92,6 +94,8 @@ pub struct Running {
     /// What the answer is made of, if it may be kept.
     reading: Option<Arc<Deps>>,
     server: Thread,
+    /// What wrote in the transaction that it commits, if not it itself.
+    writer: Option<Arc<Plan>>,
 }
 
 impl Session {
@@ -129,9 +133,10 @@ impl Session {
             narrows &= !transaction.at_once;
             tables = united(&tables, &transaction.written);
         }
+        let writer = self.transaction.as_ref().and_then(|transaction| transaction.writer.clone());
         let fence = (!nothing(&tables)).then(|| follow.freshness().fence(tables));
 
-        Running { follow: follow.clone(), generation, plan, fence, certain, narrows, sent_after: now, stamp, reading, server }
+        Running { follow: follow.clone(), generation, plan, fence, certain, narrows, sent_after: now, stamp, reading, server, writer }
     }
 
     /// Whether the open transaction has only read and belongs to no request any more: it may be ended before the next statement.
@@ -166,11 +171,13 @@ impl Session {
             written: Tables::Known(Vec::new()),
             at_once: false,
             only_reads: true,
+            writer: None,
             moment: None,
         });
         if let Writes::Rows(closure) = &running.plan.writes {
             transaction.written = united(&transaction.written, &closure.tables);
             transaction.at_once |= !nothing(&closure.at_once);
+            transaction.writer = Some(running.plan.clone());
         }
         transaction.only_reads &= running.plan.only_reads && matches!(running.plan.writes, Writes::Nothing);
         transaction.moment = match (transaction.moment, witness) {
@@ -215,7 +222,7 @@ impl Running {
                 Some(gtid) => self.changes(gtid, fence.tables()).await,
                 None => Changes::new(),
             };
-            return fence.commit(&changes);
+            return fence.commit_noted(&changes, unix_ms_now(), self.wrote());
         }
         // Those who still run by the old catalogue keep the fence up; this statement does not count among them any more.
         let follow = self.follow.clone();
@@ -225,6 +232,12 @@ impl Running {
 }
 
 impl Running {
+    /// The statement that wrote what is committed, without its values.
+    fn wrote(&self) -> Option<Arc<str>> {
+        let plan = if matches!(self.plan.writes, Writes::Rows(_)) { Some(&self.plan) } else { self.writer.as_ref() };
+        plan.and_then(|plan| plan.text.clone())
+    }
+
     /// The rows of the commit at `gtid`, if the log tells them in time.
     async fn changes(&self, gtid: Gtid, fence: &Tables) -> Changes {
         let (Some(catalogue), Some(group)) = (self.generation.catalogue(), self.follow.told.claim(gtid).await) else {

@@ -87,3 +87,11 @@ fn statements_are_planned_by_what_they_may_do() {
         assert_eq!(shown(sql), plan, "{sql}");
     }
 }
+
+#[test]
+fn a_statement_that_writes_is_kept_in_mind_without_its_values() {
+    let text = |sql: &str| Plan::of(sql.as_bytes(), &Digest::of(sql.as_bytes()), Some("shop"), &catalogue()).text;
+    let told = text("UPDATE customers SET name = 'secret' WHERE id = 7").expect("it writes");
+    assert!(told.starts_with("UPDATE customers SET name = ?") && !told.contains("secret") && !told.contains('7'), "{told}");
+    assert_eq!(text("SELECT 1"), None);
+}
