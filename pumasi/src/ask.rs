@@ -1,4 +1,4 @@
-//! `pumasi status`, `top`, `reload`, `purge` and `drain`: asks the running Pumasi through its console.
+//! Asks the running Pumasi through its console, wherever it runs: for a change (`pumasi reload`, `upgrade`, `purge`, `drain`, `weigh`), and what it is doing.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use pumasi_status::{Status, Traffic};
+use pumasi_status::Status;
 
 use crate::{
     arguments::{ConfigurationArguments, OverrideArguments, RunningArguments},
@@ -14,9 +14,7 @@ use crate::{
     configuration::{Configuration, DEFAULT_FILE, DEFAULT_STATE},
     demo,
     failure::Failure,
-    show::print,
     state::StateDirectory,
-    top,
 };
 
 pub fn reload(running: &RunningArguments) -> Result<(), Failure> {
@@ -81,25 +79,14 @@ pub fn order(places: &[PathBuf], path: &str, form: &[(&str, &str)]) -> Result<()
     }
 }
 
-pub fn status(running: &RunningArguments, json: bool) -> Result<(), Failure> {
-    let console = Console::of_running(&places(running, Mistakes::Overlook)?)?;
-    if json {
-        return print(&format!("{}\n", picture(&console)?.trim_end()));
-    }
-    print(&text(&current(&console)?))
-}
-
-pub fn top(running: &RunningArguments) -> Result<(), Failure> {
-    top::top(&places(running, Mistakes::Overlook)?)
-}
-
 /// What the running Pumasi is doing now.
 pub fn current(console: &Console) -> Result<Status, Failure> {
     let text = picture(console)?;
     Ok(serde_json::from_str(&text).context("the console's answer is not a status: is it another version?")?)
 }
 
-fn picture(console: &Console) -> Result<String, Failure> {
+/// The same as JSON.
+pub fn picture(console: &Console) -> Result<String, Failure> {
     let answer = console.get("/api/status")?;
     match answer.status {
         200 => Ok(answer.body),
@@ -139,89 +126,4 @@ pub fn message(body: &str) -> String {
     let value: Option<serde_json::Value> = serde_json::from_str(body).ok();
     let text = value.as_ref().and_then(|value| value.get("error").or(value.get("message"))?.as_str());
     text.unwrap_or(body).trim_end().to_owned()
-}
-
-// === As text ===
-
-/// The picture in lines of at most about 100 columns.
-pub fn text(status: &Status) -> String {
-    let Status { version, uptime_s, cpu_ms, memory_bytes, .. } = status;
-    let mut out =
-        format!("Pumasi {version}, up {}, {} CPU, {}\n\n", duration(*uptime_s), duration(cpu_ms / 1000), megabytes(*memory_bytes));
-    let edge = &status.edge;
-    if !edge.listeners.is_empty() {
-        out.push_str(&format!("edge  {}  {} connections\n      {}\n", edge.listeners.join(" "), edge.connections, traffic(&edge.traffic)));
-        for route in &edge.routes {
-            out.push_str(&format!(
-                "      {} -> {}  pages {}  {} hits, {} misses\n",
-                route.route, route.pool, route.pages, route.hits, route.misses
-            ));
-        }
-    }
-    for pool in &status.pools {
-        out.push_str(&format!("\npool {}\n", pool.name));
-        for upstream in &pool.upstreams {
-            let traffic = traffic(&upstream.traffic);
-            match &upstream.worker {
-                Some(worker) => {
-                    let memory = megabytes(worker.memory_bytes);
-                    let pid = worker.pid.map_or(String::new(), |pid| format!("process {pid}, "));
-                    let restarts = if worker.restarts > 0 { format!(", {} restarts", worker.restarts) } else { String::new() };
-                    out.push_str(&format!("      {:<10} {:<11} {pid}{memory}{restarts}  {traffic}\n", upstream.name, worker.state));
-                    if let Some(exit) = worker.last_exit.as_ref().filter(|_| worker.state != "ready") {
-                        out.push_str(&exit.lines().map(|line| format!("        {line}\n")).collect::<String>());
-                    }
-                }
-                None => out.push_str(&format!("      {:<21} {:<9} {traffic}\n", upstream.name, upstream.health)),
-            }
-        }
-    }
-    for sql in &status.sql {
-        let (connections, max) = (sql.connections, sql.connections_max);
-        out.push_str(&format!(
-            "\nsql {}  {}  {}  {connections} of {max} connections\n      {}\n",
-            sql.name,
-            sql.address,
-            sql.engine,
-            traffic(&sql.traffic)
-        ));
-        if let Some(cluster) = &sql.cluster {
-            out.push_str(&crate::sql::servers(cluster));
-        }
-    }
-    out
-}
-
-fn traffic(traffic: &Traffic) -> String {
-    if traffic.requests_total == 0 {
-        return format!("{} in flight", traffic.in_flight);
-    }
-    format!(
-        "{:.1}/s, {:.2} % ok, p50 {} p99 {}, {} in flight",
-        traffic.rate,
-        traffic.success * 100.0,
-        microseconds(traffic.latency_us_p50),
-        microseconds(traffic.latency_us_p99),
-        traffic.in_flight
-    )
-}
-
-fn microseconds(us: u64) -> String {
-    match us {
-        0..1_000 => format!("{us} us"),
-        1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
-        _ => format!("{:.1} s", us as f64 / 1e6),
-    }
-}
-
-pub fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
-pub fn duration(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
-    }
 }

@@ -7,10 +7,11 @@ use pumasi_status::{Explained, KeptPage, MadeOf, ReadTable, TableTold, WriteTold
 
 use crate::{
     arguments::RunningArguments,
-    ask::{Mistakes, duration, message, places},
+    ask::{Mistakes, message, places},
     client::{Console, percent_encoded},
     failure::Failure,
     show::print,
+    status::duration,
 };
 
 pub fn explain(url: &str, running: &RunningArguments, json: bool) -> Result<(), Failure> {

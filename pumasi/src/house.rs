@@ -23,7 +23,7 @@ use crate::{
     databases::{ClusterOrder, Databases},
     diary::Diary,
     failure::Failure,
-    load_tests::LoadDesk,
+    load_desk::LoadDesk,
     logging::Logging,
     own_process,
     recording::Recorder,

@@ -11,7 +11,7 @@ mod explain;
 mod failure;
 mod house;
 mod ladder;
-mod load_tests;
+mod load_desk;
 mod logging;
 mod own_process;
 mod recording;
@@ -21,6 +21,7 @@ mod service;
 mod show;
 mod sql;
 mod state;
+mod status;
 mod sticky_key;
 mod stop;
 mod top;
@@ -94,9 +95,9 @@ fn carry_out(arguments: Arguments, heir: Option<Heir>) -> Result<ExitCode, Failu
         Verb::Explain { url, running, json } => explain::explain(&url, &running, json),
         Verb::Drain { upstream, undo, running } => ask::drain(&upstream, undo, &running),
         Verb::Weigh { upstream, weight, running } => ask::weigh(&upstream, weight, &running),
-        Verb::Status { running, json } => ask::status(&running, json),
+        Verb::Status { running, json } => status::status(&running, json),
         Verb::Sql { verb } => sql::sql(&verb),
-        Verb::Top { running } => ask::top(&running),
+        Verb::Top { running } => top::top(&running),
         Verb::Validate { configuration, json } => show::validate(&configuration, json),
         Verb::Config { verb: ConfigVerb::Show { configuration, origin, json } } => show::settings(&configuration, origin, json),
         Verb::Config { verb: ConfigVerb::Reference { markdown } } => show::reference(markdown),

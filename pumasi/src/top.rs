@@ -2,7 +2,6 @@
 
 use std::{
     io::{IsTerminal, Write},
-    path::PathBuf,
     sync::mpsc,
     time::Duration,
 };
@@ -10,9 +9,11 @@ use std::{
 use anyhow::Context;
 
 use crate::{
-    ask,
+    arguments::RunningArguments,
+    ask::{Mistakes, current, places},
     client::Console,
     failure::Failure,
+    status::text,
     stop::{self, Wish},
 };
 
@@ -20,19 +21,19 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Until Ctrl-C, or until nobody answers any more.
-pub fn top(places: &[PathBuf]) -> Result<(), Failure> {
+pub fn top(running: &RunningArguments) -> Result<(), Failure> {
     if !std::io::stdout().is_terminal() {
         return Err(Failure::Usage(
             "top draws on a terminal, and standard output is none. For scripts there is `pumasi status --json`.".into(),
         ));
     }
-    let console = Console::of_running(places)?;
+    let console = Console::of_running(&places(running, Mistakes::Overlook)?)?;
     let (wishes, wished) = mpsc::channel();
     stop::listen(wishes, Duration::ZERO).context("cannot listen for signals")?;
     let screen = Screen::enter()?;
     loop {
-        let status = ask::current(&console)?;
-        screen.draw(&ask::text(&status))?;
+        let status = current(&console)?;
+        screen.draw(&text(&status))?;
         if let Ok(Wish::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) = wished.recv_timeout(EVERY) {
             return Ok(());
         }

@@ -7,6 +7,7 @@ mod declare;
 mod keys;
 mod nearest;
 mod network;
+mod overlay;
 mod plan;
 mod problem;
 mod reference;
