@@ -1,5 +1,7 @@
 //! A primary with replicas: reads that are never behind, and a primary that is replaced when it dies.
 mod checker;
+mod lost;
+mod relay;
 mod servers;
 
 use std::{

@@ -230,6 +230,6 @@ async fn read(connection: &mut Conn, place: usize, prepared: bool) -> mysql_asyn
     }
 }
 
-fn blocking<T>(work: impl Future<Output = T>) -> T {
+pub fn blocking<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
 }

@@ -34,7 +34,15 @@ pub struct Servers {
 
 impl Servers {
     pub fn start(count: usize) -> Servers {
-        let network = Network::make(count);
+        Servers::within(Network::make(count), count)
+    }
+
+    /// All on the loopback.
+    pub fn together(count: usize) -> Servers {
+        Servers::within(None, count)
+    }
+
+    fn within(network: Option<Network>, count: usize) -> Servers {
         let servers: Vec<MariaDb> = (0..count)
             .map(|number| {
                 let within = network.as_ref().map_or_else(Vec::new, |network| network.enter(number));
@@ -51,13 +59,22 @@ impl Servers {
     }
 
     pub fn configuration(&self) -> String {
-        let url = |number: usize| format!("\"mysql://pumasi:secret@{}\"", self.address(number));
-        let replicas: Vec<String> = (1..self.servers.len()).map(url).collect();
+        self.configuration_with(&self.address(0))
+    }
+
+    /// With another address for the first server, behind which it is.
+    pub fn configuration_with(&self, first: &str) -> String {
+        let url = |address: &str| format!("\"mysql://pumasi:secret@{address}\"");
+        let replicas: Vec<String> = (1..self.servers.len()).map(|number| url(&self.address(number))).collect();
         format!(
             "[sql.main]\nlisten = \"{{database}}\"\nprimary = {}\nreplicas = [{}]\n[console]\nlisten = \"{{console}}\"\n",
-            url(0),
+            url(first),
             replicas.join(", ")
         )
+    }
+
+    pub fn server(&self, number: usize) -> &MariaDb {
+        &self.servers[number]
     }
 
     fn address(&self, number: usize) -> String {

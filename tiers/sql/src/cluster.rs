@@ -24,6 +24,7 @@ mod promotion;
 mod record;
 mod routing;
 mod schema;
+mod settle;
 mod statement;
 mod watch;
 

@@ -76,6 +76,11 @@ impl Control {
         Ok(names.into_iter().zip(first).filter_map(|(name, value)| Some((name, value?))).collect())
     }
 
+    /// Our end of the connection.
+    pub fn local_port(&self) -> u16 {
+        self.backend.link.local_port()
+    }
+
     /// The first value of the first row.
     pub async fn one(&mut self, sql: &str) -> Result<String, Failed> {
         let first = self.rows(sql).await?.into_iter().next().and_then(|row| row.into_iter().next()).flatten();

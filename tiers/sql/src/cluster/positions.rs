@@ -3,7 +3,8 @@
 //! ```text
 //! begin(tables) --sent--> settled(gtid)   acknowledged: whoever reads from now on needs it
 //!                     --> nothing()       the server said that nothing was logged
-//!                     --> dropped         nobody knows: the tables wait until the primary has been asked where it stands
+//!                     --> dropped         nobody knows: the tables wait until the server executes it no more ([`super::settle`]), and
+//!                                         until the primary has then been asked where it stands
 //! ```
 //! While a write is under way no replica answers for its tables: with semi-synchronous replication a replica may show a row before the primary
 //! does, and two reads in a row must not go backwards.
@@ -63,7 +64,7 @@ pub struct Positions {
     foreign: AtomicBool,
     domain: AtomicU32,
     samples: Mutex<Samples>,
-    unsettled: Mutex<Vec<Tables>>,
+    unsettled: Mutex<Vec<Unsettled>>,
     /// Told when there is something to ask the primary for, and when there is something for replicas to apply.
     pub ask: Notify,
     pub advanced: Notify,
@@ -76,11 +77,32 @@ struct Samples {
     before: u64,
 }
 
+/// Who executes a statement: a thread of a server's, as its process list knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Executor {
+    /// The server.
+    pub member: usize,
+    /// Its number for the connection.
+    pub id: u32,
+    /// Our end of the connection.
+    pub port: u16,
+    /// It runs for the user that Pumasi's own questions are asked as, who may always see it.
+    pub ours: bool,
+}
+
 /// One write under way. Dropped: its outcome is unknown.
 #[derive(Debug)]
 pub struct UnderWay {
     positions: Arc<Positions>,
     tables: Option<Tables>,
+    executor: Executor,
+}
+
+/// A write whose outcome is unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsettled {
+    pub executor: Executor,
+    tables: Tables,
 }
 
 impl Slot {
@@ -140,10 +162,10 @@ impl Default for Positions {
 }
 
 impl Positions {
-    /// A write to `tables` is about to be sent.
-    pub fn begin(self: &Arc<Positions>, tables: Tables) -> UnderWay {
+    /// A write to `tables` is about to be sent to `executor`.
+    pub fn begin(self: &Arc<Positions>, tables: Tables, executor: Executor) -> UnderWay {
         self.count(&tables, 1);
-        UnderWay { positions: self.clone(), tables: Some(tables) }
+        UnderWay { positions: self.clone(), tables: Some(tables), executor }
     }
 
     /// What a replica must have applied to answer a read of `tables` that begins now. `None`: no replica may.
@@ -198,13 +220,18 @@ impl Positions {
         self.domain.load(SeqCst)
     }
 
-    /// The writes whose outcome nobody knows. Ask the primary where it stands *after* this, then say so by [`Positions::stands`].
-    pub fn take_unsettled(&self) -> Vec<Tables> {
+    /// The writes whose outcome nobody knows. For those that are seen to have ended, ask the primary where it stands *after* that, then say
+    /// so by [`Positions::stands`]; the others go back by [`Positions::put_back`].
+    pub fn take_unsettled(&self) -> Vec<Unsettled> {
         std::mem::take(&mut *self.unsettled())
     }
 
-    /// The primary stands at `sequence`, asked after `unsettled` was taken: whatever it has, replicas need.
-    pub fn stands(&self, domain: u32, sequence: u64, unsettled: &[Tables]) {
+    pub fn any_unsettled(&self) -> bool {
+        !self.unsettled().is_empty()
+    }
+
+    /// The primary stands at `sequence`, asked after the statements `over` had ended: whatever it has, replicas need.
+    pub fn stands(&self, domain: u32, sequence: u64, over: &[Unsettled]) {
         self.domain.store(domain, SeqCst);
         if self.floor.load(SeqCst) == NOWHERE {
             // What was there before we came is older than any bound.
@@ -216,14 +243,14 @@ impl Positions {
             self.floor.fetch_max(sequence, SeqCst);
         }
         self.sample(sequence);
-        for tables in unsettled {
-            self.count(tables, -1);
+        for write in over {
+            self.count(&write.tables, -1);
         }
         self.advanced.notify_waiters();
     }
 
-    /// They go back to be asked for again: the primary did not answer.
-    pub fn put_back(&self, unsettled: Vec<Tables>) {
+    /// They go back to be asked for again: the primary did not answer, or executes them still.
+    pub fn put_back(&self, unsettled: Vec<Unsettled>) {
         self.unsettled().extend(unsettled);
     }
 
@@ -290,7 +317,7 @@ impl Positions {
         self.samples.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn unsettled(&self) -> MutexGuard<'_, Vec<Tables>> {
+    fn unsettled(&self) -> MutexGuard<'_, Vec<Unsettled>> {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -326,7 +353,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if let Some(tables) = self.tables.take() {
-            self.positions.unsettled().push(tables);
+            self.positions.unsettled().push(Unsettled { executor: self.executor, tables });
             self.positions.ask.notify_one();
         }
     }
@@ -347,6 +374,11 @@ mod tests {
         Tables::these([Slot::of("shop", name)])
     }
 
+    /// A write to `tables` on its way.
+    fn write(positions: &Arc<Positions>, tables: Tables) -> UnderWay {
+        positions.begin(tables, Executor { member: 0, id: 7, port: 40_000, ours: true })
+    }
+
     fn at(sequence: u64) -> Gtid {
         Gtid { domain: 0, server: 1, sequence }
     }
@@ -355,32 +387,32 @@ mod tests {
     fn a_read_needs_the_last_write_to_its_own_tables() {
         let positions = positions();
         assert_eq!(positions.required(&table("t")), Some(10), "what was there at the start");
-        positions.begin(table("t")).settled(at(11));
+        write(&positions, table("t")).settled(at(11));
         assert_eq!((positions.required(&table("t")), positions.required(&table("u"))), (Some(11), Some(10)));
         assert_eq!(positions.required(&table("t").and(&table("u"))), Some(11));
         assert_eq!(positions.required(&Tables::Any), Some(11));
-        positions.begin(Tables::Any).settled(at(12));
+        write(&positions, Tables::Any).settled(at(12));
         assert_eq!(positions.required(&table("u")), Some(12), "a write to who knows what");
     }
 
     #[test]
     fn no_replica_answers_while_a_write_is_under_way() {
         let positions = positions();
-        let write = positions.begin(table("t"));
+        let under_way = write(&positions, table("t"));
         assert_eq!((positions.required(&table("t")), positions.required(&table("u"))), (None, Some(10)));
         assert_eq!(positions.required(&Tables::Any), None);
-        write.nothing();
+        under_way.nothing();
         assert_eq!(positions.required(&table("t")), Some(10));
-        let write = positions.begin(Tables::Any);
+        let under_way = write(&positions, Tables::Any);
         assert_eq!(positions.required(&table("u")), None);
-        write.settled(at(11));
+        under_way.settled(at(11));
         assert_eq!(positions.required(&table("u")), Some(11));
     }
 
     #[test]
     fn a_write_of_unknown_outcome_waits_for_the_primary() {
         let positions = positions();
-        drop(positions.begin(table("t")));
+        drop(write(&positions, table("t")));
         assert_eq!(positions.required(&table("t")), None);
         let unsettled = positions.take_unsettled();
         positions.stands(0, 15, &unsettled);
@@ -390,7 +422,7 @@ mod tests {
     #[test]
     fn several_domains_are_not_ordered_by_one_number() {
         let positions = positions();
-        positions.begin(table("t")).settled(Gtid { domain: 7, server: 1, sequence: 1 });
+        write(&positions, table("t")).settled(Gtid { domain: 7, server: 1, sequence: 1 });
         assert_eq!(positions.required(&table("u")), None);
     }
 
@@ -398,18 +430,18 @@ mod tests {
     fn a_bounded_read_needs_what_is_older_than_its_bound() {
         let positions = positions();
         let second = Duration::from_secs(1);
-        positions.begin(table("t")).settled(at(11));
+        write(&positions, table("t")).settled(at(11));
         let now = Instant::now();
         assert_eq!(positions.required_within(second, now), Some(10), "the rest is younger");
         assert_eq!(positions.required_within(second, now + second), Some(11));
-        positions.begin(table("t")).settled(at(12));
+        write(&positions, table("t")).settled(at(12));
         assert_eq!(positions.required_within(second, now), Some(11));
     }
 
     #[test]
     fn another_primary_is_asked_before_replicas_answer() {
         let positions = positions();
-        positions.begin(table("t")).settled(at(30));
+        write(&positions, table("t")).settled(at(30));
         positions.forget_primary();
         positions.give_up_after(20);
         assert_eq!(positions.required(&table("u")), None);

@@ -15,10 +15,13 @@ use pumasi_sqltext::{Class, Reason, hash_shape};
 use super::{
     Cluster, Servers,
     gtid::Gtid,
-    positions::{Tables, UnderWay},
+    positions::{Executor, Tables, UnderWay},
     statement::Statement,
 };
-use crate::proxy::route::{Choice, Errand, Outcome, Role, Route, Server};
+use crate::proxy::{
+    backend::Backend,
+    route::{Choice, Errand, Outcome, Role, Route, Server},
+};
 
 /// How long a statement for a primary that somebody could not reach waits before it asks again: the probes know by then.
 const SUSPENSE: Duration = Duration::from_millis(100);
@@ -157,17 +160,23 @@ impl Route for Cluster {
         Choice::Server(primary.clone())
     }
 
-    fn begins(&self, server: &Arc<Server>, errand: &Errand<'_>, writes: &mut Writes) {
-        if server.role == Role::Replica || self.members.len() == 1 {
-            return;
-        }
+    fn begins(&self, server: &Arc<Server>, backend: &Backend, errand: &Errand<'_>, writes: &mut Writes) {
+        let Some(member) = server.member.as_ref().filter(|_| server.role == Role::Primary && self.members.len() > 1) else { return };
         let statement = self.understand(errand);
         let fenced = match statement.class {
             // They end what is open.
             Class::Commit | Class::Begin | Class::Set => statement.writes.and(&writes.transaction),
             _ => statement.writes.clone(),
         };
-        writes.under_way = (!fenced.is_none()).then(|| self.positions.begin(fenced));
+        writes.under_way = (!fenced.is_none()).then(|| {
+            let executor = Executor {
+                member: member.number,
+                id: backend.server_id,
+                port: backend.link.local_port(),
+                ours: errand.user == server.target.user,
+            };
+            self.positions.begin(fenced, executor)
+        });
         writes.statement = Some(statement);
     }
 

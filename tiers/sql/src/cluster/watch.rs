@@ -17,11 +17,15 @@ use super::{
     local::Role as Start,
     member::Member,
     orders::{Answer, Order},
+    settle,
 };
 use crate::proxy::route::{Role, Server};
 
 /// How often the primary is asked where it stands. The bound on how long a read may miss a write that was made past Pumasi.
 pub const PRIMARY_EVERY: Duration = Duration::from_millis(500);
+
+/// How often it is asked while it may execute a statement whose answer was lost.
+const SETTLE_EVERY: Duration = Duration::from_millis(50);
 
 /// How often a replica that has nothing to catch up with is asked how it is.
 const REPLICA_EVERY: Duration = Duration::from_millis(300);
@@ -110,9 +114,10 @@ impl Cluster {
             if topology.primary == Some(member.number) {
                 self.attend_primary(member, control, topology, &mut schema_at).await?;
                 let mut changes = self.changes();
+                let again = if self.positions.any_unsettled() { SETTLE_EVERY } else { PRIMARY_EVERY };
                 tokio::select! {
                     () = self.positions.ask.notified() => {}
-                    () = sleep(PRIMARY_EVERY) => {}
+                    () = sleep(again) => {}
                     _ = changes.wait_for(|now| *now != topology) => {}
                 }
             } else {
@@ -129,12 +134,20 @@ impl Cluster {
         schema_at: &mut Option<Instant>,
     ) -> Result<(), Failed> {
         let unsettled = self.positions.take_unsettled();
-        let asked = control
-            .rows("SELECT @@GLOBAL.gtid_binlog_pos, @@GLOBAL.read_only, @@GLOBAL.server_id, @@GLOBAL.gtid_domain_id")
-            .await
-            .and_then(|rows| read_primary(&rows));
-        let (position, read_only, server_id, domain) = match asked {
-            Ok(answer) => answer,
+        let asked = async {
+            let (over, open) = settle::split(control, member.number, &unsettled).await?;
+            // After they were seen to have ended.
+            let rows =
+                control.rows("SELECT @@GLOBAL.gtid_binlog_pos, @@GLOBAL.read_only, @@GLOBAL.server_id, @@GLOBAL.gtid_domain_id").await?;
+            let status = control.named("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_status'").await?;
+            let semi_sync = status.get("Value").is_some_and(|value| value == "ON");
+            Ok::<_, Failed>((over, open, read_primary(&rows)?, semi_sync))
+        };
+        let (over, (position, read_only, server_id, domain), semi_sync) = match asked.await {
+            Ok((over, open, answer, semi_sync)) => {
+                self.positions.put_back(open);
+                (over, answer, semi_sync)
+            }
             Err(failed) => {
                 self.positions.put_back(unsettled);
                 return Err(failed);
@@ -143,8 +156,6 @@ impl Cluster {
         for member in &self.members {
             member.set_domain(domain);
         }
-        let status = control.named("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_status'").await?;
-        let semi_sync = status.get("Value").is_some_and(|value| value == "ON");
         self.answered(member, |state| {
             (state.server_id, state.read_only, state.semi_sync) = (server_id, read_only, semi_sync);
             state.read_only_since = read_only.then(|| state.read_only_since.unwrap_or_else(Instant::now));
@@ -157,9 +168,9 @@ impl Cluster {
         }
         // A position of a primary that has just been deposed says nothing of the present one.
         if self.topology() == topology {
-            self.positions.stands(domain, position.sequence(domain), &unsettled);
+            self.positions.stands(domain, position.sequence(domain), &over);
         } else {
-            self.positions.put_back(unsettled);
+            self.positions.put_back(over);
         }
         if self.members.len() > 1 && (self.schema.known().is_none() || schema_at.is_none_or(|at| at.elapsed() > SCHEMA_EVERY)) {
             self.schema.load(control).await?;

@@ -15,7 +15,7 @@ use std::{
 use pumasi_mysqlwire::{ServerStatus, SqlError};
 use tokio::sync::Notify;
 
-use super::{nature::Nature, state::SessionState, target::Target};
+use super::{backend::Backend, nature::Nature, state::SessionState, target::Target};
 use crate::cluster::{Member, Writes};
 
 /// One server in one role. A server that is promoted, demoted or re-admitted becomes a new `Server` with a new number: connections made
@@ -80,8 +80,8 @@ pub enum Outcome<'a> {
 pub trait Route: Send + Sync + 'static {
     fn choose(&self, errand: &Errand<'_>) -> Choice;
 
-    /// A statement is about to be sent to `server`. `writes` is the session's, for whoever chooses to keep.
-    fn begins(&self, _server: &Arc<Server>, _errand: &Errand<'_>, _writes: &mut Writes) {}
+    /// A statement is about to be sent to `server`, on `backend`. `writes` is the session's, for whoever chooses to keep.
+    fn begins(&self, _server: &Arc<Server>, _backend: &Backend, _errand: &Errand<'_>, _writes: &mut Writes) {}
 
     /// A statement that was sent to `server` is over.
     fn ended(&self, _server: &Arc<Server>, _errand: &Errand<'_>, _writes: &mut Writes, _outcome: Outcome<'_>) {}

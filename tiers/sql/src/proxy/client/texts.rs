@@ -138,7 +138,7 @@ impl Client {
     fn announce(&mut self, sql: &[u8], nature: Nature) {
         let Some(lease) = &self.lease else { return };
         let errand = Errand { sql, nature, user: &self.user.name, state: &self.state, fenced: false };
-        self.shared.route.begins(lease.server(), &errand, &mut self.writes);
+        self.shared.route.begins(lease.server(), &lease.backend, &errand, &mut self.writes);
     }
 
     /// Tells whoever chooses servers how a statement ended. The last packet of its answer has not been sent yet.

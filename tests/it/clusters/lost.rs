@@ -1,0 +1,83 @@
+//! Writes whose answers were lost.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use mysql_async::{prelude::*, *};
+
+use super::{checker::blocking, cluster, relay::Relay, servers::Servers, whole};
+use crate::service::Service;
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// The connection breaks while its UPDATE waits for a lock. Nobody knows the outcome, and the server goes on: the commit that comes a while
+/// later must not be missed by a replica that is where the primary was when the connection broke.
+#[test]
+fn a_write_whose_answer_was_lost_counts_until_the_server_has_ended_it() {
+    let servers = Servers::together(2);
+    let relay = Relay::to(servers.server(0).port, b"/* cut */");
+    let mut service = Service::run(&servers.configuration_with(&format!("127.0.0.1:{}", relay.port)), &[]);
+    service.wait_until("the replica follows", |service| whole(&cluster(service)));
+    let address = service.database();
+    let direct = |number: usize| SocketAddr::from(([127, 0, 0, 1], servers.server(number).port));
+    let replica_reads = |service: &Service| cluster(service)["replica_reads_total"].as_u64().expect("a number");
+    blocking(async {
+        let mut client = connect(address).await;
+        client.query_drop("CREATE TABLE t (id INT PRIMARY KEY, n INT)").await.expect("created");
+        client.query_drop("INSERT INTO t VALUES (1, 1)").await.expect("inserted");
+        let before = replica_reads(&service);
+        let until = Instant::now() + PATIENCE;
+        while replica_reads(&service) == before {
+            assert!(Instant::now() < until, "no replica takes part: {}", cluster(&service));
+            assert_eq!(read(&mut client).await, 1);
+        }
+        // The replica goes on to receive, so that the primary may commit, and shows nothing new.
+        let mut frozen = connect(direct(1)).await;
+        frozen.query_drop("FLUSH TABLES WITH READ LOCK").await.expect("locked");
+        let mut holder = connect(direct(0)).await;
+        holder.query_drop("BEGIN").await.expect("begun");
+        holder.query_drop("SELECT * FROM t WHERE id = 1 FOR UPDATE").await.expect("locked");
+
+        let lost = client.query_drop("UPDATE /* cut */ t SET n = 2 WHERE id = 1").await;
+        assert!(lost.is_err(), "its answer cannot have come");
+        let mut client = connect(address).await;
+        // It waits for the lock, and is not undone.
+        for _ in 0..20 {
+            assert_eq!(read(&mut client).await, 1);
+        }
+        holder.query_drop("COMMIT").await.expect("committed");
+        let mut after = 0;
+        while after < 200 {
+            let shown = read(&mut holder).await;
+            let seen = read(&mut client).await;
+            assert!(seen >= shown, "the primary shows {shown}, and a read after that {seen}");
+            after += u32::from(shown == 2);
+        }
+        let held = replica_reads(&service);
+        // The server hears that its client is gone, and the replica shows what it has: reads go there again.
+        relay.tell_the_server();
+        frozen.query_drop("UNLOCK TABLES").await.expect("unlocked");
+        let until = Instant::now() + PATIENCE;
+        while replica_reads(&service) == held {
+            assert!(Instant::now() < until, "no replica takes part again: {}", cluster(&service));
+            assert_eq!(read(&mut client).await, 2);
+        }
+    });
+}
+
+async fn connect(address: SocketAddr) -> Conn {
+    let options = OptsBuilder::default()
+        .ip_or_hostname(address.ip().to_string())
+        .tcp_port(address.port())
+        .user(Some("pumasi"))
+        .pass(Some("secret"))
+        .db_name(Some("shop"))
+        .prefer_socket(false);
+    Conn::new(options).await.expect("it connects")
+}
+
+async fn read(connection: &mut Conn) -> u64 {
+    connection.query_first("SELECT n FROM t WHERE id = 1").await.expect("read").expect("a row")
+}
