@@ -12,7 +12,7 @@ mod heat;
 mod line;
 mod units;
 
-pub use bars::{Bar, BarChart};
+pub use bars::{Bar, BarChart, Scale};
 pub use heat::HeatMap;
 pub use line::{LineChart, Series, Shape, XAxis};
 pub use units::Unit;

@@ -1,7 +1,7 @@
 //! One request and its answer on a blocking connection: for `validate`, for probes and for the freshness check. Not for load.
 
 use crate::{
-    lane::{Multiplexed, StreamEnd, translate},
+    lane::{Multiplexed, StreamEnd, Unsendable},
     plan::Target,
     reply::{Answer, Expect, Progress, Reader},
 };
@@ -133,9 +133,6 @@ impl Client {
     }
 
     fn exchange_http2(&mut self, request: &[u8], no_body: bool) -> io::Result<KeptAnswer> {
-        let scheme = if self.target.tls.is_some() { "https" } else { "http" };
-        let translated = translate(request, scheme)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "HTTP/2 cannot carry this request: its target is no URI"))?;
         if self.multiplexed.is_none() {
             let (socket, tls) = match self.connect()? {
                 Stream::Plain(socket) => (socket, None),
@@ -148,11 +145,15 @@ impl Client {
             self.multiplexed = Some(Box::new(Multiplexed::begin(socket, tls, 1)?));
         }
         let multiplexed = self.multiplexed.as_mut().expect("opened above");
-        multiplexed.send(0, &translated, Expect { no_body, keep_body: true, keep_head: true }, 1).map_err(io::Error::other)?;
+        let sent = multiplexed.send(0, request, None, Expect { no_body, keep_body: true, keep_head: true }, 1);
+        sent.map_err(|unsendable| match unsendable {
+            Unsendable::Anywhere => io::Error::new(io::ErrorKind::InvalidInput, "HTTP/2 cannot carry this request"),
+            Unsendable::Here => io::Error::new(io::ErrorKind::ConnectionAborted, "the server has ended the connection"),
+        })?;
         let deadline = Instant::now() + self.timeout;
         let mut ended = Vec::new();
         loop {
-            let alive = multiplexed.turn(1, &mut ended);
+            let alive = multiplexed.turn(&mut self.buffer, 1, &mut ended);
             match ended.pop() {
                 Some((stream, StreamEnd::Answered)) => {
                     let answer = multiplexed.answer(stream);
@@ -169,17 +170,21 @@ impl Client {
                 None if !alive => return Err(io::ErrorKind::UnexpectedEof.into()),
                 None => {}
             }
+            // What broke is told by the next turn.
+            let whole = multiplexed.flush();
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "no complete answer in time"));
             }
-            if !multiplexed.restless() {
+            if whole && !multiplexed.restless() {
                 let timeout = rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
                 let interest = if multiplexed.unsent() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
                 match rustix::event::poll(&mut [PollFd::new(multiplexed.socket(), interest)], Some(&timeout)) {
                     Ok(_) | Err(rustix::io::Errno::INTR) => {}
                     Err(error) => return Err(error.into()),
                 }
+                // One read too many finds nothing, and costs nothing here.
+                multiplexed.readable(true);
             }
         }
     }

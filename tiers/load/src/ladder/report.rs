@@ -16,7 +16,7 @@ use crate::{
     verify::Verified,
 };
 use maud::{PreEscaped, html};
-use pumasi_chart::{Bar, BarChart, Unit};
+use pumasi_chart::{Bar, BarChart, Scale, Unit};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -36,6 +36,8 @@ struct Round {
     errors: u64,
     example: Option<String>,
     generator_was_the_limit: bool,
+    /// Cores' worth of time of the load generator.
+    generator_cores: f64,
     cpu_us: CpuPerRequest,
 }
 
@@ -45,6 +47,10 @@ pub struct Ladder {
     pub vusers: usize,
     pub rounds: u16,
     pub round_s: f64,
+    /// Of the machine, which the load generator shares.
+    pub cores: usize,
+    /// What came of it, in a sentence or two.
+    pub summary: String,
     /// `embedded`, or the server's address without its password.
     pub database: String,
     pub application: String,
@@ -70,6 +76,8 @@ pub struct RungReport {
     pub workers: usize,
     pub writes: f64,
     pub cpu_us_per_request: CpuPerRequest,
+    /// What keeps it from answering more.
+    pub limited_by: String,
     pub verified_reads: Option<u64>,
     pub acknowledged_writes: Option<u64>,
     /// Requests of the check that failed or were refused: they prove nothing.
@@ -80,6 +88,8 @@ pub struct RungReport {
     pub notes: Vec<String>,
     #[serde(skip)]
     promises_freshness: bool,
+    #[serde(skip)]
+    generator_was_the_limit: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -109,6 +119,7 @@ impl Measured {
             errors: report.errors,
             example: report.error_examples.values().next().cloned(),
             generator_was_the_limit: report.generator_cpu_max > crate::report::GENERATOR_CPU_MAX,
+            generator_cores: report.generator_cpu * report.generator_threads as f64,
             cpu_us: CpuPerRequest {
                 edge: per_request(cpu.edge_us),
                 sql: per_request(cpu.sql_us),
@@ -130,14 +141,18 @@ impl Ladder {
         rungs: impl Iterator<Item = (&'r Rung, &'r Measured)>,
         left_out: Vec<LeftOut>,
     ) -> Ladder {
-        let mut reports: Vec<RungReport> =
-            rungs.filter(|(_, measured)| !measured.rounds.is_empty()).map(|(rung, measured)| RungReport::of(rung, measured)).collect();
+        let mut reports: Vec<RungReport> = rungs
+            .filter(|(_, measured)| !measured.rounds.is_empty())
+            .map(|(rung, measured)| RungReport::of(rung, measured, setting.cores))
+            .collect();
         let first = reports.first().map_or(0.0, |first| first.tps);
         reports.iter_mut().for_each(|rung| rung.gain = if first > 0.0 { rung.tps / first } else { 0.0 });
         Ladder {
             vusers: setting.vusers,
             rounds: args.rounds,
             round_s: args.lasts.as_secs_f64(),
+            cores: setting.cores,
+            summary: summary(&reports),
             database: setting
                 .database
                 .as_ref()
@@ -156,21 +171,30 @@ impl Ladder {
 }
 
 impl RungReport {
-    fn of(rung: &Rung, measured: &Measured) -> RungReport {
+    fn of(rung: &Rung, measured: &Measured, cores: usize) -> RungReport {
         let rounds = &measured.rounds;
         let ends = |pick: fn(f64, f64) -> f64| rounds.iter().map(|round| round.tps).reduce(pick).unwrap_or(0.0);
+        let generator_was_the_limit = rounds.iter().filter(|round| round.generator_was_the_limit).count() * 2 > rounds.len();
         let mut notes = Vec::new();
-        if rounds.iter().filter(|round| round.generator_was_the_limit).count() * 2 > rounds.len() {
-            notes.push("the load generator was the limit: the rung holds more than this".to_string());
-        }
         if let Some(example) = rounds.iter().find_map(|round| round.example.as_ref()) {
             notes.push(format!("an error, for example {example}"));
         }
         let verified = measured.verified.as_ref();
+        let cpu = CpuPerRequest {
+            edge: measured.median(|round| round.cpu_us.edge),
+            sql: measured.median(|round| round.cpu_us.sql),
+            web: measured.median(|round| round.cpu_us.web),
+            cache: measured.median(|round| round.cpu_us.cache),
+        };
+        let tps = measured.median(|round| round.tps);
+        let limited_by = match generator_was_the_limit {
+            true => "the load generator: it holds more".to_string(),
+            false => cpu.limit(tps, measured.median(|round| round.generator_cores), cores),
+        };
         RungReport {
             number: rung.number.to_string(),
             name: rung.name.to_string(),
-            tps: measured.median(|round| round.tps),
+            tps,
             tps_min: ends(f64::min),
             tps_max: ends(f64::max),
             mean_ms: measured.median(|round| round.mean_ms),
@@ -180,18 +204,15 @@ impl RungReport {
             gain: 0.0,
             workers: rung.workers,
             writes: rung.writes,
-            cpu_us_per_request: CpuPerRequest {
-                edge: measured.median(|round| round.cpu_us.edge),
-                sql: measured.median(|round| round.cpu_us.sql),
-                web: measured.median(|round| round.cpu_us.web),
-                cache: measured.median(|round| round.cpu_us.cache),
-            },
+            cpu_us_per_request: cpu,
+            limited_by,
             verified_reads: verified.map(|verified| verified.reads),
             acknowledged_writes: verified.map(|verified| verified.writes),
             unanswered: verified.map(|verified| verified.failed),
             stale: verified.and_then(|verified| verified.violation.clone()),
             notes,
             promises_freshness: rung.cache.is_none(),
+            generator_was_the_limit,
         }
     }
 
@@ -215,21 +236,73 @@ impl RungReport {
     }
 }
 
+impl CpuPerRequest {
+    /// What keeps a rung from answering more than `tps`, as far as the CPU tells.
+    fn limit(self, tps: f64, generator_cores: f64, cores: usize) -> String {
+        let tiers = [("the edge", self.edge), ("the application", self.web), ("the database", self.sql), ("the cache", self.cache)];
+        let all: f64 = tiers.iter().map(|(_, us)| us).sum();
+        let busy = all * tps / 1e6;
+        let (name, most) = tiers.into_iter().fold(("", 0.0), |most, tier| if tier.1 > most.1 { tier } else { most });
+        if busy + generator_cores < FULL * cores as f64 {
+            return "waiting: the cores have time left".to_string();
+        }
+        format!("{name}: {:.0} % of {} busy cores", most / all * 100.0, quantity::significant(busy))
+    }
+}
+
+/// Cores busy to this share are full: the rest is the system's.
+const FULL: f64 = 0.9;
+
+/// What somebody who reads nothing else should know. Empty when nothing was gained.
+fn summary(rungs: &[RungReport]) -> String {
+    let gained = |rung: &&RungReport| rung.promises_freshness && rung.gain >= GAINED;
+    let reading = rungs.iter().filter(|rung| rung.writes == 0.0).filter(gained).max_by(|a, b| a.tps.total_cmp(&b.tps));
+    let Some(best) = reading else { return String::new() };
+    let times = |rung: &RungReport| format!("{} times", quantity::significant(rung.gain));
+    let mut out = format!(
+        "Rung {} answers {}{} as many requests a second as rung 1, with the same application on the same machine.",
+        best.number,
+        if best.generator_was_the_limit { "more than " } else { "" },
+        times(best)
+    );
+    let writing: Vec<String> = rungs
+        .iter()
+        .filter(|rung| rung.writes > 0.0)
+        .map(|rung| format!("{} with {} % of writes", times(rung), rung.writes * 100.0))
+        .collect();
+    if !writing.is_empty() {
+        let _ = write!(out, " It is {}.", writing.join(", "));
+    }
+    let checked: u64 = rungs.iter().filter(|rung| rung.promises_freshness).filter_map(|rung| rung.verified_reads).sum();
+    if checked > 0 && rungs.iter().all(|rung| !rung.promises_freshness || rung.stale.is_none()) {
+        let _ = write!(out, " Of {checked} reads that were checked while others wrote, none was stale.");
+    }
+    out
+}
+
+/// A gain smaller than this is noise.
+const GAINED: f64 = 1.05;
+
 /// The table.
 pub fn text(ladder: &Ladder, style: Style) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
-        "{}  {} vusers, {} rounds of {} per rung, medians (least - most)\n",
+        "{}  {} virtual users, {} rounds of {} per rung, medians (least - most)\n",
         style.bold(&format!("{} on {} database", ladder.application, ladder.database)),
         ladder.vusers,
         ladder.rounds,
         quantity::show(std::time::Duration::from_secs_f64(ladder.round_s))
     );
     let width = ladder.rungs.iter().map(|rung| rung.name.chars().count()).max().unwrap_or(0);
+    let over = format!(
+        "{:<3} {:<width$} {:>8} {:>17} {:>9} {:>9} {:>7} {:>8}   {:^35}",
+        "", "", "", "", "", "", "", "", "CPU us per request, by tier"
+    );
+    let _ = writeln!(out, "{}", style.dim(over.trim_end()));
     let head = format!(
-        "{:<3} {:<width$} {:>8} {:>17} {:>9} {:>9} {:>7} {:>8}   {:>8} {:>8} {:>8} {:>8}",
-        "", "rung", "TPS", "(least - most)", "mean", "p99", "errors", "gain", "edge us", "web us", "sql us", "cache us"
+        "{:<3} {:<width$} {:>8} {:>17} {:>9} {:>9} {:>7} {:>8}   {:>8} {:>8} {:>8} {:>8}  {}",
+        "", "rung", "TPS", "(least - most)", "mean", "p99", "errors", "gain", "edge", "web", "sql", "cache", "what holds it back"
     );
     let _ = writeln!(out, "{}", style.dim(&head));
     for rung in &ladder.rungs {
@@ -237,30 +310,28 @@ pub fn text(ladder: &Ladder, style: Style) -> String {
         let gain = format!("{:>8}", format!("{}x", quantity::significant(rung.gain)));
         let errors = format!("{:>7}", rung.errors);
         let cpu = &rung.cpu_us_per_request;
-        let us = |value: f64| if value < 0.05 { "-".to_string() } else { quantity::significant(value) };
         let _ = writeln!(
             out,
-            "{:<3} {:<width$} {:>8} {spread:>17} {:>9} {:>9} {} {}   {:>8} {:>8} {:>8} {:>8}",
+            "{:<3} {:<width$} {:>8} {spread:>17} {:>9} {:>9} {} {}   {:>8} {:>8} {:>8} {:>8}  {}",
             rung.number,
             rung.name,
             number(rung.tps),
             show_ms(rung.mean_ms),
             show_ms(rung.p99_ms),
             if rung.errors == 0 { errors } else { style.bad(&errors) },
-            if rung.gain >= 1.05 { style.good(&gain) } else { gain },
+            if rung.gain >= GAINED { style.good(&gain) } else { gain },
             us(cpu.edge),
             us(cpu.web),
             us(cpu.sql),
             us(cpu.cache),
+            style.dim(&rung.limited_by),
         );
     }
     let _ = writeln!(out);
-    let most = ladder.rungs.iter().map(|rung| rung.tps).fold(0.0, f64::max);
-    for rung in &ladder.rungs {
-        let length = if most > 0.0 { (rung.tps / most * BAR_WIDTH as f64).round() as usize } else { 0 };
-        let _ = writeln!(out, "{:<3} {} {}", rung.number, "█".repeat(length.max(1)), number(rung.tps));
+    chart(&mut out, ladder, width, style);
+    if !ladder.summary.is_empty() {
+        let _ = writeln!(out, "{}\n", ladder.summary);
     }
-    let _ = writeln!(out);
     for rung in &ladder.rungs {
         if let Some(freshness) = rung.freshness() {
             let painted = if rung.stale.is_some() || rung.unproven() { style.bad(&freshness) } else { style.good(&freshness) };
@@ -281,8 +352,30 @@ pub fn text(ladder: &Ladder, style: Style) -> String {
     out
 }
 
+/// Bars on a scale of tens: on an even one, a gain of a thousand leaves nothing to see of all others.
+fn chart(out: &mut String, ladder: &Ladder, width: usize, style: Style) {
+    let rates = || ladder.rungs.iter().map(|rung| rung.tps).filter(|tps| *tps > 0.0);
+    let Some(least) = rates().reduce(f64::min) else { return };
+    let from = least.log10().floor();
+    let decades = (rates().fold(least, f64::max).log10().ceil() - from).max(1.0);
+    let step = BAR_WIDTH / decades as usize;
+    for rung in &ladder.rungs {
+        let length = if rung.tps > 0.0 { ((rung.tps.log10() - from) * step as f64).round() as usize } else { 0 };
+        let bar = "█".repeat(length.max(1));
+        let _ = writeln!(out, "{:<3} {:<width$} {bar} {} a second", rung.number, rung.name, number(rung.tps));
+    }
+    let marks: String =
+        (0..=decades as i32).map(|power| format!("{:<step$}", format!("|{}", number(10f64.powf(from + f64::from(power)))))).collect();
+    let _ =
+        writeln!(out, "{}\n", style.dim(&format!("{:<3} {:<width$} {}   each mark is ten times the one before", "", "", marks.trim_end())));
+}
+
 /// Columns of the longest bar in the terminal.
 const BAR_WIDTH: usize = 60;
+
+fn us(value: f64) -> String {
+    if value < 0.05 { "-".to_string() } else { quantity::significant(value) }
+}
 
 /// The least and the most of a rung's rounds.
 type Spread = fn(&RungReport) -> (f64, f64);
@@ -294,34 +387,45 @@ pub fn page(ladder: &Ladder) -> String {
             name: format!("{} · {}", rung.number, rung.name),
             value: value(rung),
             spread: spread.map(|spread| spread(rung)),
-            note: if spread.is_some() { format!("{} × rung 1", quantity::significant(rung.gain)) } else { String::new() },
-            highlighted: rung.promises_freshness && rung.number != "1",
+            note: if spread.is_some() { format!("· {}×", quantity::significant(rung.gain)) } else { String::new() },
+            highlighted: rung.promises_freshness && rung.gain >= GAINED,
         });
-        PreEscaped(BarChart { title: title.to_string(), description: String::new(), unit, bars: bars.collect() }.svg())
+        let title = format!("{title} (each line is ten times the one before)");
+        PreEscaped(BarChart { title, description: String::new(), unit, scale: Scale::Decades, bars: bars.collect() }.svg())
     };
     let title = format!("The ladder: {}", ladder.application);
     let body = html! {
         h1 { (title) }
+        @if !ladder.summary.is_empty() { p { strong { (ladder.summary) } } }
         p.faint {
-            (ladder.vusers) " vusers, " (ladder.rounds) " alternating rounds of " (quantity::significant(ladder.round_s)) " s per rung, medians; database: " (ladder.database)
+            (ladder.vusers) " virtual users, each asking again when answered; " (ladder.rounds) " alternating rounds of " (quantity::significant(ladder.round_s))
+            " s per rung, medians. Database: " (ladder.database) ". Load generator and all tiers share " (ladder.cores) " cores."
         }
         div.charts {
-            figure { (chart("Requests per second", Unit::PerSecond, |rung| rung.tps, Some(|rung| (rung.tps_min, rung.tps_max)))) }
-            figure { (chart("Mean test time", Unit::Microseconds, |rung| rung.mean_ms * 1e3, None)) }
+            figure { (chart("Requests a second, more is better", Unit::PerSecond, |rung| rung.tps, Some(|rung| (rung.tps_min, rung.tps_max)))) }
+            figure { (chart("Mean time of one, less is better", Unit::Microseconds, |rung| rung.mean_ms * 1e3, None)) }
         }
         div.wide { table {
-            thead { tr { @for name in ["rung", "TPS", "least - most", "gain", "mean", "p99", "errors", "edge µs", "web µs", "sql µs", "cache µs"] { th { (name) } } } }
+            thead {
+                tr {
+                    @for name in ["rung", "TPS", "least - most", "gain", "mean", "p99", "errors"] { th rowspan="2" { (name) } }
+                    th colspan="4" { "CPU µs per request" }
+                    th.text rowspan="2" { "what holds it back" }
+                }
+                tr { @for name in ["edge", "web", "sql", "cache"] { th { (name) } } }
+            }
             tbody { @for rung in &ladder.rungs {
                 @let cpu = &rung.cpu_us_per_request;
                 tr {
                     th { (rung.number) " · " (rung.name) }
                     td { (number(rung.tps)) } td { (number(rung.tps_min)) " - " (number(rung.tps_max)) } td { (quantity::significant(rung.gain)) "×" }
                     td { (show_ms(rung.mean_ms)) } td { (show_ms(rung.p99_ms)) } td { (rung.errors) }
-                    @for us in [cpu.edge, cpu.web, cpu.sql, cpu.cache] { td { @if us < 0.05 { "-" } @else { (quantity::significant(us)) } } }
+                    @for tier in [cpu.edge, cpu.web, cpu.sql, cpu.cache] { td { (us(tier)) } }
+                    td.text { (rung.limited_by) }
                 }
             } }
         } }
-        p.faint { "The last four columns are CPU time per request, by tier. The generator runs on the same machine." }
+        p.faint { "Tiers: edge is Pumasi's HTTP side, web the application's own processes, sql the database as Pumasi runs it or stands in front of it, cache a memcached or Redis of a hand-written variant." }
         @for rung in &ladder.rungs {
             @if let Some(freshness) = rung.freshness() {
                 p.(if rung.stale.is_some() || rung.unproven() { "bad" } else { "good" }) { strong { "Rung " (rung.number) ": " } (freshness) }

@@ -61,6 +61,8 @@ pub struct Setting {
     /// What is asked for; the first is compared between rungs.
     pub paths: Vec<String>,
     only: Vec<String>,
+    /// Of this machine.
+    pub cores: usize,
 }
 
 impl Setting {
@@ -84,6 +86,7 @@ impl Setting {
             environment: args.environment.clone(),
             paths,
             only: args.only.clone(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
         })
     }
 

@@ -131,7 +131,38 @@ fn the_report_tells_medians_spread_gain_and_who_was_left_out() {
         assert!(text.contains(part), "no {part:?} in\n{text}");
     }
     let page = report::page(&ladder);
-    assert!(page.contains("<svg") && page.contains("10 × rung 1") && !page.contains("<script"));
+    assert!(page.contains("<svg") && page.contains("· 10×") && page.contains("what holds it back") && !page.contains("<script"));
+}
+
+#[test]
+fn what_holds_a_rung_back_is_told_by_who_uses_the_cores() {
+    let told = |edge_us, sql_us, generator_cpu: f64| {
+        let mut measured = Measured::default();
+        let sample = crate::report::tests::sample();
+        let report = Report { tps: 1000.0, generator_cpu, generator_cpu_max: generator_cpu, generator_threads: 1, ..sample };
+        measured.add(&report, Cpu { edge_us, web_us: 0, sql_us, cache_us: 0 }, 1);
+        let mut setting = setting("");
+        setting.cores = 2;
+        let rows = [(rung("1"), measured)];
+        Ladder::of(&args(""), &setting, rows.iter().map(|(rung, measured)| (rung, measured)), Vec::new()).rungs[0].limited_by.clone()
+    };
+    assert_eq!(told(190, 1710, 0.1), "the database: 90 % of 1.9 busy cores");
+    assert_eq!(told(190, 710, 0.1), "waiting: the cores have time left");
+    assert_eq!(told(900, 0, 0.95), "the load generator: it holds more");
+}
+
+#[test]
+fn the_summary_says_what_was_gained_and_nothing_where_nothing_was() {
+    let told = |gains: &[(&str, f64)]| {
+        let rows: Vec<_> = gains.iter().map(|(number, tps)| (rung(number), measured(&[*tps]))).collect();
+        Ladder::of(&args(""), &setting(""), rows.iter().map(|(rung, measured)| (rung, measured)), Vec::new()).summary
+    };
+    let said = told(&[("1", 100.0), ("3", 900.0), ("4", 90.0), ("6", 2000.0), ("7a", 500.0)]);
+    assert!(
+        said.starts_with("Rung 6 answers 20 times as many requests a second as rung 1") && said.contains("5 times with 1 % of writes"),
+        "{said}"
+    );
+    assert_eq!(told(&[("1", 100.0), ("3", 900.0), ("4", 90.0)]), "", "what others wrote by hand is no gain of ours");
 }
 
 #[test]
