@@ -308,3 +308,16 @@ pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// Whether this process runs the test `name` alone. If not, it has been run by now, and passed, in a process that does: under `cargo test`, unlike
+/// nextest, the memory of one process is that of many tests.
+pub fn in_a_process_of_its_own(name: &str) -> bool {
+    const ALONE: &str = "PUMASI_TEST_ALONE";
+    if std::env::var_os("NEXTEST").is_some() || std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap()).args(["--exact", name]).env(ALONE, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "in a process of its own: {said}");
+    false
+}
