@@ -17,6 +17,7 @@ pub struct Answered<'a> {
     pub expires: Option<Expires<'a>>,
     /// Seconds, from the first valid element of Age (RFC 9111 §5.1).
     pub age_s: u32,
+    /// Of these two the last line, should there be several.
     pub last_modified: Option<&'a [u8]>,
     pub etag: Option<&'a [u8]>,
     /// Some line of Vary says `*`.

@@ -298,7 +298,7 @@ impl Lead {
     /// With what is stored of the same version around it (RFC 9111 §3.4); as the whole, if that is all of it.
     fn combined(&self, mut draft: Draft, body: Bytes) -> (Draft, Bytes) {
         let Some(new) = draft.part else { return (draft, body) };
-        let etag = field_lines(&draft.lines).find(|(name, _)| name.eq_ignore_ascii_case(b"etag")).map(|(_, value)| value.to_vec());
+        let etag = Answered::of(draft.status, field_lines(&draft.lines)).etag.map(<[u8]>::to_vec);
         let stored = etag.and_then(|etag| {
             let shard = self.pages.shard(&self.key);
             let resource = shard.resources.peek(self.key.hash, |resource| resource.is(&self.key))?;

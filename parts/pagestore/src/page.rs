@@ -89,8 +89,9 @@ impl Draft {
 
     /// `entry`: what an automatic page was made of.
     pub fn finish(self, body: Bytes, entry: Option<Entry>) -> Page {
+        // Of a validator that is there twice the last counts, as in `Answered`: what an answer is compared with is what was asked with.
         let place = |wanted: &[u8]| {
-            let (_, value) = field_lines(&self.lines).find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+            let (_, value) = field_lines(&self.lines).filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).last()?;
             let start = (value.as_ptr() as usize - self.lines.as_ptr() as usize) as u32;
             Some(start..start + value.len() as u32)
         };

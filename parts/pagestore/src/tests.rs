@@ -327,6 +327,22 @@ fn a_304_about_another_version_renews_nothing() {
     assert!(lead.confirm(&page, &asked, b"ETag: \"b\"\r\n", NOW + 61_000).is_err());
 }
 
+/// Two ETag lines are a mistake of the origin's, and still one page: asking by the one and comparing with the other made every 304 look like
+/// one about something else, so the page was fetched anew, and an origin that insisted on its 304 was answered 502.
+#[test]
+fn an_origin_with_two_entity_tags_is_asked_and_believed_by_the_same() {
+    let site = Site::new();
+    let twice = "Cache-Control: max-age=60\r\nETag: \"a\"\r\nETag: \"b\"\r\n";
+    site.fetch("/", "", twice, b"body");
+    let later = NOW + 61_000;
+    let Lookup::Validate { page, lead, .. } = site.look_up_at("/", "", later) else { panic!() };
+    assert_eq!(page.conditions(), b"If-None-Match: \"b\"\r\n");
+    let asked = Asked::of(b"GET", [].into_iter());
+    let renewed =
+        lead.confirm(&page, &asked, b"Cache-Control: max-age=90\r\nETag: \"c\"\r\nETag: \"b\"\r\n", later).ok().expect("it is confirmed");
+    assert_eq!((renewed.etag(), renewed.terms.lifetime_s), (Some(&b"\"b\""[..]), 90));
+}
+
 #[test]
 fn only_if_cached_and_other_methods_go_their_own_ways() {
     let site = Site::new();
