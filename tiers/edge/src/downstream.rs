@@ -192,6 +192,8 @@ async fn read_proxy_header(open: &OpenConnection, mut stream: TcpStream) -> Opti
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Preface {
     Accept,
+    /// It did not: its first line is being read.
+    Missed,
     Refuse,
 }
 

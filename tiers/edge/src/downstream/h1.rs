@@ -151,7 +151,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
             }
             let preface = self.preface == Preface::Accept && HTTP2_PREFACE.starts_with(self.input.unread());
             if !self.input.unread().is_empty() && !preface {
-                self.preface = Preface::Refuse;
+                if self.preface == Preface::Accept {
+                    self.preface = Preface::Missed;
+                }
                 match self.decoder.decode(self.input.unread(), &self.limits) {
                     Ok((used, event)) => {
                         self.input.consume(used);
@@ -159,6 +161,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
                             self.begin_request();
                             return Poll::Ready(Awaited::Request);
                         }
+                    }
+                    Err(_) if self.preface == Preface::Missed && nobodys_protocol(self.input.unread()) => {
+                        return Poll::Ready(Awaited::Nothing);
                     }
                     Err(refusal) => return Poll::Ready(Awaited::Refused(Trouble::Malformed(refusal))),
                 }
@@ -185,6 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
     }
 
     fn begin_request(&mut self) {
+        self.preface = Preface::Refuse;
         let head = self.decoder.head();
         self.keep_alive = head.keep_alive;
         self.status = None;
@@ -380,8 +386,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream for H1<S> {
         self.output.poll_flush(context, &mut self.socket)
     }
 
-    /// The end of what a client sends may be only that: one that asked for `close` has said all it had to say, and still reads. One that
-    /// meant to go on has left. Bytes are its next request and stay where they are; with some unread, no more is looked for, so that a
+    /// The end of what a client sends may be only that: one that asked for `close`, or is in a tunnel, has said all it had to say, and still
+    /// reads. One that meant to go on has left. Bytes are its next request and stay where they are; with some unread, no more is looked for, so that a
     /// client cannot make us hold what it sends ahead.
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if !self.content_ended || !self.input.unread().is_empty() || self.ended {
@@ -389,7 +395,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream for H1<S> {
         }
         match ready!(self.input.poll_fill(context, &mut self.socket)) {
             Ok(1..) => Poll::Pending,
-            Ok(0) if !self.request().keep_alive => {
+            Ok(0) if !self.request().keep_alive || self.status == Some(101) => {
                 self.ended = true;
                 Poll::Pending
             }
@@ -420,6 +426,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream for H1<S> {
     fn close_after(&mut self) {
         self.keep_alive = false;
     }
+}
+
+/// Whether the first line of a connection is of no version of HTTP/1: three words or more, of which the last is no version and the second no
+/// target. Where HTTP/2 may begin as well, that is a broken preface, and an answer in HTTP/1.1 would be read as frames: the connection ends
+/// without one (RFC 9113 §3.4). A mistake in HTTP/1 is told as ever.
+fn nobodys_protocol(begun: &[u8]) -> bool {
+    let line = begun.split(|&b| b == b'\n').next().unwrap_or_default();
+    let mut words = line.trim_ascii_end().split(|&b| b == b' ').skip(1);
+    let (Some(target), Some(last)) = (words.next(), words.last()) else { return false };
+    let of_http = last.get(..4).is_some_and(|begin| begin.eq_ignore_ascii_case(b"HTTP"));
+    !of_http && !target.iter().any(|b| b"/*:.".contains(b))
 }
 
 /// How long a closing connection waits for the client to take the last answer.

@@ -3,6 +3,8 @@
 //! A request becomes an HTTP/1.1 head that goes through the same strict parser as any other (RFC 9113 §8 maps one to the other), so
 //! routes, stores and upstreams never learn which protocol it came by.
 
+mod calm;
+
 use std::{
     cell::Cell,
     collections::VecDeque,
@@ -21,6 +23,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use pumasi_http1::{Fields, Refusal, RequestHead, ResponseHead};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use self::calm::{Calm, Counted};
 use crate::{
     answers::Trouble,
     core::{Core, OpenConnection},
@@ -38,7 +41,7 @@ const STREAMS_MAX: u32 = 128;
 /// stop (CVE-2023-44487, "rapid reset"): the connection ends.
 const STREAMS_AT_WORK_MAX: usize = 2 * STREAMS_MAX as usize;
 
-/// Streams the client resets before we have seen them, of which the same is true.
+/// Streams the client resets before we have seen them, of which the same is true. (Floods of other frames: `calm`.)
 const RESET_UNSEEN_MAX: usize = 64;
 
 /// Streams we reset for the client's mistakes before the connection ends.
@@ -50,6 +53,9 @@ const WINDOW_ALL: u32 = 1 << 20;
 
 /// Bytes of one stream between us and the frames on the socket.
 const SEND_BUFFER: usize = 64 << 10;
+
+/// How long a connection that is ended for what it sends may take to read why.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends. `socket` begins with the client's preface.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnection, socket: S, client: Client) {
@@ -67,7 +73,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
         .max_pending_accept_reset_streams(RESET_UNSEEN_MAX)
         .max_local_error_reset_streams(Some(RESET_FOR_ERRORS_MAX))
         .enable_connect_protocol(); // RFC 8441: WebSocket on a stream
-    let mut handshake = pin!(builder.handshake::<S, Bytes>(socket));
+    let calm = Calm::new(core.timers.now_ms());
+    let mut handshake = pin!(builder.handshake::<_, Bytes>(Counted::new(socket, calm.clone(), core.timers.clone())));
     let connection = poll_fn(|context| match handshake.as_mut().poll(context) {
         Poll::Ready(result) => Poll::Ready(result.ok()),
         Poll::Pending => {
@@ -76,9 +83,10 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
         }
     });
     let Some(mut connection) = connection.await else { return };
-    let state = Rc::new(ConnectionState { at_work: Cell::new(0), leaving: Cell::new(false), timer });
+    let state = Rc::new(ConnectionState { at_work: Cell::new(0), leaving: Cell::new(false), calm, timer });
     let timer = &state.timer;
     timer.arm_announced(snapshot.limits.idle_timeout);
+    let mut told = false;
     loop {
         if core.draining() && !state.leaving.replace(true) {
             connection.graceful_shutdown();
@@ -88,6 +96,16 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
             if let Poll::Ready(next) = connection.poll_accept(context) {
                 return Poll::Ready(Some(next));
             }
+            if state.calm.spent() && !told {
+                told = true;
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                // From here on it only waits for the client to take that.
+                state.leaving.set(true);
+                timer.arm(LAST_WORD);
+                if let Poll::Ready(next) = connection.poll_accept(context) {
+                    return Poll::Ready(Some(next));
+                }
+            }
             timer.watch(context);
             if timer.fired() { Poll::Ready(None) } else { Poll::Pending }
         });
@@ -95,6 +113,8 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
             Some(Some(Ok((request, respond)))) => {
                 if state.at_work.get() >= STREAMS_AT_WORK_MAX {
                     connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    state.leaving.set(true);
+                    timer.arm(LAST_WORD);
                     continue;
                 }
                 if !state.leaving.get() {
@@ -119,6 +139,7 @@ struct ConnectionState {
     at_work: Cell<usize>,
     /// GOAWAY was sent: the timer now bounds how long that takes.
     leaving: Cell<bool>,
+    calm: Rc<Calm>,
     timer: Timer,
 }
 
@@ -134,6 +155,7 @@ async fn serve_stream(guard: StreamAtWork, request: http::Request<RecvStream>, r
         head,
         client,
         timer: core.timers.timer(),
+        calm: guard.state.calm.clone(),
         respond,
         send: None,
         receive: content,
@@ -193,6 +215,7 @@ struct H2Stream {
     head: RequestHead,
     client: Client,
     timer: Timer,
+    calm: Rc<Calm>,
     respond: SendResponse<Bytes>,
     /// From the final head to the end.
     send: Option<SendStream<Bytes>>,
@@ -396,6 +419,7 @@ impl Downstream for H2Stream {
                 self.sent_total += piece.len() as u64;
                 let Some(send) = &mut self.send else { break };
                 send.send_data(piece, last).map_err(|_| gone())?;
+                self.calm.earn(1);
                 if last {
                     self.send = None;
                 }

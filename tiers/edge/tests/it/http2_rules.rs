@@ -4,38 +4,7 @@
 //! Each case is a section (of RFC 7541 where it begins with H), a sentence, what the client says after its preface, and what it must hear. A
 //! connection may always be closed instead of being told why (§5.4.1), and a stream's error may be treated as the connection's (§5.4.2).
 
-use std::{io::Read, net::SocketAddr};
-
-use crate::harness::*;
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-// Frame types (§6) and flags.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PUSH_PROMISE: u8 = 5;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const UNKNOWN: u8 = 0x16;
-const ACK: u8 = 1;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-const PADDED: u8 = 8;
-const WITH_PRIORITY: u8 = 32;
-const WHOLE: u8 = END_STREAM | END_HEADERS;
-
-// Error codes (§7).
-const PROTOCOL_ERROR: u32 = 1;
-const FLOW_CONTROL_ERROR: u32 = 3;
-const STREAM_CLOSED: u32 = 5;
-const FRAME_SIZE_ERROR: u32 = 6;
-const REFUSED_STREAM: u32 = 7;
-const COMPRESSION_ERROR: u32 = 9;
+use crate::{frames::*, harness::*};
 
 /// What the client must hear.
 #[derive(Clone, Copy, Debug)]
@@ -62,52 +31,6 @@ enum Step {
 use Step::*;
 
 struct Case(&'static str, &'static str, Vec<Step>, Hears);
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// A field as a literal that is not indexed, with a new name (RFC 7541 §6.2.2).
-fn literal(name: &str, value: &str) -> Vec<u8> {
-    let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
-    [vec![0], text(name), text(value)].concat()
-}
-
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
-    fields.iter().flat_map(|(name, value)| literal(name, value)).collect()
-}
-
-const GET_FIELDS: [(&str, &str); 4] = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")];
-const POST_FIELDS: [(&str, &str); 4] = [(":method", "POST"), (":scheme", "http"), (":path", "/"), (":authority", "a")];
-
-fn get() -> Vec<u8> {
-    block(&GET_FIELDS)
-}
-
-fn post() -> Vec<u8> {
-    block(&POST_FIELDS)
-}
-
-/// The usual fields and one or more besides.
-fn get_with(more: &[(&str, &str)]) -> Vec<u8> {
-    [get(), block(more)].concat()
-}
-
-fn whole_get(stream: u32) -> Vec<u8> {
-    frame(HEADERS, WHOLE, stream, &get())
-}
-
-fn open_post(stream: u32) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS, stream, &post())
-}
-
-fn setting(id: u16, value: u32) -> Vec<u8> {
-    frame(SETTINGS, 0, 0, &[&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
-}
 
 fn say(frames: &[Vec<u8>]) -> Vec<Step> {
     vec![Say(frames.concat())]
@@ -446,39 +369,27 @@ fn every_rule_of_http2_is_kept() {
 #[test]
 fn a_preface_that_is_none_ends_the_connection() {
     let origin = Origin::saying("hi");
-    let (_edge, mut client) = through(&origin);
+    let (edge, mut client) = through(&origin);
     client.write("INVALID CONNECTION PREFACE\r\n\r\n");
-    // In the clear it is taken for HTTP/1.1, and told in HTTP/1.1 that it is nothing.
-    let heard = String::from_utf8_lossy(&client.read_to_end()).into_owned();
-    assert!(heard.starts_with("HTTP/1.1 400 ") || heard.starts_with("HTTP/1.1 505 "), "{heard}");
-}
-
-/// A client that counts nothing and checks nothing.
-struct Client {
-    peer: Peer,
-}
-
-/// What came in one frame.
-struct Frame {
-    kind: u8,
-    flags: u8,
-    stream: u32,
-    payload: Vec<u8>,
+    assert_eq!(client.read_to_end(), b"", "no word in a protocol that was not spoken");
+    // What a client of HTTP/1 may have meant is told in HTTP/1, and so is anything behind a first request.
+    for mistake in
+        ["GET /a b HTTP/1.1", "GET / HTTP/9.9", "GET / HTTQ/1.1", "GET /", "GET http://a/ b c", "GET a.example HTPP/1.1", "INVALID"]
+    {
+        let mut client = Peer::connect(edge.addresses()[0]);
+        client.write(format!("{mistake}\r\n\r\n"));
+        let heard = String::from_utf8_lossy(&client.read_to_end()).into_owned();
+        assert!(heard.starts_with("HTTP/1.1 400 ") || heard.starts_with("HTTP/1.1 505 "), "{mistake}: {heard}");
+    }
+    let mut client = Peer::connect(edge.addresses()[0]);
+    client.write([GET, "INVALID CONNECTION PREFACE\r\n\r\n"].concat());
+    assert_eq!(client.read_answer().content, "hi");
+    assert_eq!(client.read_answer().status, 505);
 }
 
 const LAST_PING: [u8; 8] = *b"the last";
 
 impl Client {
-    fn connect(address: SocketAddr) -> Client {
-        let mut peer = Peer::connect(address);
-        peer.write([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat());
-        let mut client = Client { peer };
-        // Both sides' settings are settled before a case begins.
-        while !client.read().is_some_and(|frame| frame.kind == SETTINGS && frame.flags & ACK != 0) {}
-        client.peer.write(frame(SETTINGS, ACK, 0, &[]));
-        client
-    }
-
     /// `Err` says what was heard instead.
     fn act(&mut self, steps: Vec<Step>, hears: Hears) -> Result<(), String> {
         for step in steps {
@@ -519,25 +430,4 @@ impl Client {
             }
         }
     }
-
-    /// `None` at the end of the connection.
-    fn read(&mut self) -> Option<Frame> {
-        let head = self.read_bytes(9)?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        Some(Frame { kind: head[3], flags: head[4], stream, payload: self.read_bytes(length)? })
-    }
-
-    fn read_bytes(&mut self, count: usize) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; count];
-        match self.peer.stream.read_exact(&mut bytes) {
-            Ok(()) => Some(bytes),
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock) => panic!("nothing came for {PATIENCE:?}"),
-            Err(_) => None,
-        }
-    }
-}
-
-fn code(bytes: &[u8]) -> u32 {
-    u32::from_be_bytes(bytes[..4].try_into().expect("four bytes"))
 }
