@@ -26,6 +26,7 @@ use crate::{
     load_desk::LoadDesk,
     logging::Logging,
     own_process,
+    probes::EdgeProbes,
     recording::Recorder,
     reload, sticky_key,
     stop::Wish,
@@ -90,6 +91,7 @@ impl House {
         let pools: Pools = plan.pools.keys().map(|name| (name.clone(), Arc::new(Pool::new(name)))).collect();
         let setup = Setup {
             resources: databases.clone(),
+            probes: Arc::new(EdgeProbes),
             journal: diary.clone(),
             guardian: GuardianProgram { program: OWN_PROGRAM.into() },
             drain_timeout: plan.edge.limits.drain_timeout,

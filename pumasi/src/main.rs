@@ -14,6 +14,7 @@ mod ladder;
 mod load_desk;
 mod logging;
 mod own_process;
+mod probes;
 mod recording;
 mod reload;
 mod run;

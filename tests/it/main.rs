@@ -17,6 +17,7 @@ mod kills;
 mod load;
 mod manual;
 mod operating;
+mod secure;
 mod service;
 mod soak;
 mod tidy;

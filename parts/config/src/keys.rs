@@ -7,8 +7,8 @@ use crate::{
     },
     network::Network,
     plan::{
-        AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProxyProtocol, ReadsMode, ResultsMode,
-        ServerTls, SqlPassword, UpstreamProtocol,
+        AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProbeKind, ProxyProtocol, ReadsMode,
+        ResultsMode, ServerTls, SqlPassword, UpstreamProtocol,
     },
     value::{
         Address, AddressOrOff, ByteRate, Bytes, CollectorUrl, Command, CookieName, Count, EngineName, HostPattern, List, LogLevel, Named,
@@ -270,7 +270,8 @@ section! {
         upstreams: List<UpstreamSpec> = Unset { means: "none", example: "[\"10.0.0.5:8000\", \"10.0.0.6:8000\"]" },
         /// What is spoken with the upstreams: `http1`, or `http2` (many requests on one connection; needed for gRPC).
         ///
-        /// Without `tls` HTTP/2 is begun by prior knowledge (h2c). WebSockets go over HTTP/1.1 in any case.
+        /// Without `tls` HTTP/2 is begun by prior knowledge (h2c). WebSockets use a stream of it where the upstream offers
+        /// that (RFC 8441), and a connection of HTTP/1.1 elsewhere.
         protocol: UpstreamProtocol = Default("\"http1\""),
         /// Speak TLS with the upstreams, and check who they are. `{}` is enough where the system knows their authority.
         tls: Option<UpstreamTls> = Unset { means: "no TLS", example: "{ authorities = \"ca.pem\", name = \"app.internal\" }" },
@@ -296,7 +297,7 @@ section! {
         /// How the upstream for a request is chosen: `least-in-flight`, `round-robin`, `power-of-two` (of two at random the one that is
         /// quicker at its load), or by a hash that keeps requests together: `ring`, `maglev`, `rendezvous`.
         policy: BalancePolicy = Default("\"least-in-flight\""),
-        /// A request that Pumasi sends by itself to learn whether an upstream is well.
+        /// What Pumasi asks of each upstream by itself, to learn whether it is well.
         ///
         /// Without it a worker is ready as soon as it accepts connections, and only requests that fail show that an upstream is not well.
         probe: Option<Probe> = Unset { means: "no probe", example: "{ path = \"/\", every = \"2s\" }" },
@@ -355,8 +356,11 @@ section! {
 }
 
 section! {
-    /// A request that Pumasi sends by itself.
+    /// What Pumasi asks of an upstream by itself, in the pool's own protocol and with its TLS.
     pub(crate) struct Probe {
+        /// `http`: a GET, and what its answer must be like. `tcp`: that a connection opens, with its TLS handshake where the pool speaks TLS;
+        /// of the keys below only `every` and `timeout` are for it.
+        kind: ProbeKind = Default("\"http\""),
         /// What is asked for. Choose a page that is cheap to make.
         path: PathPattern = Default("\"/\""),
         /// Time between two probes of one upstream. Duration.
@@ -369,6 +373,8 @@ section! {
         status_min: Count<100, 599> = Default("200"),
         /// The greatest status that is a success. From 100 to 599.
         status_max: Count<100, 599> = Default("399"),
+        /// Text that must be in the first 64 KiB of the answer's content.
+        contains: Option<String> = Unset { means: "any content will do", example: "\"all systems go\"" },
     }
 }
 

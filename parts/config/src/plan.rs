@@ -356,14 +356,47 @@ pub enum CommandPlan {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbePlan {
-    pub path: String,
+    pub asks: ProbeAsks,
     pub every: Duration,
     pub timeout: Duration,
+}
+
+/// What an upstream must do to count as well.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProbeAsks {
+    /// Accept a connection; with `tls`, shake hands on it.
+    Tcp,
+    Http(HttpProbe),
+}
+
+/// One GET, and what is expected of its answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpProbe {
+    pub path: String,
     /// Host header of the probe; the upstream's address when not set.
     pub host: Option<String>,
     /// Inclusive; 200..=399 unless set.
     pub status_min: u16,
     pub status_max: u16,
+    /// What must be in the content.
+    pub contains: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    Http,
+    Tcp,
+}
+
+impl ProbePlan {
+    /// What is asked, as the end of a sentence: `answer GET /health`.
+    pub fn wish(&self) -> String {
+        match &self.asks {
+            ProbeAsks::Tcp => "accept a connection".into(),
+            ProbeAsks::Http(HttpProbe { path, contains: None, .. }) => format!("answer GET {path}"),
+            ProbeAsks::Http(HttpProbe { path, contains: Some(text), .. }) => format!("answer GET {path} with {text:?} in it"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

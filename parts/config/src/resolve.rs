@@ -354,12 +354,6 @@ fn resolve_pool(
         }
         (Some(command), []) => Members::Workers(resolve_workers(keys, command, file, directory, surroundings, reader)),
     };
-    if let (Members::Workers(_), Some(_), true) =
-        (&members, &keys.probe.value, keys.protocol.value == UpstreamProtocol::Http2 || keys.tls.value.is_some())
-    {
-        let what = "workers are probed over HTTP/1.1 without TLS, and these speak something else";
-        reader.problem(&keys.probe.origin, &keys.probe.path, what, "Remove it: a worker is ready when it accepts connections.");
-    }
     let sticky = keys.sticky.value.as_ref().map(|sticky| resolve_sticky(sticky, name, file, reader));
     Some(PoolPlan {
         name: name.to_owned(),
@@ -509,13 +503,34 @@ fn resolve_probe(probe: &Probe, reader: &mut Reader) -> ProbePlan {
         let origin = probe.status_min.origin_or(&probe.status_max.origin);
         reader.problem(&origin, &probe.status_min.path, what, "No status could be a success: lower it or raise status_max.");
     }
-    ProbePlan {
-        path: probe.path.value.0.clone(),
-        every: probe.every.value.0,
-        timeout: probe.timeout.value.0,
-        host: probe.host.value.as_ref().map(|host| host.0.clone()),
-        status_min: probe.status_min.value.0 as u16,
-        status_max: probe.status_max.value.0 as u16,
+    let asks = match probe.kind.value {
+        ProbeKind::Tcp => {
+            check_no_http_keys(probe, reader);
+            ProbeAsks::Tcp
+        }
+        ProbeKind::Http => ProbeAsks::Http(HttpProbe {
+            path: probe.path.value.0.clone(),
+            host: probe.host.value.as_ref().map(|host| host.0.clone()),
+            status_min: probe.status_min.value.0 as u16,
+            status_max: probe.status_max.value.0 as u16,
+            contains: probe.contains.value.clone(),
+        }),
+    };
+    ProbePlan { asks, every: probe.every.value.0, timeout: probe.timeout.value.0 }
+}
+
+/// Keys that would be accepted and ignored are refused.
+fn check_no_http_keys(probe: &Probe, reader: &mut Reader) {
+    let written: [(&Origin, &str); 5] = [
+        (&probe.path.origin, &probe.path.path),
+        (&probe.host.origin, &probe.host.path),
+        (&probe.status_min.origin, &probe.status_min.path),
+        (&probe.status_max.origin, &probe.status_max.path),
+        (&probe.contains.origin, &probe.contains.path),
+    ];
+    for (origin, path) in written.into_iter().filter(|(origin, _)| **origin != Origin::Default) {
+        let what = "is about an HTTP answer, and this probe only opens a connection (kind = \"tcp\")";
+        reader.problem(origin, path, what, "Remove it, or write kind = \"http\".");
     }
 }
 

@@ -49,7 +49,7 @@ fn every_mistake_names_place_key_value_and_remedy() {
         ),
         ("sticky and pages", "[[edge.route]]\npool = \"app\"\npages = \"standard\"\n".to_owned() + POOL + "sticky = {}\n"),
         ("a short key", POOL.to_owned() + "sticky = { cookie = \"a b\", key = \"short\" }\n"),
-        ("a probe of HTTP/2 workers", POOL.to_owned() + "protocol = \"http2\"\nprobe = {}\n"),
+        ("a TCP probe that expects an answer", POOL.to_owned() + "probe = { kind = \"tcp\", path = \"/\", contains = \"ok\" }\n"),
         ("https upstream", "[pool.app]\nupstreams = [\"https://10.0.0.5:8443\"]\n".into()),
         ("last line, no final newline", POOL.to_owned() + "wrokers = 3"),
         ("last line, with newline", POOL.to_owned() + "workers = \"three\"\n"),
@@ -264,7 +264,7 @@ fn the_environment_reaches_lists_and_makes_what_is_missing() {
     let loaded = load(&source(""), &around).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(loaded.plan.edge.routes[0].pages, PagesMode::Standard);
     assert_eq!(loaded.plan.edge.listen.len(), 2);
-    assert_eq!(loaded.plan.pools["web"].probe.as_ref().map(|probe| probe.path.as_str()), Some("/up"));
+    assert_eq!(loaded.plan.pools["web"].probe.as_ref().map(|probe| probe.wish()).as_deref(), Some("answer GET /up"));
     let Members::Upstreams(upstreams) = &loaded.plan.pools["web"].members else { panic!("upstreams expected") };
     assert_eq!(upstreams.len(), 2);
 }

@@ -8,33 +8,18 @@ use std::{
 };
 
 use pumasi_balance::{Pool, Upstream};
-use pumasi_config::{Members, ProbePlan, UpstreamPlan};
+use pumasi_config::{Members, UpstreamPlan};
 use pumasi_freshness::Witness;
-use pumasi_http1::{Asked, Limits, ResponseDecoder, ResponseEvent, write};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    sync::watch,
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 use tracing::{info, warn};
 
-use crate::{
-    edge::PoolConfig,
-    upstream::{
-        http2,
-        wire::{Speak, Wire},
-    },
-};
+use crate::{edge::PoolConfig, probe::Prober};
 
 /// How often the names of fixed upstreams are looked up again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 
 /// A name that does not resolve is tried again this soon.
 const RESOLVE_RETRY: Duration = Duration::from_secs(2);
-
-/// Bytes of a probe's answer that are read: its status line and fields are in it, or it is no answer.
-const PROBE_BYTES_MAX: usize = 64 << 10;
 
 /// Runs until `pools` is closed. Each new value replaces all tasks: a reload is rare, and probes start at once.
 pub(crate) async fn run(mut pools: watch::Receiver<Arc<Vec<PoolConfig>>>, mut each_second: impl FnMut()) {
@@ -46,12 +31,11 @@ pub(crate) async fn run(mut pools: watch::Receiver<Arc<Vec<PoolConfig>>>, mut ea
             if let Members::Upstreams(upstreams) = &pool.plan.members {
                 tasks.spawn(keep_resolved(pool.pool.clone(), upstreams.clone()));
             }
-            if let Some(probe) = &pool.plan.probe {
-                match Wire::of(&pool.plan.wire) {
-                    Ok(wire) => _ = tasks.spawn(keep_probing(pool.pool.clone(), probe.clone(), wire)),
-                    // It was readable a moment ago, when the edge took the configuration over.
-                    Err(error) => warn!(pool = %pool.plan.name, %error, "no probes: TLS cannot be set up"),
-                }
+            match Prober::of(&pool.plan) {
+                Ok(Some(prober)) => _ = tasks.spawn(keep_probing(pool.pool.clone(), Arc::new(prober))),
+                Ok(None) => {}
+                // It was readable a moment ago, when the edge took the configuration over.
+                Err(error) => warn!(pool = %pool.plan.name, %error, "no probes: TLS cannot be set up"),
             }
         }
         loop {
@@ -148,9 +132,9 @@ fn written_as(name: &str) -> &str {
 
 // === probes ===
 
-/// Asks every member for the probe's path, each at its own pace, and tells the pool.
-async fn keep_probing(pool: Arc<Pool>, probe: ProbePlan, wire: Arc<Wire>) {
-    let mut every = tokio::time::interval(probe.every.max(Duration::from_millis(10)));
+/// Asks every member what the probe asks, each at its own pace, and tells the pool.
+async fn keep_probing(pool: Arc<Pool>, prober: Arc<Prober>) {
+    let mut every = tokio::time::interval(prober.plan().every.max(Duration::from_millis(10)));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut running: HashMap<SocketAddr, tokio::task::JoinHandle<()>> = HashMap::new();
     let mut under_way = JoinSet::new();
@@ -162,12 +146,12 @@ async fn keep_probing(pool: Arc<Pool>, probe: ProbePlan, wire: Arc<Wire>) {
             if running.contains_key(&upstream.address) {
                 continue; // the last probe still waits for its timeout
             }
-            let (pool, upstream, probe, wire) = (pool.clone(), upstream.clone(), probe.clone(), wire.clone());
+            let (pool, upstream, prober) = (pool.clone(), upstream.clone(), prober.clone());
             let address = upstream.address;
             // In the set as well, so that dropping this task ends them.
             let (done, finished) = tokio::sync::oneshot::channel::<()>();
             under_way.spawn(async move {
-                probe_once(&pool, &upstream, &probe, &wire).await;
+                probe_once(&pool, &upstream, &prober).await;
                 drop(done);
             });
             running.insert(address, tokio::spawn(async move { drop(finished.await) }));
@@ -175,54 +159,13 @@ async fn keep_probing(pool: Arc<Pool>, probe: ProbePlan, wire: Arc<Wire>) {
     }
 }
 
-async fn probe_once(pool: &Arc<Pool>, upstream: &Arc<Upstream>, probe: &ProbePlan, wire: &Wire) {
+async fn probe_once(pool: &Arc<Pool>, upstream: &Arc<Upstream>, prober: &Prober) {
     // A probe is a request too: what it makes the application read belongs to a request that ends.
     let window = upstream.witness.as_ref().map(Witness::open_for_nobody);
-    let result = tokio::time::timeout(probe.timeout, ask(upstream, probe, wire)).await;
+    let verdict = prober.ask(upstream).await;
     drop(window);
-    let verdict = match result {
-        Ok(Ok(status)) if (probe.status_min..=probe.status_max).contains(&status) => Ok(()),
-        Ok(Ok(status)) => Err(format!("it answered {status}")),
-        Ok(Err(reason)) => Err(reason),
-        Err(_) => Err("it did not answer in time".to_owned()),
-    };
     if let Some(change) = pool.probed(upstream, verdict.is_ok(), Instant::now()) {
         let reason = verdict.err().unwrap_or_default();
         info!(pool = %pool.name, upstream = %upstream.name, from = change.from.word(), to = change.to.word(), reason, "a probe changed an upstream's health");
-    }
-}
-
-/// One GET on a connection of its own: the status, or why there is none.
-async fn ask(upstream: &Upstream, probe: &ProbePlan, wire: &Wire) -> Result<u16, String> {
-    let address = upstream.address;
-    let socket = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
-    let speak = if wire.http2 { Speak::Http2 } else { Speak::Http1 };
-    let mut stream = wire.secure(socket, &upstream.name, speak).await.map_err(|error| error.to_string())?;
-    let mut request = Vec::new();
-    write::request_line(&mut request, b"GET", probe.path.as_bytes());
-    let host = probe.host.clone().unwrap_or_else(|| address.to_string());
-    write::field(&mut request, "Host", host.as_bytes());
-    write::field(&mut request, "User-Agent", b"pumasi-probe");
-    request.extend_from_slice(b"Connection: close\r\n");
-    write::head_end(&mut request);
-    if wire.http2 {
-        return http2::ask(stream, &request, wire.scheme()).await;
-    }
-    stream.write_all(&request).await.map_err(|error| error.to_string())?;
-    stream.flush().await.map_err(|error| error.to_string())?;
-    let mut decoder = ResponseDecoder::default();
-    decoder.expect(Asked::default());
-    let limits = Limits { head_bytes_max: PROBE_BYTES_MAX, fields_max: 256 };
-    let mut input = Vec::new();
-    loop {
-        let (used, event) = decoder.decode(&input, &limits).map_err(|refusal| refusal.to_string())?;
-        input.drain(..used);
-        if event == ResponseEvent::Head {
-            return Ok(decoder.head().status);
-        }
-        let more = event == ResponseEvent::NeedMore;
-        if more && stream.read_buf(&mut input).await.map_err(|error| error.to_string())? == 0 {
-            return Err("it closed the connection".to_owned());
-        }
     }
 }

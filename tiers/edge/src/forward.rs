@@ -21,6 +21,7 @@ use crate::{
     upstream::{
         UpstreamConnection, UpstreamFault,
         http2::{Http2Request, Place},
+        websocket,
     },
 };
 
@@ -139,8 +140,11 @@ impl<'a, D: Downstream> Forward<'a, D> {
     /// the upstream, and is no retry in the budget's sense.
     async fn attempt(&mut self, lease: &mut Lease) -> Result<(), Fault> {
         let (id, route) = (lease.upstream().id(), self.route);
-        if route.wire.http2 && !forwards_upgrade(self.down.request()) {
-            return Box::pin(self.attempt_http2(lease)).await; // on the heap, so that it costs the others no room
+        if route.wire.http2 {
+            // On the heap, so that it costs the others no room.
+            if let Some(outcome) = Box::pin(self.attempt_http2(lease)).await {
+                return outcome;
+            }
         }
         if let Some(mut connection) = self.core.idle.take(id, route.wire.id) {
             let before = connection.output.sent_total;
@@ -159,27 +163,40 @@ impl<'a, D: Downstream> Forward<'a, D> {
         self.settle(connection, id, outcome)
     }
 
-    /// The same over HTTP/2: on a connection that is there, and if that turns out to take no more, once on a new one.
-    async fn attempt_http2(&mut self, lease: &mut Lease) -> Result<(), Fault> {
+    /// The same over HTTP/2: on a connection that is there, and if that turns out to take no more, once on a new one. `None`: it is an
+    /// upgrade that has to go over HTTP/1.1, because it is no WebSocket's or the upstream does not take those on a stream.
+    async fn attempt_http2(&mut self, lease: &mut Lease) -> Option<Result<(), Fault>> {
+        let request = self.down.request();
+        let upgrade = forwards_upgrade(request);
+        if upgrade && !websocket::opens(request) {
+            return None;
+        }
         let timeout = self.snapshot.limits.connect_timeout;
         for fresh in [false, true] {
             let reaching = self.core.http2.reach(lease.upstream(), &self.route.wire, fresh, timeout, self.down.timer());
-            let place = reaching.await.map_err(Fault::Upstream)?;
-            match self.exchange_http2(place, lease).await {
+            let place = match reaching.await {
+                Ok(place) => place,
+                Err(_) if upgrade => return None,
+                Err(fault) => return Some(Err(Fault::Upstream(fault))),
+            };
+            if upgrade && !place.takes_websockets(timeout, self.down.timer()).await {
+                return None;
+            }
+            match self.exchange_http2(place, lease, upgrade).await {
                 Err(Fault::Upstream(fault @ UpstreamFault::Refused)) if !fresh && self.taken == 0 => {
                     debug!(upstream = %lease.upstream().name, %fault, "a connection takes no more requests");
                 }
-                outcome => return outcome,
+                outcome => return Some(outcome),
             }
         }
-        Err(Fault::Upstream(UpstreamFault::Refused))
+        Some(Err(Fault::Upstream(UpstreamFault::Refused)))
     }
 
-    async fn exchange_http2(&mut self, place: Place, lease: &mut Lease) -> Result<(), Fault> {
+    async fn exchange_http2(&mut self, place: Place, lease: &mut Lease, upgrade: bool) -> Result<(), Fault> {
         poll_fn(|context| self.down.poll_admitted(lease.upstream(), context)).await;
         self.down.sending(lease.upstream());
         let request = self.down.request();
-        let asked = Asked { head: request.method() == b"HEAD", upgrade: false };
+        let asked = Asked { head: request.method() == b"HEAD", upgrade };
         let mut text = Vec::with_capacity(512);
         write_request(
             &mut text,

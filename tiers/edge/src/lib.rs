@@ -34,6 +34,7 @@ mod output;
 mod pages;
 mod passthrough;
 mod place;
+mod probe;
 mod proxy_protocol;
 mod relay;
 mod request_id;
@@ -46,5 +47,6 @@ mod upstream;
 
 pub use edge::{Edge, EdgeConfig, OpenSocket, PoolConfig, StartError};
 pub use pages::Difference;
+pub use probe::Prober;
 pub use pumasi_pagestore::{Purge, PurgeKind};
 pub use tls::TlsError;

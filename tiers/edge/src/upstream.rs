@@ -2,6 +2,7 @@
 
 pub(crate) mod http2;
 pub(crate) mod stream;
+pub(crate) mod websocket;
 pub(crate) mod wire;
 
 use std::{

@@ -21,6 +21,7 @@ use std::{
 };
 
 pub use output::Journal;
+pub use probe::{Probe, Probes};
 pub use process::{GuardianProgram, OWN_PROGRAM};
 pub use rollout::{Rollout, RolloutError};
 
@@ -49,6 +50,7 @@ pub trait Binding: Send + 'static {
 /// What the supervisor is built with.
 pub struct Setup {
     pub resources: Arc<dyn Resources>,
+    pub probes: Arc<dyn Probes>,
     pub journal: Arc<dyn Journal>,
     pub guardian: GuardianProgram,
     /// How long a worker that leaves may finish the requests it has.

@@ -1,60 +1,43 @@
 //! Is the worker ready? The first question it is asked, before any request.
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{pin::Pin, time::Duration};
 
-use pumasi_config::ProbePlan;
+use pumasi_balance::Upstream;
+use pumasi_config::PoolPlan;
 use pumasi_freshness::Witness;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{net::TcpStream, time::timeout};
 
 /// How often a starting worker is asked. A worker that is up should take requests at once, so this is shorter than `probe.every`.
 pub const EVERY: Duration = Duration::from_millis(50);
 
-/// Waits until `address` answers as `plan` wants (a status in its range), or accepts a connection where there is no plan.
-/// Never returns otherwise: the caller holds the deadline. `witness`: a probe is a request too, so that what it makes the application read
-/// belongs to a request that ends.
-pub async fn answered(address: SocketAddr, plan: Option<&ProbePlan>, witness: Option<&Arc<Witness>>) {
+/// How long a worker without a probe may take to accept a connection before it is asked again.
+const ACCEPT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Makes what starting workers are asked. Whoever sends them requests has it (protocols, TLS, what an answer must be like), and the binary
+/// lends it: tiers do not know each other.
+pub trait Probes: Send + Sync + 'static {
+    /// The probe of `pool`; `None` if it has none. Blocks on the disk. The error text says what about the plan cannot be used.
+    fn of(&self, pool: &PoolPlan) -> Result<Option<Box<dyn Probe>>, String>;
+}
+
+/// One pool's probe.
+pub trait Probe: Send + Sync {
+    /// Resolves within the probe's own time-out: with whether `upstream` does what the probe wants. Dropping it ends the question.
+    fn ask<'a>(&'a self, upstream: &'a Upstream) -> Pin<Box<dyn Future<Output = bool> + 'a>>;
+}
+
+/// Waits until `upstream` does what `probe` wants, or accepts a connection where there is none. Never returns otherwise: the caller holds the
+/// deadline. A probe is a request too: what it makes the application read belongs to one that ends.
+pub async fn answered(upstream: &Upstream, probe: Option<&dyn Probe>) {
     loop {
-        let patience = plan.map_or(Duration::from_secs(1), |plan| plan.timeout);
-        let window = witness.map(Witness::open_for_nobody);
-        if timeout(patience, ask(address, plan)).await.is_ok_and(|good| good) {
+        let window = upstream.witness.as_ref().map(Witness::open_for_nobody);
+        let good = match probe {
+            Some(probe) => probe.ask(upstream).await,
+            None => timeout(ACCEPT_PATIENCE, TcpStream::connect(upstream.address)).await.is_ok_and(|opened| opened.is_ok()),
+        };
+        drop(window);
+        if good {
             return;
         }
-        drop(window);
         tokio::time::sleep(EVERY).await;
-    }
-}
-
-async fn ask(address: SocketAddr, plan: Option<&ProbePlan>) -> bool {
-    let Ok(mut connection) = TcpStream::connect(address).await else { return false };
-    let Some(plan) = plan else { return true };
-    let host = plan.host.clone().unwrap_or_else(|| address.to_string());
-    let request = format!("GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: pumasi-probe\r\nConnection: close\r\n\r\n", plan.path);
-    if connection.write_all(request.as_bytes()).await.is_err() {
-        return false;
-    }
-    // The status line is all we want: "HTTP/1.1 200".
-    let mut line = [0; 12];
-    connection.read_exact(&mut line).await.is_ok()
-        && status_of(&line).is_some_and(|status| (plan.status_min..=plan.status_max).contains(&status))
-}
-
-fn status_of(line: &[u8; 12]) -> Option<u16> {
-    let text = std::str::from_utf8(line).ok()?;
-    text.starts_with("HTTP/1.").then(|| text[9..].parse().ok())?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_status_line_counts() {
-        assert_eq!(status_of(b"HTTP/1.1 200"), Some(200));
-        assert_eq!(status_of(b"HTTP/1.0 503"), Some(503));
-        assert_eq!(status_of(b"SSH-2.0-Open"), None);
-        assert_eq!(status_of(b"HTTP/1.1 2x0"), None);
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use pumasi_balance::{Pool, Upstream};
-use pumasi_config::{CommandPlan, Hole, Members, PoolPlan, ProbePlan, Template, WorkersPlan};
+use pumasi_config::{CommandPlan, Hole, Members, PoolPlan, Template, WorkersPlan};
 use pumasi_status as status;
 use tokio::{
     sync::watch,
@@ -20,7 +20,8 @@ use crate::{
     Setup, View, backoff,
     census::Census,
     lifecycle::{Event, State},
-    port, probe,
+    port,
+    probe::{self, Probe},
     process::Process,
 };
 
@@ -128,9 +129,9 @@ impl Slot {
         let plan = self.workers_plan();
         let mut answered = false;
         let cause = match self.start(&plan) {
-            Ok(Started { mut process, upstream, address, binding }) => {
+            Ok(Started { mut process, upstream, address, binding, probe }) => {
                 self.show(|shown| (shown.address, shown.guardian) = (Some(address), process.guardian()));
-                let cause = self.accompany(&mut process, &upstream, leave, born, &plan).await;
+                let cause = self.accompany(&mut process, &upstream, probe.as_deref(), leave, born, &plan).await;
                 self.pool.leave(&upstream);
                 let traffic = upstream.traffic();
                 answered = traffic.requests_total > traffic.errors_total;
@@ -158,6 +159,8 @@ impl Slot {
     fn start(&self, plan: &WorkersPlan) -> Result<Started, String> {
         let name = self.shown.borrow().name.clone();
         let binding = self.setup.resources.bind(&name).map_err(|error| format!("could not be given its addresses: {error}"))?;
+        let probe =
+            self.setup.probes.of(&self.plan.borrow()).map_err(|error| format!("could not be probed, so was not started: {error}"))?;
         let port = port::free().ok_or("could not be started: no port between 20000 and 32000 is free")?;
         let fill = |template: &Template| {
             template.fill(|hole| match hole {
@@ -178,7 +181,7 @@ impl Slot {
             .map_err(|error| format!("could not be started: {error}"))?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let upstream = Arc::new(Upstream::new(name, address, 1, binding.witness()));
-        Ok(Started { process, upstream, address, binding })
+        Ok(Started { process, upstream, address, binding, probe })
     }
 
     /// Walks the lifecycle beside a running process until that process is gone; says how it ended.
@@ -186,6 +189,7 @@ impl Slot {
         &self,
         process: &mut Process,
         upstream: &Arc<Upstream>,
+        probe: Option<&dyn Probe>,
         leave: &mut watch::Receiver<bool>,
         born: Instant,
         plan: &WorkersPlan,
@@ -194,11 +198,11 @@ impl Slot {
         loop {
             match self.state() {
                 State::Starting => {
-                    let (probe_plan, guardian) = (self.plan.borrow().probe.clone(), process.guardian());
+                    let guardian = process.guardian();
                     tokio::select! {
                         cause = process.ended() => return cause,
                         () = asked(leave) => self.go(Event::Leave),
-                        () = self.worker_answered(upstream, probe_plan.as_ref(), guardian) => {
+                        () = self.worker_answered(upstream, probe, guardian) => {
                             let after = born.elapsed();
                             let pid = guardian.and_then(|guardian| Census::now().child_of(guardian));
                             self.show(|shown| (shown.ready_after_ms, shown.pid) = (Some(after.as_millis() as u64), pid));
@@ -216,7 +220,7 @@ impl Slot {
                             self.go(Event::TooSlow);
                             let elsewhere = listens_elsewhere(guardian, upstream.address).map_or(String::new(), |text| format!("; it {text}"));
                             self.end(process).await;
-                            let asked = probe_plan.map_or("accept a connection".into(), |probe| format!("answer GET {}", probe.path));
+                            let asked = self.plan.borrow().probe.as_ref().map_or_else(|| "accept a connection".to_owned(), |probe| probe.wish());
                             let within = plan.ready_timeout.as_secs_f64();
                             return format!("did not {asked} on its $PORT within {within} s and was stopped{elsewhere}");
                         }
@@ -240,9 +244,9 @@ impl Slot {
 
     /// Waits for the probe's answer, and for it to come from this worker: somebody else may have taken the port meanwhile, and then
     /// the worker is about to die of it.
-    async fn worker_answered(&self, upstream: &Upstream, probe: Option<&ProbePlan>, guardian: Option<u32>) {
+    async fn worker_answered(&self, upstream: &Upstream, probe: Option<&dyn Probe>, guardian: Option<u32>) {
         loop {
-            probe::answered(upstream.address, probe, upstream.witness.as_ref()).await;
+            probe::answered(upstream, probe).await;
             let family = guardian.map(|guardian| Census::now().family_of(guardian)).unwrap_or_default();
             if port::belongs_to(upstream.address.port(), &family) != Some(false) {
                 return;
@@ -298,6 +302,7 @@ struct Started {
     upstream: Arc<Upstream>,
     address: SocketAddr,
     binding: Box<dyn crate::Binding>,
+    probe: Option<Box<dyn Probe>>,
 }
 
 /// By then most applications listen, and somebody who tries Pumasi for the first time still looks at the terminal.

@@ -4,8 +4,8 @@ use super::{Span, Text, Wrong, is_token};
 use crate::{
     nearest::nearest,
     plan::{
-        AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProxyProtocol, ReadsMode, ResultsMode,
-        ServerTls, UpstreamProtocol,
+        AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProbeKind, ProxyProtocol, ReadsMode,
+        ResultsMode, ServerTls, UpstreamProtocol,
     },
 };
 
@@ -39,6 +39,7 @@ choice!(
     "fifo" => EvictionPolicy::Fifo,
 );
 choice!(ServerTls: "off" => ServerTls::Off, "encrypted" => ServerTls::Encrypted, "verified" => ServerTls::Verified);
+choice!(ProbeKind: "http" => ProbeKind::Http, "tcp" => ProbeKind::Tcp);
 choice!(UpstreamProtocol: "http1" => UpstreamProtocol::Http1, "http2" => UpstreamProtocol::Http2);
 choice!(ResultsMode: "off" => ResultsMode::Off, "automatic" => ResultsMode::Automatic);
 choice!(FailoverMode: "automatic" => FailoverMode::Automatic, "manual" => FailoverMode::Manual);

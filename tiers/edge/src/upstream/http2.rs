@@ -1,4 +1,5 @@
-//! HTTP/2 to upstreams: many requests on one connection, each a [`Answering`] of its own. The `h2` crate speaks the frames.
+//! HTTP/2 to upstreams: many requests on one connection, each a [`Answering`] of its own. The `h2` crate speaks the frames. A WebSocket is a
+//! request like the others where the upstream offers that (RFC 8441).
 //!
 //! Heads pass through the same code as those of HTTP/1.1: a request's is translated from the text that would have been sent, a
 //! response's is written as text and parsed, so that what is refused there is refused here.
@@ -17,20 +18,26 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use h2::{
-    Reason, RecvStream, SendStream,
+    PingPong, Reason, RecvStream, SendStream,
     client::{ResponseFuture, SendRequest},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
 use pumasi_balance::{Upstream, UpstreamId};
+use pumasi_config::HttpProbe;
 use pumasi_http1::{Asked, Fields, Refusal, ResponseEvent, ResponseHead};
-use tokio::sync::Mutex;
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinSet,
+};
 
 use crate::{
     output::HIGH_WATER,
+    probe::Verdict,
     timer::Timer,
     upstream::{
         Answering, RESPONSE_LIMITS, UpstreamFault,
         stream::Stream,
+        websocket,
         wire::{Speak, Wire},
     },
 };
@@ -62,6 +69,10 @@ struct Member {
 /// One connection.
 pub(crate) struct Http2Connection {
     requests: SendRequest<Bytes>,
+    /// Taken by the first WebSocket, to learn when the upstream's SETTINGS have come.
+    pings: Cell<Option<PingPong>>,
+    /// They have.
+    settled: watch::Sender<bool>,
     wire: u64,
     in_use: Cell<usize>,
     /// It ended, or takes no more (GOAWAY).
@@ -107,16 +118,24 @@ impl Http2Connections {
             timer.watch(context);
             if timer.fired() { Poll::Ready(Err(UpstreamFault::ConnectTimeout)) } else { Poll::Pending }
         });
-        let (requests, connection) = begun.await?;
+        let (requests, mut connection) = begun.await?;
         timer.disarm();
+        let pings = Cell::new(connection.ping_pong());
         let closed = Rc::new(Cell::new(false));
         let ended = closed.clone();
         tokio::task::spawn_local(async move {
             let _ = connection.await; // what broke it is told to each of its requests
             ended.set(true);
         });
-        let connection =
-            Rc::new(Http2Connection { requests, wire: wire.id, in_use: Cell::new(0), closed, idle_since_ms: Cell::new(timer.now_ms()) });
+        let connection = Rc::new(Http2Connection {
+            requests,
+            pings,
+            settled: watch::Sender::new(false),
+            wire: wire.id,
+            in_use: Cell::new(0),
+            closed,
+            idle_since_ms: Cell::new(timer.now_ms()),
+        });
         member.connections.borrow_mut().push(connection.clone());
         Ok(Place::take(connection))
     }
@@ -170,6 +189,35 @@ impl Place {
         connection.in_use.set(connection.in_use.get() + 1);
         Place { connection }
     }
+
+    /// Whether a WebSocket may be begun on its connection (RFC 8441 §3). The upstream says so in its SETTINGS, the first it sends, which have
+    /// come when it has answered a PING; waits for that at most `timeout`, once per connection. Cancel-safe.
+    pub async fn takes_websockets(&self, timeout: Duration, timer: &Timer) -> bool {
+        let connection = &self.connection;
+        if let Some(mut pings) = connection.pings.take() {
+            let settled = connection.settled.clone();
+            // In a task of its own: the request that asks may be called off, and the next one waits for the same answer.
+            tokio::task::spawn_local(async move {
+                let _ = pings.ping(h2::Ping::opaque()).await; // an error is the end of the connection, which settles it too
+                settled.send_replace(true);
+            });
+        }
+        if !*connection.settled.borrow() {
+            let mut settled = connection.settled.subscribe();
+            timer.arm(timeout);
+            let mut waiting = pin!(settled.wait_for(|settled| *settled));
+            poll_fn(|context| {
+                if waiting.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(());
+                }
+                timer.watch(context);
+                if timer.fired() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            timer.disarm();
+        }
+        connection.requests.is_extended_connect_protocol_enabled()
+    }
 }
 
 impl Drop for Place {
@@ -183,6 +231,8 @@ pub(crate) struct Http2Request {
     /// Released when the request is over.
     place: Place,
     asked: Asked,
+    /// What a WebSocket's client waits for ([`websocket::accept`]); `None` for any other request.
+    socket: Option<[u8; 28]>,
     answer: Answer,
     /// From the request's head to its end.
     send: Option<SendStream<Bytes>>,
@@ -205,10 +255,16 @@ enum Answer {
 }
 
 impl Http2Request {
-    /// Sends the head that is written in `text` as one of HTTP/1.1; its content follows by [`Answering::send_data`] if `has_content`.
+    /// Sends the head that is written in `text` as one of HTTP/1.1; its content follows by [`Answering::send_data`] if `has_content`. Where
+    /// an upgrade is asked for it is a WebSocket's (see [`Place::takes_websockets`]), and its answer will look like HTTP/1.1's as well.
     /// Errors: the connection takes no more; nothing was sent.
     pub fn begin(place: Place, text: &[u8], scheme: &'static str, asked: Asked, has_content: bool) -> Result<Http2Request, UpstreamFault> {
-        let request = translate(text, scheme).ok_or(UpstreamFault::Refused)?;
+        let (request, socket) = match asked.upgrade {
+            true => translate_websocket(text, scheme).map(|(request, accept)| (request, Some(accept))),
+            false => translate(text, scheme).map(|request| (request, None)),
+        }
+        .ok_or(UpstreamFault::Refused)?;
+        let has_content = has_content || socket.is_some();
         let mut requests = place.connection.requests.clone();
         // A stream is free: we counted. So an error is the end of the connection.
         let refused = |closed: &Rc<Cell<bool>>| {
@@ -219,6 +275,7 @@ impl Http2Request {
         Ok(Http2Request {
             place,
             asked,
+            socket,
             answer: Answer::Awaited(answer),
             send: has_content.then_some(send),
             queue: BytesMut::new(),
@@ -236,6 +293,12 @@ impl Http2Request {
     }
 
     fn take_head(&mut self, response: &Response<()>, ends: bool) -> Result<(), Refusal> {
+        match self.socket.filter(|_| response.status().is_success()) {
+            Some(accept) => return self.take_switch(response, &accept),
+            // Refused, if it is not interim: what a WebSocket would have said is not to come.
+            None if self.socket.is_some() && !response.status().is_informational() => self.ending = Some(HeaderMap::new()),
+            None => {}
+        }
         let mut text = Vec::with_capacity(512);
         text.extend_from_slice(format!("HTTP/1.1 {} \r\n", response.status().as_u16()).as_bytes());
         for (name, value) in response.headers() {
@@ -249,10 +312,25 @@ impl Http2Request {
             (false, false) => text.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         }
         text.extend_from_slice(b"\r\n");
+        self.parse_head(&text)
+    }
+
+    /// The 200 of a WebSocket, as HTTP/1.1 says it.
+    fn take_switch(&mut self, response: &Response<()>, accept: &[u8]) -> Result<(), Refusal> {
+        let mut text = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
+        for (name, value) in response.headers().iter().filter(|(name, _)| **name != header::CONTENT_LENGTH) {
+            line(&mut text, name.as_str().as_bytes(), value.as_bytes());
+        }
+        line(&mut text, b"sec-websocket-accept", accept);
+        text.extend_from_slice(b"upgrade: websocket\r\nconnection: Upgrade\r\n\r\n");
+        self.parse_head(&text)
+    }
+
+    fn parse_head(&mut self, text: &[u8]) -> Result<(), Refusal> {
         // What we added must not count against the upstream.
         let limits =
-            pumasi_http1::Limits { head_bytes_max: RESPONSE_LIMITS.head_bytes_max + 512, fields_max: RESPONSE_LIMITS.fields_max + 1 };
-        match self.head.parse(&text, self.asked, &limits)? {
+            pumasi_http1::Limits { head_bytes_max: RESPONSE_LIMITS.head_bytes_max + 512, fields_max: RESPONSE_LIMITS.fields_max + 3 };
+        match self.head.parse(text, self.asked, &limits)? {
             Some(length) if length == text.len() => Ok(()),
             _ => Err(Refusal::FieldValue),
         }
@@ -326,7 +404,7 @@ impl Answering for Http2Request {
         Poll::Ready(Ok(()))
     }
 
-    /// Only tunnels ask for it, and they go over HTTP/1.1.
+    /// [`Answering::send_end`] came before it, and said so on the stream.
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -390,16 +468,24 @@ impl Answering for Http2Request {
     }
 }
 
-/// One GET, for a probe: the status, or why there is none.
-pub(crate) async fn ask(stream: Stream, text: &[u8], scheme: &'static str) -> Result<u16, String> {
+/// One GET, for a probe: whether its answer is as wanted, or why not.
+pub(crate) async fn ask(stream: Stream, text: &[u8], scheme: &'static str, wanted: &HttpProbe) -> Result<(), String> {
     let request = translate(text, scheme).ok_or("the probe's path or host is not valid")?;
     let (requests, connection) = begin(stream).await.map_err(|fault| fault.to_string())?;
-    let connection = tokio::spawn(connection);
+    let mut driven = JoinSet::new(); // ends with this probe
+    driven.spawn(connection);
     let mut requests = requests.ready().await.map_err(|error| error.to_string())?;
     let (answer, _) = requests.send_request(request, true).map_err(|error| error.to_string())?;
-    let outcome = answer.await.map(|response| response.status().as_u16()).map_err(|error| error.to_string());
-    connection.abort();
-    outcome
+    let answer = answer.await.map_err(|error| error.to_string())?;
+    let Some(mut verdict) = Verdict::of(wanted, answer.status().as_u16())? else { return Ok(()) };
+    let mut content = answer.into_body();
+    // No more is read than the window has room for, so it is never opened again.
+    while let Some(data) = content.data().await {
+        if verdict.read(&data.map_err(|error| error.to_string())?)? {
+            return Ok(());
+        }
+    }
+    Err(verdict.missing())
 }
 
 // === helpers ===
@@ -424,6 +510,15 @@ fn translate(text: &[u8], scheme: &'static str) -> Option<Request<()>> {
     *request.uri_mut() = Uri::builder().scheme(scheme).authority(authority?).path_and_query(target).build().ok()?;
     *request.version_mut() = http::Version::HTTP_2;
     Some(request)
+}
+
+/// The same of a WebSocket's GET: an extended CONNECT (RFC 8441 §5), and what to tell the client when it is accepted.
+fn translate_websocket(text: &[u8], scheme: &'static str) -> Option<(Request<()>, [u8; 28])> {
+    let mut request = translate(text, scheme)?;
+    let key = request.headers_mut().remove(websocket::KEY)?;
+    *request.method_mut() = http::Method::CONNECT;
+    request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+    Some((request, websocket::accept(key.as_bytes())))
 }
 
 fn line(text: &mut Vec<u8>, name: &[u8], value: &[u8]) {

@@ -51,7 +51,8 @@ struct Tls {
     name: Option<ServerName<'static>>,
 }
 
-/// The protocol of one connection. Of a pool that speaks HTTP/2, WebSockets still go over HTTP/1.1.
+/// The protocol of one connection. Of a pool that speaks HTTP/2, WebSockets go over HTTP/1.1 where the upstream does not take them on a
+/// stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Speak {
     Http1,
@@ -78,7 +79,7 @@ impl Wire {
             return Ok(Stream::Plain(socket));
         }
         timer.arm(timeout);
-        let mut securing = pin!(self.secure(socket, &upstream.name, speak));
+        let mut securing = pin!(self.secure(socket, upstream, speak));
         let outcome = poll_fn(|context| {
             if let Poll::Ready(result) = securing.as_mut().poll(context) {
                 return Poll::Ready(result.map_err(UpstreamFault::Tls));
@@ -91,14 +92,14 @@ impl Wire {
         Ok(stream)
     }
 
-    /// Makes of `socket` what the pool wants. `name`: the upstream's. Errors: the handshake failed, or the other side is not who it should be
-    /// or does not speak what it should.
-    pub async fn secure(&self, socket: TcpStream, name: &str, speak: Speak) -> io::Result<Stream> {
+    /// Makes of `socket`, which leads to `upstream`, what the pool wants. Errors: the handshake failed, or the other side is not who it should
+    /// be or does not speak what it should.
+    pub async fn secure(&self, socket: TcpStream, upstream: &Upstream, speak: Speak) -> io::Result<Stream> {
         let Some(tls) = &self.tls else { return Ok(Stream::Plain(socket)) };
         let config = if speak == Speak::Http2 { &tls.http2 } else { &tls.http1 };
         let name = match &tls.name {
             Some(name) => name.clone(),
-            None => host_of(name).ok_or_else(|| io::Error::other("the upstream's host is no name that a certificate can be for"))?,
+            None => host_of(upstream).ok_or_else(|| io::Error::other("the upstream's host is no name that a certificate can be for"))?,
         };
         let stream = Stream::Tls(Box::new(TlsConnector::from(config.clone()).connect(name, socket).await?));
         match speak == Speak::Http2 && !stream.agreed_on_http2() {
@@ -153,10 +154,10 @@ fn system_authorities() -> PathBuf {
     found.unwrap_or(SYSTEM_AUTHORITIES[0]).into()
 }
 
-/// Of `app.internal:8443`, or `app.internal:8443 (10.0.0.5:8443)` where the name was looked up.
-fn host_of(upstream: &str) -> Option<ServerName<'static>> {
-    let address = upstream.split(' ').next()?;
-    let (host, _) = address.rsplit_once(':')?;
+/// Of `app.internal:8443`, or `app.internal:8443 (10.0.0.5:8443)` where the name was looked up. A worker, `app.1`, has only its address.
+fn host_of(upstream: &Upstream) -> Option<ServerName<'static>> {
+    let address = upstream.name.split(' ').next()?;
+    let Some((host, _)) = address.rsplit_once(':') else { return Some(ServerName::from(upstream.address.ip())) };
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     ServerName::try_from(host.to_owned()).ok()
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use pumasi_config::{PagesMode, ProbePlan, RoutePlan};
+use pumasi_config::{HttpProbe, PagesMode, ProbeAsks, ProbePlan, RoutePlan};
 
 use crate::harness::*;
 
@@ -152,12 +152,9 @@ fn failures_eject_an_upstream_and_a_probe_brings_it_back() {
     setup.pools[0].plan.eject_after = 2;
     setup.pools[0].plan.eject_for = Duration::from_millis(100);
     setup.pools[0].plan.probe = Some(ProbePlan {
-        path: "/probe".into(),
+        asks: ProbeAsks::Http(HttpProbe { path: "/probe".into(), host: None, status_min: 200, status_max: 399, contains: None }),
         every: Duration::from_millis(30),
         timeout: PATIENCE,
-        host: None,
-        status_min: 200,
-        status_max: 399,
     });
     let pool = setup.pools[0].pool.clone();
     let edge = setup.start();

@@ -4,7 +4,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -14,7 +14,7 @@ use http::{HeaderMap, Request, Response};
 use pumasi_config::{UpstreamProtocol, WirePlan};
 use tokio::net::TcpStream;
 
-use crate::harness::*;
+use crate::{harness::*, probes};
 
 /// An upstream that speaks only HTTP/2, in the clear.
 struct Http2Origin {
@@ -239,12 +239,110 @@ fn an_upstream_that_breaks_off_is_told_as_one() {
     assert!(matches!(status, 502 | 503), "{status}");
 }
 
-/// A WebSocket of such a pool goes over HTTP/1.1.
+/// A client's handshake over HTTP/1.1, with the key of RFC 6455 §1.3, and what it says first.
+const SOCKET: &str = "GET /ws?room=1 HTTP/1.1\r\nHost: chat.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: chat\r\n\r\nhello";
+
+/// An upstream that takes WebSockets on streams, and says back what comes on them, after what was asked.
+fn takes_sockets() -> Http2Origin {
+    let mut builder = h2::server::Builder::new();
+    builder.enable_connect_protocol();
+    Http2Origin::with(builder, async |request: Request<RecvStream>, mut respond: SendResponse<Bytes>, _: usize| {
+        let protocol = request.extensions().get::<h2::ext::Protocol>().map(|protocol| protocol.as_str().to_owned());
+        let (parts, mut body) = request.into_parts();
+        if parts.uri.path() == "/closed" {
+            let answer = Response::builder().status(403).body(()).unwrap();
+            let mut send = respond.send_response(answer, false).unwrap();
+            return send.send_data(Bytes::from_static(b"not you"), true).unwrap();
+        }
+        let seen = format!("{} {} {protocol:?} {:?}", parts.method, parts.uri, parts.headers.get("sec-websocket-key"));
+        let answer = Response::builder().header("sec-websocket-protocol", "chat").header("seen", seen).body(()).unwrap();
+        let mut send = respond.send_response(answer, false).unwrap();
+        while let Some(Ok(data)) = body.data().await {
+            body.flow_control().release_capacity(data.len()).unwrap();
+            send.send_data(data, false).unwrap();
+        }
+        send.send_data(Bytes::from_static(b"goodbye"), true).unwrap();
+    })
+}
+
+/// RFC 8441 §5: an extended CONNECT, whose 200 is told as the 101 with the proof that the client waits for.
 #[test]
-fn an_upgrade_goes_over_http_1() {
-    let origin = Origin::start(|mut peer| {
-        let head = peer.read_head().expect("a request");
-        assert!(head.starts_with("GET /ws HTTP/1.1\r\n") && field(&head, "upgrade").as_deref() == Some("websocket"), "{head}");
+fn a_websocket_of_http_1_becomes_a_stream() {
+    let origin = takes_sockets();
+    let edge = origin.behind().start();
+    let mut client = Peer::connect(edge.addresses()[0]);
+    client.write(SOCKET);
+    let head = client.read_head().expect("switched");
+    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+    assert_eq!(field(&head, "seen").as_deref(), Some("CONNECT http://chat.example/ws?room=1 Some(\"websocket\") None"));
+    for (name, value) in [
+        ("upgrade", "websocket"),
+        ("connection", "Upgrade"),
+        ("sec-websocket-protocol", "chat"),
+        ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+    ] {
+        assert_eq!(field(&head, name).as_deref(), Some(value), "{head}");
+    }
+    assert_eq!(client.read_exact(5), b"hello");
+    let large = vec![b'x'; 3 << 20]; // many windows of either side
+    let mut sending = client.stream.try_clone().unwrap();
+    std::thread::spawn({
+        let large = large.clone();
+        move || {
+            std::io::Write::write_all(&mut sending, &large).unwrap();
+            sending.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+    });
+    assert!(client.read_exact(large.len()) == large, "what comes back is what was sent");
+    assert_eq!(client.read_to_end(), b"goodbye", "the client's end is told to the upstream, and the upstream's to the client");
+    // Others share the connection.
+    let mut other = Peer::connect(edge.addresses()[0]);
+    other.write(SOCKET);
+    assert!(other.read_head().expect("switched").contains("101 Switching Protocols"));
+    assert_eq!(origin.connections.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_websocket_of_http_2_stays_a_stream() {
+    let origin = takes_sockets();
+    let edge = origin.behind().start();
+    run(async {
+        let socket = TcpStream::connect(edge.addresses()[0]).await.unwrap();
+        let (sender, connection) = h2::client::handshake(socket).await.unwrap();
+        tokio::spawn(connection);
+        let mut sender = sender.ready().await.unwrap();
+        let mut request = Request::builder().method("CONNECT").uri("http://a/ws").header("sec-websocket-version", "13").body(()).unwrap();
+        request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+        let (answer, mut send) = sender.send_request(request, false).unwrap();
+        let answer = answer.await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.headers()["sec-websocket-protocol"].as_bytes()), (200, &b"chat"[..]));
+        send.send_data(Bytes::from_static(b"hi"), true).unwrap();
+        assert_eq!(content(answer.into_body()).await.0, b"higoodbye");
+    });
+}
+
+#[test]
+fn a_websocket_that_is_refused_gets_the_answer() {
+    let origin = takes_sockets();
+    let edge = origin.behind().start();
+    let mut client = Peer::connect(edge.addresses()[0]);
+    client.write(SOCKET.replace("/ws?room=1", "/closed").trim_end_matches("hello"));
+    let head = client.read_head().expect("an answer");
+    assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
+    assert!(client.read_until("0\r\n\r\n").contains("not you"));
+    client.write(SOCKET);
+    assert!(client.read_head().expect("the next one").contains("101 Switching Protocols"));
+}
+
+/// An upstream that offers no WebSockets on streams gets them over HTTP/1.1, and so does one that speaks no HTTP/2 at all.
+#[test]
+fn an_upgrade_goes_over_http_1_where_the_upstream_has_no_streams_for_it() {
+    let first = |peer: &mut Peer| peer.read_head().filter(|head| !head.starts_with("PRI "));
+    let origin = Origin::start(move |mut peer| {
+        let Some(head) = first(&mut peer) else { return };
+        assert!(head.starts_with("GET /ws?room=1 HTTP/1.1\r\n") && field(&head, "upgrade").as_deref() == Some("websocket"), "{head}");
+        assert_eq!(field(&head, "sec-websocket-key").as_deref(), Some("dGhlIHNhbXBsZSBub25jZQ=="));
         peer.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
         let said = peer.read_exact(5);
         peer.write(said);
@@ -253,9 +351,35 @@ fn an_upgrade_goes_over_http_1() {
     setup.pools[0].plan.wire = WirePlan { protocol: UpstreamProtocol::Http2, tls: None };
     let edge = setup.start();
     let mut client = Peer::connect(edge.addresses()[0]);
-    client.write("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello");
+    client.write(SOCKET);
     assert!(client.read_head().expect("switched").starts_with("HTTP/1.1 101 "));
     assert_eq!(client.read_exact(5), b"hello");
+}
+
+/// Probed in HTTP/2 as it is asked: by its status, and by what is in its content.
+#[test]
+fn a_probe_speaks_what_the_pool_speaks() {
+    let well = Arc::new(AtomicBool::new(true));
+    let is_well = well.clone();
+    let origin = Http2Origin::start(move |request: Request<RecvStream>, mut respond: SendResponse<Bytes>, _: usize| {
+        assert_eq!((request.method().as_str(), request.uri().path()), ("GET", "/well"));
+        let content = if is_well.load(Ordering::SeqCst) { "all well" } else { "half well" };
+        async move {
+            let mut send = respond.send_response(Response::new(()), false).unwrap();
+            send.send_data(Bytes::from_static(b"{\"state\": \""), false).unwrap();
+            send.send_data(Bytes::from_static(content.as_bytes()), true).unwrap();
+        }
+    });
+    let (_edge, health) = probes::watched(origin.address, |setup| {
+        setup.pools[0].plan.wire = WirePlan { protocol: UpstreamProtocol::Http2, tls: None };
+        setup.pools[0].plan.probe = probes::often(probes::get(Some("all well")));
+    });
+    wait_until("it was asked", || origin.connections.load(Ordering::SeqCst) > 2);
+    assert_eq!(health(), "up");
+    well.store(false, Ordering::SeqCst);
+    wait_until("it is out", || health() != "up");
+    well.store(true, Ordering::SeqCst);
+    wait_until("it is back", || health() == "up");
 }
 
 fn run<T>(test: impl Future<Output = T>) -> T {

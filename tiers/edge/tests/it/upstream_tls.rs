@@ -6,11 +6,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use pumasi_config::{CertificatePlan, UpstreamProtocol, UpstreamTlsPlan, WirePlan};
+use pumasi_config::{CertificatePlan, ProbeAsks, UpstreamProtocol, UpstreamTlsPlan, WirePlan};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer, server::WebPkiClientVerifier};
 
-use crate::harness::*;
+use crate::{harness::*, probes};
 
 /// An authority and what it has signed, as files.
 struct Authority {
@@ -153,4 +153,28 @@ fn a_file_that_cannot_be_used_is_told_with_its_pool() {
     let config = pumasi_edge::EdgeConfig { plan: setup.plan, pools: setup.pools, access_log: Box::new(std::io::sink()), freshness: None };
     let error = pumasi_edge::Edge::start(config).err().expect("refused").to_string();
     assert!(error.starts_with("pool.app.tls: /there/is/none.pem: cannot be read"), "{error}");
+}
+
+/// The handshake is part of every probe of such a pool, also of one that only opens a connection.
+#[test]
+fn a_probe_shakes_hands_and_checks_who_answers() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let origin = TlsOrigin::start(&authority, "app.internal", false);
+    for asks in [ProbeAsks::Tcp, probes::get(Some("secret"))] {
+        let probed = |trusted: &Authority| {
+            let tls = UpstreamTlsPlan { authorities: Some(trusted.path()), name: Some("app.internal".into()), certificate: None };
+            probes::watched(origin.address, |setup| {
+                setup.pools[0].plan.wire = WirePlan { protocol: UpstreamProtocol::Http1, tls: Some(tls) };
+                setup.pools[0].plan.probe = probes::often(asks.clone());
+            })
+        };
+        let (_edge, health) = probed(&other);
+        wait_until("who cannot be trusted is out", || health() != "up");
+        let before = origin.asked.lock().unwrap().len();
+        let (_edge, health) = probed(&authority);
+        if asks != ProbeAsks::Tcp {
+            wait_until("it was asked", || origin.asked.lock().unwrap().len() > before + 2);
+        }
+        assert_eq!(health(), "up");
+    }
 }

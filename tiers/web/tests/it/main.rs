@@ -4,14 +4,16 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
+    pin::Pin,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use pumasi_balance::{Choice, Outcome, Pool};
-use pumasi_config::{BalancePolicy, CommandPlan, HashBy, Hole, Members, PoolPlan, ProbePlan, Template, WorkersPlan};
+use pumasi_balance::{Choice, Outcome, Pool, Upstream};
+use pumasi_config::{BalancePolicy, CommandPlan, HashBy, Hole, HttpProbe, Members, PoolPlan, ProbeAsks, ProbePlan, Template, WorkersPlan};
 use pumasi_freshness::Witness;
-use pumasi_web::{Binding, GuardianProgram, Journal, Resources, Setup, Web};
+use pumasi_web::{Binding, GuardianProgram, Journal, Probe, Probes, Resources, Setup, Web};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// An HTTP server of a few lines that answers its own version, and `/slow` after a while.
 const SERVER: &str = r#"
@@ -66,6 +68,28 @@ impl Binding for OwnPort {
     }
 }
 
+/// A GET of the probe's path, well if it is answered 200: what a worker is asked is the edge's, and tested there and with the whole binary.
+struct Gets;
+
+impl Probes for Gets {
+    fn of(&self, pool: &PoolPlan) -> Result<Option<Box<dyn Probe>>, String> {
+        Ok(pool.probe.as_ref().map(|_| Box::new(Gets) as Box<dyn Probe>))
+    }
+}
+
+impl Probe for Gets {
+    fn ask<'a>(&'a self, upstream: &'a Upstream) -> Pin<Box<dyn Future<Output = bool> + 'a>> {
+        let get = async {
+            let mut connection = tokio::net::TcpStream::connect(upstream.address).await?;
+            connection.write_all(b"GET / HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n").await?;
+            let mut line = [0; 12];
+            connection.read_exact(&mut line).await?;
+            std::io::Result::Ok(line == *b"HTTP/1.1 200")
+        };
+        Box::pin(async { tokio::time::timeout(Duration::from_secs(1), get).await.is_ok_and(|answered| answered.is_ok_and(|well| well)) })
+    }
+}
+
 struct House {
     web: Option<Web>,
     pool: Arc<Pool>,
@@ -92,12 +116,9 @@ impl House {
             members: Members::Upstreams(vec![]),
             policy: BalancePolicy::RoundRobin,
             probe: Some(ProbePlan {
-                path: "/".into(),
+                asks: ProbeAsks::Http(HttpProbe { path: "/".into(), host: None, status_min: 200, status_max: 399, contains: None }),
                 every: Duration::from_secs(1),
                 timeout: Duration::from_secs(1),
-                host: None,
-                status_min: 200,
-                status_max: 399,
             }),
             eject_after: 3,
             eject_for: Duration::from_secs(1),
@@ -115,6 +136,7 @@ impl House {
         let (pool, notes) = (Arc::new(Pool::new("app")), Arc::new(Notes::default()));
         let setup = Setup {
             resources: Arc::new(OwnPorts),
+            probes: Arc::new(Gets),
             journal: notes.clone(),
             guardian: GuardianProgram { program: env!("CARGO_BIN_EXE_guardian").into() },
             drain_timeout: Duration::from_secs(10),
