@@ -116,8 +116,10 @@ struct Oracle<'o> {
 
 /// What a sent statement is expected to answer.
 enum Expected {
-    /// BEGIN, SET: nothing to see.
+    /// The end of a transaction that only read.
     Any,
+    /// BEGIN. If it fails, what was sent behind it runs by itself.
+    Begin,
     /// The counter, at least so high.
     One {
         key: usize,
@@ -136,11 +138,27 @@ enum Expected {
     Write {
         key: usize,
     },
-    /// An increment that counts when its COMMIT is answered.
+    /// An increment that counts when its COMMIT is answered, and never was when its ROLLBACK is.
     Pending,
     Commit {
         key: usize,
     },
+    Rollback {
+        key: usize,
+    },
+}
+
+/// What the answers so far say of those that follow in a batch.
+#[derive(Default)]
+struct Answered {
+    /// Increments of this connection that were answered within the batch: later reads on it are owed them.
+    own: Vec<u64>,
+    /// BEGIN was answered, and nothing has failed since.
+    within: bool,
+    /// An increment was answered whose transaction has not ended.
+    pending: bool,
+    /// What the transaction's first read showed.
+    last: Option<u64>,
 }
 
 /// Makes the tables, checks for as long as asked or until `stop`, and removes the tables.
@@ -233,17 +251,15 @@ impl Oracle<'_> {
         }
         let count = expected.len() as u64;
         connection.flush().inspect_err(|_| _ = self.failed.fetch_add(count, Relaxed))?;
-        // Increments of this connection that were answered within the batch: later reads on it are owed them.
-        let mut own = vec![0_u64; self.counters.len()];
-        let (mut pending, mut last) = (false, None);
-        for (answered, expected) in expected.into_iter().enumerate() {
-            let reply = connection.reply().inspect_err(|_| _ = self.failed.fetch_add(count - answered as u64, Relaxed))?;
+        let mut answered = Answered { own: vec![0; self.counters.len()], ..Answered::default() };
+        for (place, expected) in expected.into_iter().enumerate() {
+            let reply = connection.reply().inspect_err(|_| _ = self.failed.fetch_add(count - place as u64, Relaxed))?;
             let Reply::Error(error) = reply else {
-                self.judge(expected, reply, &mut own, &mut pending, &mut last);
+                self.judge(expected, reply, &mut answered);
                 continue;
             };
             self.failed.fetch_add(1, Relaxed);
-            (pending, last) = (false, None);
+            answered = Answered { own: answered.own, ..Answered::default() };
             if error < 1200 && !matches!(error, 1040 | 1047 | 1053 | 1158..=1161) {
                 self.violated(format!("a statement of the check was refused with error {error}"));
             }
@@ -251,14 +267,23 @@ impl Oracle<'_> {
         Ok(connection)
     }
 
-    fn judge(&self, expected: Expected, reply: Reply<'_>, own: &mut [u64], pending: &mut bool, last: &mut Option<u64>) {
+    fn judge(&self, expected: Expected, reply: Reply<'_>, answered: &mut Answered) {
+        let Answered { own, within, pending, last } = answered;
         match (expected, reply) {
-            (Expected::Any, _) => {}
+            (Expected::Any, _) => *within = false,
+            (Expected::Begin, _) => (*within, *last) = (true, None),
             (Expected::Write { key }, _) => self.acknowledged(key, own),
             (Expected::Pending, _) => *pending = true,
             (Expected::Commit { key }, _) => {
+                *within = false;
                 if std::mem::take(pending) {
                     self.acknowledged(key, own);
+                }
+            }
+            (Expected::Rollback { key }, _) => {
+                // Without its BEGIN the increment was committed by itself, and this undid nothing.
+                if std::mem::take(within) & std::mem::take(pending) {
+                    self.counters[key].withdraw();
                 }
             }
             (Expected::One { key, floor }, Reply::Rows(rows)) => {
@@ -268,7 +293,7 @@ impl Oracle<'_> {
             }
             (Expected::Same { key }, Reply::Rows(rows)) => {
                 let now = rows.first().map(|row| row.1);
-                if last.is_some() && *last != now {
+                if *within && last.is_some() && *last != now {
                     self.violated(format!("two reads of counter {key} in one transaction: {last:?} and {now:?}"));
                 }
                 self.reads.fetch_add(1, Relaxed);
@@ -312,17 +337,18 @@ impl Oracle<'_> {
             let update = format!("UPDATE pumasi_oracle_{table} SET n = n + 1 WHERE id = {id}");
             match dice.below(10) {
                 0 => {
+                    self.counters[key].begin();
                     connection.query("BEGIN");
                     connection.query(&update);
                     connection.query("ROLLBACK");
-                    expected.extend([Expected::Any, Expected::Any, Expected::Any]);
+                    expected.extend([Expected::Begin, Expected::Pending, Expected::Rollback { key }]);
                 }
                 1 | 2 => {
                     self.counters[key].begin();
                     connection.query("BEGIN");
                     connection.query(&update);
                     connection.query("COMMIT");
-                    expected.extend([Expected::Any, Expected::Pending, Expected::Commit { key }]);
+                    expected.extend([Expected::Begin, Expected::Pending, Expected::Commit { key }]);
                 }
                 _ => {
                     self.counters[key].begin();
@@ -341,7 +367,7 @@ impl Oracle<'_> {
                 connection.query(&select);
                 connection.query(&select);
                 connection.query("COMMIT");
-                expected.extend([Expected::Any, one, Expected::Same { key }, Expected::Any]);
+                expected.extend([Expected::Begin, one, Expected::Same { key }, Expected::Any]);
             }
             1..=3 => {
                 let first = table * KEYS;

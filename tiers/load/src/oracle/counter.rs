@@ -16,6 +16,11 @@ impl Counter {
         self.begun.fetch_add(1, SeqCst);
     }
 
+    /// Call when it is certain that the write has not been and will not be.
+    pub fn withdraw(&self) {
+        self.begun.fetch_sub(1, SeqCst);
+    }
+
     /// Call when its acknowledgement has been read.
     pub fn acknowledge(&self) {
         self.acknowledged.fetch_add(1, SeqCst);
