@@ -2,7 +2,7 @@
 mod checker;
 mod lost;
 mod relay;
-mod servers;
+pub mod servers;
 
 use std::{
     sync::Arc,
@@ -24,7 +24,7 @@ use crate::{
 const WRITES_RESUME_WITHIN: Duration = Duration::from_secs(10);
 
 /// The picture of the database `main`'s servers.
-fn cluster(service: &Service) -> Value {
+pub fn cluster(service: &Service) -> Value {
     service.status()["sql"][0]["cluster"].take()
 }
 
@@ -36,7 +36,7 @@ fn sql(service: &Service, words: &[&str]) -> (i32, String) {
 }
 
 /// Everybody is what he should be: one serves, the others follow.
-fn whole(cluster: &Value) -> bool {
+pub fn whole(cluster: &Value) -> bool {
     let members = cluster["members"].as_array().cloned().unwrap_or_default();
     let states = |state: &str| members.iter().filter(|member| member["state"] == state).count();
     cluster["primary"].is_string() && states("serving") == 1 && states("following") == members.len() - 1
