@@ -176,47 +176,34 @@ impl Oracle {
     }
 
     async fn write_alone(self: Arc<Oracle>) {
-        let mut connection = self.connect().await;
-        for turn in 0.. {
-            if self.over() {
-                return;
-            }
-            let register = &self.registers[turn % ASKS];
+        let insert = "INSERT INTO cheer (ask_id, message, ip_address, register_time) VALUES (?, 'cheer', '10.0.0.1', NOW())";
+        let write = async |connection: &mut Conn, register: &Register, _| {
             register.begun.fetch_add(1, SeqCst);
-            let insert = "INSERT INTO cheer (ask_id, message, ip_address, register_time) VALUES (?, 'cheer', '10.0.0.1', NOW())";
-            insert.with((register.id,)).ignore(&mut connection).await.expect("inserted");
+            insert.with((register.id,)).ignore(connection).await.expect("inserted");
             self.acknowledge(register);
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
+        };
+        self.in_turn(Duration::from_millis(500), write).await;
     }
 
     async fn write_in_transactions(self: Arc<Oracle>) {
-        let mut connection = self.connect().await;
-        for turn in 0.. {
-            if self.over() {
-                return;
-            }
-            let register = &self.registers[turn % ASKS];
-            let id = register.id;
-            let insert =
-                format!("INSERT INTO cheer (ask_id, message, ip_address, register_time) VALUES ({id}, 'cheer', '10.0.0.2', NOW())");
-            "BEGIN".ignore(&mut connection).await.expect("begun");
-            let kept = turn % 3 != 0;
+        let write = async |connection: &mut Conn, register: &Register, turn: usize| {
+            let (id, kept) = (register.id, !turn.is_multiple_of(3));
+            "BEGIN".ignore(&mut *connection).await.expect("begun");
             if kept {
                 register.begun.fetch_add(1, SeqCst);
             }
-            insert.ignore(&mut connection).await.expect("inserted");
+            let insert =
+                format!("INSERT INTO cheer (ask_id, message, ip_address, register_time) VALUES ({id}, 'cheer', '10.0.0.2', NOW())");
+            insert.ignore(&mut *connection).await.expect("inserted");
             // It sees its own row, stored results or not.
-            let own: Option<u64> = count(id).first(&mut connection).await.expect("read");
+            let own: Option<u64> = count(id).first(&mut *connection).await.expect("read");
             assert!(own >= Some(register.acknowledged.load(SeqCst).min(register.floor())), "its own transaction");
+            (if kept { "COMMIT" } else { "ROLLBACK" }).ignore(connection).await.expect("ended");
             if kept {
-                "COMMIT".ignore(&mut connection).await.expect("committed");
                 self.acknowledge(register);
-            } else {
-                "ROLLBACK".ignore(&mut connection).await.expect("rolled back");
             }
-            tokio::time::sleep(Duration::from_millis(600)).await;
-        }
+        };
+        self.in_turn(Duration::from_millis(600), write).await;
     }
 
     // === readers ===
@@ -242,63 +229,61 @@ impl Oracle {
     }
 
     async fn read_texts(self: Arc<Oracle>) {
-        let mut connection = self.connect().await;
-        for turn in 0.. {
-            if self.over() {
-                return;
-            }
-            let register = &self.registers[turn % ASKS];
-            let floor = register.floor();
-            let shown: Option<u64> = count(register.id).first(&mut connection).await.expect("read");
-            self.settle("text", register, floor, shown.expect("a row"));
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        self.read("text", async |connection, id| count(id).first(connection).await.expect("read")).await;
     }
 
     async fn read_prepared(self: Arc<Oracle>) {
-        let mut connection = self.connect().await;
-        for turn in 0.. {
-            if self.over() {
-                return;
-            }
-            let register = &self.registers[turn % ASKS];
-            let floor = register.floor();
-            let read = "SELECT COUNT(*) FROM cheer WHERE ask_id = ?".with((register.id,));
-            let shown: Option<u64> = read.first(&mut connection).await.expect("read");
-            self.settle("prepared", register, floor, shown.expect("a row"));
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
-    async fn read_whole_table(self: Arc<Oracle>) {
-        let mut connection = self.connect().await;
-        while !self.over() {
-            let floors: Vec<u64> = self.registers.iter().map(Register::floor).collect();
-            let rows: Vec<(u64, u64)> = "SELECT ask_id, COUNT(*) FROM cheer GROUP BY ask_id".fetch(&mut connection).await.expect("read");
-            for (register, floor) in self.registers.iter().zip(floors) {
-                let shown = rows.iter().find(|(id, _)| *id == register.id).map_or(0, |(_, count)| *count);
-                self.settle("whole table", register, floor, shown);
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let prepared = "SELECT COUNT(*) FROM cheer WHERE ask_id = ?";
+        self.read("prepared", async |connection, id| prepared.with((id,)).first(connection).await.expect("read")).await;
     }
 
     /// Two reads of one snapshot: equal, and not older than its beginning.
     async fn read_in_transactions(self: Arc<Oracle>) {
+        let read = async |connection: &mut Conn, id| {
+            "START TRANSACTION".ignore(&mut *connection).await.expect("begun");
+            let first: Option<u64> = count(id).first(&mut *connection).await.expect("read");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let second: Option<u64> = count(id).first(&mut *connection).await.expect("read");
+            "COMMIT".ignore(connection).await.expect("ended");
+            assert_eq!(first, second, "one snapshot");
+            first
+        };
+        self.read("transaction", read).await;
+    }
+
+    async fn read_whole_table(self: Arc<Oracle>) {
+        let read = async |connection: &mut Conn, _: &Register, _| {
+            let floors: Vec<u64> = self.registers.iter().map(Register::floor).collect();
+            let rows: Vec<(u64, u64)> = "SELECT ask_id, COUNT(*) FROM cheer GROUP BY ask_id".fetch(connection).await.expect("read");
+            for (register, floor) in self.registers.iter().zip(floors) {
+                let shown = rows.iter().find(|(id, _)| *id == register.id).map_or(0, |(_, count)| *count);
+                self.settle("whole table", register, floor, shown);
+            }
+        };
+        self.in_turn(Duration::from_millis(5), read).await;
+    }
+
+    // === both ===
+
+    /// Proves the count that `read` reads, of one ask after the other.
+    async fn read(&self, what: &str, mut read: impl AsyncFnMut(&mut Conn, u64) -> Option<u64>) {
+        let prove = async |connection: &mut Conn, register: &Register, _| {
+            let floor = register.floor();
+            let shown = read(connection, register.id).await;
+            self.settle(what, register, floor, shown.expect("a row"));
+        };
+        self.in_turn(Duration::from_millis(1), prove).await;
+    }
+
+    /// Acts on one ask after the other, on a connection of its own, until the check is over.
+    async fn in_turn(&self, pause: Duration, mut act: impl AsyncFnMut(&mut Conn, &Register, usize)) {
         let mut connection = self.connect().await;
         for turn in 0.. {
             if self.over() {
                 return;
             }
-            let register = &self.registers[turn % ASKS];
-            let floor = register.floor();
-            "START TRANSACTION".ignore(&mut connection).await.expect("begun");
-            let first: Option<u64> = count(register.id).first(&mut connection).await.expect("read");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-            let second: Option<u64> = count(register.id).first(&mut connection).await.expect("read");
-            "COMMIT".ignore(&mut connection).await.expect("ended");
-            assert_eq!(first, second, "one snapshot");
-            self.settle("transaction", register, floor, first.expect("a row"));
+            act(&mut connection, &self.registers[turn % ASKS], turn).await;
+            tokio::time::sleep(pause).await;
         }
     }
 }
