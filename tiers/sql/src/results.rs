@@ -32,6 +32,8 @@ pub use reading::{Reading, Templates, scalar};
 
 use flight::{Flight, Landing};
 
+use crate::front::digests::Count;
+
 /// Locks of their own; see the page store.
 const SHARDS: usize = 32;
 
@@ -63,6 +65,7 @@ struct Counters {
     invalidated: AtomicU64,
     evicted: AtomicU64,
     waited: AtomicU64,
+    at_hand: AtomicU64,
 }
 
 struct Shard {
@@ -78,6 +81,8 @@ pub struct Stored {
     /// Whole packets, numbered from 1.
     pub packets: Arc<[u8]>,
     pub rows: u64,
+    /// The numbers of its statement's digest, so that who is answered by this counts without looking for them.
+    pub count: Option<Arc<Count>>,
 }
 
 /// What to do with a read.
@@ -96,6 +101,7 @@ pub struct Miss {
     key: Arc<Key>,
     hash: u64,
     flight: Option<Arc<Flight>>,
+    count: Option<Arc<Count>>,
 }
 
 /// A look-up under way.
@@ -159,8 +165,25 @@ impl Results {
         }
     }
 
+    /// A hit by the bytes that [`Key::write`] writes, and the stamp as of before it was looked for. `None` may be a miss, or an answer that has to
+    /// be waited for: [`Results::ask`] tells.
+    pub fn at_hand(&self, key: &[u8]) -> Option<(Arc<Stored>, Stamp)> {
+        let (hash, stamp) = (self.hash(key), self.freshness.stamp());
+        let stored = self.shard(hash).stored.get(hash, |stored| stored.key.as_bytes() == key).cloned()?;
+        if !stored.entry.usable(&self.freshness) {
+            return None;
+        }
+        self.counters.hits.fetch_add(1, Relaxed);
+        self.counters.at_hand.fetch_add(1, Relaxed);
+        Some((stored, stamp))
+    }
+
+    fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
     fn asking(&self, key: Key) -> Asking {
-        Asking { hash: self.hasher.hash_one(&key), stamp: self.freshness.stamp(), key: Arc::new(key), joined: false }
+        Asking { hash: self.hash(key.as_bytes()), stamp: self.freshness.stamp(), key: Arc::new(key), joined: false }
     }
 
     /// A hit, a miss to be run, or the flight to wait for.
@@ -212,7 +235,7 @@ impl Results {
 
     fn miss(self: &Arc<Results>, key: Arc<Key>, hash: u64, flight: Option<Arc<Flight>>) -> Miss {
         self.counters.misses.fetch_add(1, Relaxed);
-        Miss { results: self.clone(), key, hash, flight }
+        Miss { results: self.clone(), key, hash, flight, count: None }
     }
 
     pub fn status(&self) -> pumasi_status::Store {
@@ -239,6 +262,11 @@ impl Results {
         self.counters.waited.load(Relaxed)
     }
 
+    /// Hits that were found by [`Results::at_hand`].
+    pub fn found_at_hand(&self) -> u64 {
+        self.counters.at_hand.load(Relaxed)
+    }
+
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
         // The index uses the hash's low bits and its top seven; these are in between.
         lock(&self.shards[(hash >> 40) as usize % SHARDS])
@@ -246,10 +274,16 @@ impl Results {
 }
 
 impl Miss {
+    /// Where hits of what is going to be stored are counted.
+    pub fn counted_by(&mut self, count: Arc<Count>) {
+        self.count = Some(count);
+    }
+
     /// Keeps the result and gives it to those who wait. `entry`: of its own stamp and dependencies.
     pub fn store(mut self, entry: Entry, packets: Arc<[u8]>, rows: u64) {
-        let stored = Arc::new(Stored { key: self.key.clone(), entry, packets, rows });
-        let weight = (size_of::<Stored>() + stored.packets.len() + stored.key.bytes() + stored.entry.deps().bytes() + ALLOCATIONS) as u64;
+        let stored = Arc::new(Stored { key: self.key.clone(), entry, packets, rows, count: self.count.take() });
+        let weight =
+            (size_of::<Stored>() + stored.packets.len() + stored.key.as_bytes().len() + stored.entry.deps().bytes() + ALLOCATIONS) as u64;
         let mut left = Vec::new();
         let is = |other: &Arc<Stored>| other.key == stored.key;
         let result = self.results.shard(self.hash).stored.insert(self.hash, stored.clone(), weight, is, &mut left);

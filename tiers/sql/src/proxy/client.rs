@@ -12,6 +12,7 @@ mod insert_id;
 mod login;
 mod look_back;
 mod prepared;
+mod quick;
 mod relay;
 mod session;
 mod stored;
@@ -20,6 +21,7 @@ mod texts;
 use std::{
     collections::HashMap,
     net::Shutdown,
+    pin::Pin,
     rc::Rc,
     sync::{
         Arc,
@@ -30,7 +32,11 @@ use std::{
 
 use pumasi_freshness::Witness;
 use pumasi_mysqlwire::{Capabilities, Command, EofPacket, ErrorPhase, Execution, Expect, OkPacket, ServerStatus, SqlError, put_error};
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::{
+    net::TcpStream,
+    sync::Notify,
+    time::{Sleep, sleep},
+};
 use tracing::debug;
 
 use self::{
@@ -39,6 +45,7 @@ use self::{
     login::{Opened, welcome},
     look_back::Last,
     prepared::Statement,
+    quick::Quick,
     relay::Relayed,
 };
 use super::{
@@ -185,6 +192,12 @@ struct Client {
     recording: Option<Vec<u8>>,
     /// What stored answers depend on besides their statement, and the state it was written from.
     shaping: (Arc<SessionState>, Arc<[u8]>),
+    /// The short way of a hit.
+    quick: Quick,
+    /// Fires when the client has said nothing for [`IDLE_TIMEOUT`], or had when it was last set.
+    idle: Pin<Box<Sleep>>,
+    /// Since when it has said nothing.
+    heard: Instant,
 }
 
 /// Why a command was not answered by the server.
@@ -251,6 +264,9 @@ impl Client {
             session: Session::default(),
             recording: None,
             shaping: (Arc::default(), Arc::from([])),
+            quick: Quick::default(),
+            idle: Box::pin(sleep(IDLE_TIMEOUT)),
+            heard: Instant::now(),
         }
     }
 
@@ -267,13 +283,7 @@ impl Client {
             self.link.compress();
         }
         let lost = loop {
-            // A client that sends its commands without waiting is answered in one piece.
-            let more = self.link.inbox.ready().unwrap_or(false);
-            let flushed = if more { self.link.flush_if_large().await } else { self.link.flush().await };
-            if let Err(lost) = flushed {
-                break lost;
-            }
-            match self.next_command().await {
+            match self.turn().await {
                 Ok(Flow::Next) => {}
                 Ok(Flow::End) => {
                     let _ = self.link.flush().await;
@@ -289,10 +299,26 @@ impl Client {
         debug!(database = %self.shared.settings.name, peer = %self.place.entry.peer, error = %lost, "connection ended");
     }
 
+    /// Answers what has arrived, or waits for more. A client that sends its commands without waiting is answered in one piece.
+    async fn turn(&mut self) -> Result<Flow, Lost> {
+        if self.answer_quickly() {
+            self.link.flush_if_large().await?;
+            return Ok(Flow::Next);
+        }
+        if self.link.inbox.ready()? {
+            return self.next_command().await;
+        }
+        self.link.flush().await?;
+        self.quick_sent();
+        self.quick_rests();
+        self.wait().await?;
+        Ok(Flow::Next)
+    }
+
+    /// The command is here.
     async fn next_command(&mut self) -> Result<Flow, Lost> {
         self.link.sequence.restart();
-        self.wait().await?;
-        let payload = self.link.inbox.take(&mut self.link.sequence)?.expect("wait returned, so there is one").to_vec();
+        let payload = self.link.inbox.take(&mut self.link.sequence)?.expect("it is here: looked at by turn").to_vec();
         if self.place.entry.ending() {
             self.put_error(&if self.shared.stopping() { shutting_down() } else { killed() });
             return Ok(Flow::End);
@@ -300,19 +326,22 @@ impl Client {
         let command = Command::decode(&payload)?;
         let (name, sql) = self.described(&command);
         self.place.entry.begins(name, sql, Instant::now());
+        self.leave_quick();
         let answered = self.answer(command).await;
         let database = self.state.database.as_deref().map(String::from_utf8_lossy);
         self.place.entry.ends(database.as_deref(), Instant::now());
-        match answered {
-            Ok(flow) => Ok(flow),
+        let flow = match answered {
+            Ok(flow) => flow,
             Err(Trouble::Refused(error)) => {
                 self.put_error(&error);
                 self.settle(&Relayed::default());
-                Ok(Flow::Next)
+                Flow::Next
             }
-            Err(Trouble::Client(lost)) => Err(lost),
-            Err(Trouble::Backend(lost)) => Ok(self.server_lost(&lost)),
-        }
+            Err(Trouble::Client(lost)) => return Err(lost),
+            Err(Trouble::Backend(lost)) => self.server_lost(&lost),
+        };
+        self.settle_quick();
+        Ok(flow)
     }
 
     /// The server connection broke in the middle. The client is told; what the session had at that connection is gone, so a session that had
@@ -328,16 +357,27 @@ impl Client {
         if had { Flow::End } else { Flow::Next }
     }
 
-    /// Waits for a command, for a KILL, for the end of the server.
+    /// Waits for more of a command, for a KILL, for the end of the server.
     async fn wait(&mut self) -> Result<(), Lost> {
         loop {
             if self.place.entry.ending() {
                 return Err(Lost::HungUp);
             }
-            let wake = self.signals.wake.notified();
             tokio::select! {
-                waited = in_time(IDLE_TIMEOUT, self.link.wait()) => return waited,
-                () = wake => {}
+                biased;
+                filled = self.link.fill() => {
+                    self.heard = Instant::now();
+                    return filled;
+                }
+                () = self.signals.wake.notified() => {}
+                // Set again only when it fires: to do that for each command would cost more than many a command.
+                () = &mut self.idle => {
+                    let until = self.heard + IDLE_TIMEOUT;
+                    if until <= Instant::now() {
+                        return Err(Lost::TimedOut);
+                    }
+                    self.idle.as_mut().reset(until.into());
+                }
             }
         }
     }

@@ -192,7 +192,12 @@ impl Link {
 
     /// Sends what has piled up, if it is worth a system call.
     pub async fn flush_if_large(&mut self) -> Result<(), Lost> {
-        if self.outbox.bytes().len() >= FLUSH_BYTES { self.flush().await } else { Ok(()) }
+        if self.large() { self.flush().await } else { Ok(()) }
+    }
+
+    /// Whether what has piled up is worth a system call.
+    pub fn large(&self) -> bool {
+        self.outbox.bytes().len() >= FLUSH_BYTES
     }
 
     /// Errors: `TimedOut` if the other side does not take it.
@@ -208,6 +213,18 @@ impl Link {
             bytes = &compression.frames;
         }
         let stream = &mut self.stream;
+        // Mostly the socket takes it as it is, and nobody need be waited for.
+        if let Stream::Plain(socket) = stream {
+            match socket.try_write(bytes) {
+                Ok(count) if count == bytes.len() => {
+                    self.outbox.sent(KEEP_BYTES);
+                    return Ok(());
+                }
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(Lost::Io(error)),
+            }
+        }
         let write = async {
             stream.write_all(bytes).await.map_err(Lost::Io)?;
             // TLS keeps what the socket did not take.

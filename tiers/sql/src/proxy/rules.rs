@@ -60,6 +60,11 @@ impl Keeper {
         self.rules.slow_log.is_some_and(|limit| took >= limit)
     }
 
+    /// Whether any statement may have to wait for its turn.
+    pub fn limits(&self) -> bool {
+        self.rules.user_statements_max.is_some() || self.rules.digest_statements_max.is_some()
+    }
+
     /// Waits for its turn. Errors: 1226 when it has not come within `patience`.
     pub async fn admit(&self, user: &str, digest: &Arc<Count>, patience: Duration) -> Result<Permits, SqlError> {
         let mut permits = Permits::default();

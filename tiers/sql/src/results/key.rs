@@ -23,20 +23,25 @@ pub struct Parts<'a> {
 impl Key {
     pub fn of(parts: &Parts<'_>) -> Key {
         let mut out = Vec::with_capacity(parts.sql.len() + parts.settings.len() + 64);
-        out.extend_from_slice(&parts.form.to_le_bytes());
-        out.push(u8::from(parts.database.is_some()));
-        put(&mut out, parts.database.unwrap_or_default().as_bytes());
-        put(&mut out, parts.settings);
-        put(&mut out, parts.prepared_under);
-        put(&mut out, parts.sql);
-        for parameter in parts.parameters {
-            put_value(&mut out, parameter);
-        }
+        Key::write(parts, &mut out);
         Key(out.into())
     }
 
-    pub fn bytes(&self) -> usize {
-        self.0.len()
+    /// Appends the bytes that [`Key::of`] is made of, for a look-up that keeps no key.
+    pub fn write(parts: &Parts<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&parts.form.to_le_bytes());
+        out.push(u8::from(parts.database.is_some()));
+        put(out, parts.database.unwrap_or_default().as_bytes());
+        put(out, parts.settings);
+        put(out, parts.prepared_under);
+        put(out, parts.sql);
+        for parameter in parts.parameters {
+            put_value(out, parameter);
+        }
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -24,7 +24,7 @@ const STATEMENTS_MAX: usize = 16_382;
 const STATEMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// MariaDB's number for the statement prepared last: lets a client send its execution without waiting for its number.
-const LATEST: u32 = u32::MAX;
+pub(super) const LATEST: u32 = u32::MAX;
 
 /// A prepared statement of the client.
 pub(super) struct Statement {
@@ -252,24 +252,40 @@ fn with_types(payload: &[u8], server_id: u32, statement: &mut Statement) -> Resu
     out.extend_from_slice(&server_id.to_le_bytes());
     let (head, rest) = payload.get(4..).and_then(|rest| rest.split_at_checked(5)).ok_or_else(malformed)?;
     out.extend_from_slice(head);
-    if statement.parameters == 0 {
-        return Ok(out);
+    match statement.with_types(rest, &mut out) {
+        Some(()) => Ok(out),
+        None if statement.types.is_empty() => {
+            Err(SqlError::from(WireError::Malformed("parameters' types, which no execution has sent yet,")))
+        }
+        None => Err(malformed()),
     }
-    let (nulls, rest) = rest.split_at_checked(statement.parameters.div_ceil(8)).ok_or_else(malformed)?;
-    let (new_types, mut rest) = rest.split_first().ok_or_else(malformed)?;
-    if *new_types == 1 {
-        let (types, values) = rest.split_at_checked(2 * statement.parameters).ok_or_else(malformed)?;
-        statement.types = types.to_vec();
-        rest = values;
+}
+
+impl Statement {
+    /// Appends an execution's NULLs, types and values, with the types of an earlier execution if it brings none. `None`: `rest`, what stands
+    /// behind the number of iterations, is too short, or there was no earlier one.
+    pub(super) fn with_types(&mut self, rest: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        if self.parameters == 0 {
+            return Some(());
+        }
+        let (nulls, rest) = rest.split_at_checked(self.parameters.div_ceil(8))?;
+        let (new_types, mut rest) = rest.split_first()?;
+        if *new_types == 1 {
+            let (types, values) = rest.split_at_checked(2 * self.parameters)?;
+            if self.types != types {
+                self.types = types.to_vec();
+            }
+            rest = values;
+        }
+        if self.types.len() != 2 * self.parameters {
+            return None;
+        }
+        out.extend_from_slice(nulls);
+        out.push(1);
+        out.extend_from_slice(&self.types);
+        out.extend_from_slice(rest);
+        Some(())
     }
-    if statement.types.len() != 2 * statement.parameters {
-        return Err(SqlError::from(WireError::Malformed("parameters' types, which no execution has sent yet,")));
-    }
-    out.extend_from_slice(nulls);
-    out.push(1);
-    out.extend_from_slice(&statement.types);
-    out.extend_from_slice(rest);
-    Ok(out)
 }
 
 fn unknown_statement(id: u32, what: &str) -> SqlError {

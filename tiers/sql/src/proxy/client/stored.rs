@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Longer texts are not looked up: they are data, not questions.
-const SQL_MAX: usize = 16 * 1024;
+pub(super) const SQL_MAX: usize = 16 * 1024;
 
 /// A statement on its way, as far as stored answers are concerned.
 pub(super) struct Question {
@@ -41,7 +41,7 @@ impl Client {
         sql: &[u8],
         nature: Nature,
         execution: Option<(&[u8], usize)>,
-        count: &Count,
+        count: &Arc<Count>,
     ) -> Result<Option<Question>, Trouble> {
         let Some(follow) = self.shared.follow.clone() else { return Ok(Some(self.ask_nothing())) };
         let now = follow.freshness().stamp();
@@ -64,7 +64,10 @@ impl Client {
                 self.answer_stored(&stored, stamp, started, count).await?;
                 Ok(None)
             }
-            Asked::Miss(miss) => Ok(Some(Question { now, miss: Some(miss), parameters })),
+            Asked::Miss(mut miss) => {
+                miss.counted_by(count.clone());
+                Ok(Some(Question { now, miss: Some(miss), parameters }))
+            }
         }
     }
 
@@ -77,15 +80,14 @@ impl Client {
     /// Everything that shapes the bytes of an answer.
     fn key_for(&mut self, sql: &[u8], execution: Option<&[u8]>) -> Key {
         let settings = self.shaping();
-        let shaping = [Capabilities::DEPRECATE_EOF, Capabilities::SESSION_TRACK, Capabilities::OPTIONAL_RESULTSET_METADATA];
-        let form = shaping.iter().fold(u64::from(execution.is_some()), |form, bit| form << 1 | u64::from(self.capabilities.contains(*bit)));
+        let form = form(self.capabilities, execution.is_some());
         // Behind the statement's number: flags, NULLs, types and values.
         let parameters = execution.map_or(&[][..], |payload| &payload[4..]);
         Key::of(&Parts { form, database: None, settings: &settings, prepared_under: parameters, sql, parameters: &[] })
     }
 
     /// User, login and every variable that the session has set, written so that equal bytes mean equal sessions.
-    fn shaping(&mut self) -> Arc<[u8]> {
+    pub(super) fn shaping(&mut self) -> Arc<[u8]> {
         let state = self.state_key();
         if !Arc::ptr_eq(&self.shaping.0, &state) || self.shaping.1.is_empty() {
             let mut out = Vec::new();
@@ -107,7 +109,7 @@ impl Client {
     }
 
     /// Why this session's answers are its own, if they are.
-    fn apart(&self) -> Option<&'static str> {
+    pub(super) fn apart(&self) -> Option<&'static str> {
         if self.hold.pinned.is_some() {
             return Some("session-pinned");
         }
@@ -247,6 +249,12 @@ impl Client {
 }
 
 // === helpers ===
+
+/// What of a client's capabilities shapes the packets of an answer, and whether its rows are binary.
+pub(super) fn form(capabilities: Capabilities, binary: bool) -> u64 {
+    let shaping = [Capabilities::DEPRECATE_EOF, Capabilities::SESSION_TRACK, Capabilities::OPTIONAL_RESULTSET_METADATA];
+    shaping.iter().fold(u64::from(binary), |form, bit| form << 1 | u64::from(capabilities.contains(*bit)))
+}
 
 /// The values of an execution whose types are in its payload.
 fn decoded(payload: &[u8], count: usize) -> Option<Vec<Value>> {

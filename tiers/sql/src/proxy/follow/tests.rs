@@ -58,7 +58,7 @@ impl House<'_> {
 
 type Story = (&'static str, fn(&House<'_>));
 
-const STORIES: [Story; 13] = [
+const STORIES: [Story; 14] = [
     ("an_answer_is_kept_until_its_table_is_written", an_answer_is_kept_until_its_table_is_written),
     ("prepared_answers_are_kept_by_their_values", prepared_answers_are_kept_by_their_values),
     ("triggers_cascades_views_and_functions_are_followed", triggers_cascades_views_and_functions_are_followed),
@@ -73,6 +73,7 @@ const STORIES: [Story; 13] = [
     ("what_is_not_a_function_of_rows_is_not_kept", what_is_not_a_function_of_rows_is_not_kept),
     ("a_lost_answer_keeps_its_fence_until_the_server_is_done", a_lost_answer_keeps_its_fence_until_the_server_is_done),
     ("commands_sent_without_waiting_are_answered_in_order", commands_sent_without_waiting_are_answered_in_order),
+    ("the_short_way_answers_what_the_long_one_would", the_short_way_answers_what_the_long_one_would),
     ("an_error_releases_and_a_lost_lock_shows_nothing", an_error_releases_and_a_lost_lock_shows_nothing),
     ("many_who_ask_the_same_are_answered_by_one", many_who_ask_the_same_are_answered_by_one),
 ];
@@ -357,6 +358,67 @@ fn commands_sent_without_waiting_are_answered_in_order(house: &House<'_>) {
         }
     }
     assert!(house.hits() >= hits + 39, "{}", house.hits() - hits);
+}
+
+fn the_short_way_answers_what_the_long_one_would(house: &House<'_>) {
+    let at_hand = || house.follow().results().found_at_hand();
+    let (mut client, mut other) = (house.client(), house.client());
+    for sql in ["CREATE DATABASE IF NOT EXISTS shop2", "CREATE TABLE shop2.t (id INT, n INT)", "INSERT INTO shop2.t VALUES (1, 77)"] {
+        client.query(sql).ok();
+    }
+    let kept = packets(client.query(N));
+    assert_eq!((packets(client.query(N)), at_hand()), (kept, 1));
+    // Each of these changes what a session is; what is sent right behind it does not find what was true before.
+    let all: [(&str, &[&str]); 8] = [
+        ("USE shop2", &["77"]),
+        ("USE shop", &["10"]),
+        ("SET autocommit = 0", &["10"]),
+        ("UPDATE t SET n = n + 1 WHERE id = 1", &["11"]),
+        ("ROLLBACK", &["10"]),
+        ("SET autocommit = 1", &["10"]),
+        ("SELECT n, FOUND_ROWS() FROM t LIMIT 0", &["10"]),
+        ("SET @a = 1", &["10"]),
+    ];
+    for (sql, _) in all {
+        client.send(Command::Query(sql.as_bytes()));
+        client.send(Command::Query(N.as_bytes()));
+        client.send(Command::Query(N.as_bytes()));
+    }
+    for (sql, shown) in all {
+        client.expect_sequence(1);
+        let _ = client.read_reply();
+        for _ in 0..2 {
+            client.expect_sequence(1);
+            assert_eq!(client.read_reply().text_rows()[0][0].as_deref(), Some(shown[0]), "after {sql}");
+        }
+    }
+    // Pinned by its variable now: its answers are its own.
+    let before = at_hand();
+    assert_eq!((one(&mut client, N), at_hand()), ("10".into(), before));
+    // What looks back finds the rows of an answer from memory.
+    let all_rows = "SELECT n FROM t ORDER BY id";
+    other.query(all_rows).text_rows();
+    other.query(all_rows).text_rows();
+    assert_eq!((one(&mut other, "SELECT FOUND_ROWS()"), at_hand()), ("2".into(), before + 1));
+    // The second execution brings no types: they are those of the first.
+    let statement = other.prepare("SELECT n FROM t WHERE id = ?").unwrap().statement;
+    for _ in 0..2 {
+        assert_eq!(other.execute(statement, &[Value::Int(2)]).binary_rows()[0][0], Value::Int(20));
+    }
+    assert_eq!(at_hand(), before + 2);
+    let mut without_types = statement.to_le_bytes().to_vec();
+    without_types.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0]);
+    without_types.extend_from_slice(&2_u64.to_le_bytes());
+    other.send(Command::Execute(&without_types));
+    assert_eq!((other.read_reply().binary_rows()[0][0].clone(), at_hand()), (Value::Int(20), before + 3));
+    // Half a value is nobody's answer.
+    other.send(Command::Execute(&without_types[..12]));
+    assert!(matches!(other.read_reply(), client::Reply::Error(_)));
+    // A writer's own next read, and another's, see what it wrote.
+    assert_eq!((one(&mut other, N), one(&mut other, N)), ("10".into(), "10".into()));
+    other.query("UPDATE t SET n = 12 WHERE id = 1").ok();
+    assert_eq!((one(&mut other, N), one(&mut house.client(), N)), ("12".into(), "12".into()));
+    other.query("DROP DATABASE shop2").ok();
 }
 
 fn an_error_releases_and_a_lost_lock_shows_nothing(house: &House<'_>) {
