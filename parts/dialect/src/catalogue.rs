@@ -268,6 +268,19 @@ pub struct ForeignKey {
     pub on_update: ReferentialAction,
 }
 
+/// A condition that no row may fail; one that is unknown (NULL) for a row is not failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    pub name: String,
+    /// MySQL text, without its parentheses.
+    pub expression: String,
+    pub enforced: bool,
+    /// The columns it looks at, as the table spells them: they cannot be dropped or renamed under it.
+    pub columns: Vec<String>,
+    /// Written with this column, of which alone it may speak.
+    pub of_column: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     pub database: String,
@@ -278,6 +291,9 @@ pub struct Table {
     /// The primary key first.
     pub keys: Vec<Key>,
     pub foreign_keys: Vec<ForeignKey>,
+    /// Absent in databases made before there were any.
+    #[serde(default)]
+    pub checks: Vec<Check>,
     pub collation: String,
     pub comment: String,
     /// Seconds since 1970, for information_schema.TABLES.CREATE_TIME.

@@ -84,6 +84,14 @@ errors! {
     wrong_column_name(name) = 1166, "42000", "Incorrect column name '{name}'";
     table_not_locked(name) = 1100, "HY000", "Table '{name}' was not locked with LOCK TABLES";
     constraint_duplicate(name) = 1826, "HY000", "Duplicate foreign key constraint name '{name}'";
+    check_violated(name) = 3819, "HY000", "Check constraint '{name}' is violated.";
+    check_of_unknown_column(name, column) = 3820, "HY000", "Check constraint '{name}' refers to non-existing column '{column}'.";
+    check_missing(name) = 3821, "HY000", "Check constraint '{name}' is not found in the table.";
+    check_duplicate(name) = 3822, "HY000", "Duplicate check constraint name '{name}'.";
+    check_of_other_column(name) = 3813, "HY000", "Column check constraint '{name}' references other column.";
+    check_disallowed(name) = 3815, "HY000", "An expression of a check constraint '{name}' contains disallowed function.";
+    check_of_auto_increment(name) = 3818, "HY000", "Check constraint '{name}' cannot refer to an auto-increment column.";
+    check_needs_column(name, column) = 3959, "HY000", "Check constraint '{name}' uses column '{column}', hence column cannot be dropped or renamed.";
     not_a_base_table(database, name) = 1347, "HY000", "'{database}.{name}' is not BASE TABLE";
     disk(detail) = 1030, "HY000", "Got error from the storage engine: {detail}";
     internal(detail) = 1105, "HY000", "{detail}";

@@ -24,8 +24,8 @@ pub fn rows(kind: &str, arguments: &[&str], catalogue: &Catalogue, temporary: &C
         catalogue.objects_in(database).collect::<Vec<_>>()
     };
     Some(match kind {
-        "EMPTY" | "ROUTINES" | "PARAMETERS" | "TRIGGERS" | "EVENTS" | "PARTITIONS" | "CHECK_CONSTRAINTS" | "COLUMN_STATISTICS"
-        | "FILES" | "PLUGINS" | "USER_PRIVILEGES" | "SCHEMA_PRIVILEGES" | "TABLE_PRIVILEGES" => vec![],
+        "EMPTY" | "ROUTINES" | "PARAMETERS" | "TRIGGERS" | "EVENTS" | "PARTITIONS" | "COLUMN_STATISTICS" | "FILES" | "PLUGINS"
+        | "USER_PRIVILEGES" | "SCHEMA_PRIVILEGES" | "TABLE_PRIVILEGES" => vec![],
         "SCHEMATA" => databases(catalogue).iter().map(|d| json!(["def", d.name, charset(&d.collation), d.collation, NONE, "NO"])).collect(),
         "SHOW_DATABASES" => databases(catalogue).iter().map(|d| json!([d.name])).collect(),
         "SHOW_TABLES" => in_database().into_iter().map(|o| json!([name(o)])).collect(),
@@ -45,6 +45,7 @@ pub fn rows(kind: &str, arguments: &[&str], catalogue: &Catalogue, temporary: &C
         "KEY_COLUMN_USAGE" => catalogue.tables().flat_map(|t| key_columns(t)).collect(),
         "REFERENTIAL_CONSTRAINTS" => catalogue.tables().flat_map(|t| references(t, catalogue)).collect(),
         "TABLE_CONSTRAINTS" => catalogue.tables().flat_map(|t| constraints(t)).collect(),
+        "CHECK_CONSTRAINTS" => catalogue.tables().flat_map(|t| checks(t)).collect(),
         "VIEWS" => views(catalogue),
         "COLLATIONS" => COLLATIONS
             .iter()
@@ -102,6 +103,10 @@ pub fn create_table(table: &Table, next_id: Option<i64>) -> String {
     }
     for fk in &table.foreign_keys {
         lines.push(format!("  {}", foreign_key(table, fk)));
+    }
+    for check in &table.checks {
+        let enforced = if check.enforced { "" } else { " /*!80016 NOT ENFORCED */" };
+        lines.push(format!("  CONSTRAINT {} CHECK ({}){enforced}", backticks(&check.name), check.expression));
     }
     let temporary = if table.temporary { "TEMPORARY " } else { "" };
     let mut sql = format!("CREATE {temporary}TABLE {} (\n{}\n) ENGINE=InnoDB", backticks(&table.name), lines.join(",\n"));
@@ -487,7 +492,15 @@ fn constraints(table: &Table) -> Vec<Value> {
     });
     let foreign =
         table.foreign_keys.iter().map(|fk| json!(["def", table.database, fk.name, table.database, table.name, "FOREIGN KEY", "YES"]));
-    keys.chain(foreign).collect()
+    let checks = table.checks.iter().map(|check| {
+        let enforced = if check.enforced { "YES" } else { "NO" };
+        json!(["def", table.database, check.name, table.database, table.name, "CHECK", enforced])
+    });
+    keys.chain(foreign).chain(checks).collect()
+}
+
+fn checks(table: &Table) -> impl Iterator<Item = Value> {
+    table.checks.iter().map(|check| json!(["def", table.database, check.name, format!("({})", check.expression)]))
 }
 
 fn views(catalogue: &Catalogue) -> Vec<Value> {

@@ -17,8 +17,8 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 pub use definition::{
-    AlterAction, AlterTable, ColumnDefinition, ColumnPosition, CreateTable, DefaultDefinition, ForeignKeyDefinition, KeyDefinition,
-    TableItem, TableOptions,
+    AlterAction, AlterTable, CheckDefinition, ColumnDefinition, ColumnPosition, CreateTable, DefaultDefinition, ForeignKeyDefinition,
+    KeyDefinition, TableItem, TableOptions,
 };
 pub use session::{Scope, SetItem, Show, ShowFilter};
 

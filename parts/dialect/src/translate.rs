@@ -173,6 +173,37 @@ pub fn check_default(context: Context<'_>, text: &str) -> Result<(), SqlError> {
     Translator::new(context).expression(&expr).map(|_| ())
 }
 
+/// A table's check as SQLite's condition, whatever the session's settings are, with the columns it names.
+///
+/// Errors: 3820 for a column that is not there, 3815 for what could say another thing tomorrow (time, variables, other tables).
+pub fn check(context: Context<'_>, table: &Arc<Table>, name: &str, text: &str) -> Result<(String, Vec<String>), SqlError> {
+    let settings = Settings::default();
+    let expr = crate::parse::parse_expression(text)?;
+    let translated = |columns: &mut dyn Iterator<Item = &crate::catalogue::Column>| {
+        let mut translator = Translator::new(Context { settings: &settings, ..context });
+        let mut source = scope::Source::of_table(table, &table.name, "", false, true);
+        let seen: BTreeSet<&str> = columns.map(|column| column.name.as_str()).collect();
+        source.columns.retain(|column| seen.contains(column.name.as_str()));
+        for column in &mut source.columns {
+            // Alone: the table changes its name in SQLite while it is made.
+            column.ex.sql = quote(&column.name);
+        }
+        translator.scopes.push(Scope { sources: vec![source], ..Scope::default() });
+        let sql = translator.condition(&expr)?;
+        if translator.impure.is_some() || translator.session_bound || !translator.reads.is_empty() {
+            return Err(error::check_disallowed(name));
+        }
+        Ok(sql)
+    };
+    let sql = translated(&mut table.columns.iter()).map_err(|failure| match failure.code {
+        1054 => error::check_of_unknown_column(name, failure.message.split('\'').nth(1).unwrap_or_default()),
+        _ => failure,
+    })?;
+    // It names those without which it means nothing.
+    let needs = |column: &&crate::catalogue::Column| translated(&mut table.columns.iter().filter(|c| c.name != column.name)).is_err();
+    Ok((sql, table.columns.iter().filter(needs).map(|column| column.name.clone()).collect()))
+}
+
 /// How ALTER TABLE fills a column of the new table: from a column of the old one, or with the new column's default.
 pub fn copy_expression(
     context: Context<'_>,

@@ -64,8 +64,14 @@ impl Reader<'_> {
         } else if self.word("RENAME") {
             self.alter_rename()?
         } else if self.word("ALTER") {
-            if self.at("INDEX") || self.at("CHECK") || self.at("CONSTRAINT") {
-                return Err(SqlError::unsupported("ALTER TABLE ... ALTER INDEX or CHECK"));
+            if self.at("INDEX") {
+                return Err(SqlError::unsupported("ALTER TABLE ... ALTER INDEX"));
+            }
+            if self.word("CHECK") || self.word("CONSTRAINT") {
+                let name = self.identifier()?;
+                let enforced = self.enforcement()?.ok_or_else(|| self.syntax_here())?;
+                actions.push(AlterAction::EnforceCheck { name, enforced });
+                return Ok(());
             }
             let _ = self.word("COLUMN");
             let column = self.identifier()?;
@@ -113,6 +119,10 @@ impl Reader<'_> {
                 actions.push(AlterAction::AddForeignKey(key));
                 return Ok(());
             }
+            Some(TableItem::Check(check)) => {
+                actions.push(AlterAction::AddCheck(check));
+                return Ok(());
+            }
             _ => {}
         }
         let _ = self.word("COLUMN");
@@ -151,7 +161,10 @@ impl Reader<'_> {
             let _ = self.if_exists();
             return Ok(AlterAction::DropForeignKey(self.identifier()?));
         }
-        if self.at("CHECK") || self.at("PARTITION") {
+        if self.word("CHECK") {
+            return Ok(AlterAction::DropCheck(self.identifier()?));
+        }
+        if self.at("PARTITION") {
             return Err(SqlError::unsupported(format!("ALTER TABLE ... DROP {}", self.peek_word(0).unwrap_or_default())));
         }
         if self.word("KEY") || self.word("INDEX") || self.word("CONSTRAINT") {

@@ -24,6 +24,7 @@ impl Reader<'_> {
             unique: serial,
             primary: false,
             references: None,
+            checks: vec![],
         };
         if serial {
             column.nullable = Some(false);
@@ -69,7 +70,8 @@ impl Reader<'_> {
             } else if self.at("GENERATED") || self.at("AS") || self.at("VIRTUAL") || self.at("STORED") {
                 return Err(SqlError::unsupported("generated column"));
             } else if self.at("CHECK") || self.at("CONSTRAINT") {
-                return Err(SqlError::unsupported("CHECK constraint"));
+                let name = if self.word("CONSTRAINT") && !self.at("CHECK") { Some(self.identifier()?) } else { None };
+                column.checks.push(self.check(name)?);
             } else if self.word("VISIBLE") {
             } else if self.at("INVISIBLE") || self.at("COLUMN_FORMAT") || self.at("STORAGE") || self.at("SRID") {
                 return Err(SqlError::unsupported(format!("column option {}", self.peek_word(0).unwrap_or_default())));
@@ -111,14 +113,7 @@ impl Reader<'_> {
                 self.parser.advance_token();
                 Ok(DefaultDefinition::Bytes(crate::text::unhex(&digits).ok_or_else(|| self.syntax_here())?))
             }
-            Token::LParen if !minus => {
-                self.parser.advance_token();
-                let start = self.offset();
-                self.expression()?;
-                let text = self.sql[start..self.offset()].trim().to_owned();
-                self.expect_token(&Token::RParen)?;
-                Ok(DefaultDefinition::Expression(text))
-            }
+            Token::LParen if !minus => Ok(DefaultDefinition::Expression(self.expression_in_parentheses()?)),
             Token::Word(word) if word.value.starts_with('_') && !minus => {
                 // A character set introducer before the text.
                 self.parser.advance_token();
@@ -126,6 +121,16 @@ impl Reader<'_> {
             }
             _ => Err(self.syntax_here()),
         }
+    }
+
+    /// The text between the parentheses.
+    pub(super) fn expression_in_parentheses(&mut self) -> Result<String, SqlError> {
+        self.expect_token(&Token::LParen)?;
+        let start = self.offset();
+        self.expression()?;
+        let text = self.sql[start..self.offset()].trim().to_owned();
+        self.expect_token(&Token::RParen)?;
+        Ok(text)
     }
 
     /// CURRENT_TIMESTAMP and its other names, with the digits of its fraction.

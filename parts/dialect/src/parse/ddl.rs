@@ -3,7 +3,9 @@
 use pumasi_mysqlwire::SqlError;
 use sqlparser::tokenizer::Token;
 
-use super::definition::{AlterAction, AlterTable, CreateTable, ForeignKeyDefinition, KeyDefinition, TableItem, TableOptions};
+use super::definition::{
+    AlterAction, AlterTable, CheckDefinition, CreateTable, ForeignKeyDefinition, KeyDefinition, TableItem, TableOptions,
+};
 use super::{Reader, Statement};
 use crate::catalogue::ReferentialAction;
 use crate::error;
@@ -157,7 +159,7 @@ impl Reader<'_> {
             return Ok(Some(TableItem::ForeignKey(key)));
         }
         if self.at("CHECK") {
-            return Err(SqlError::unsupported("CHECK constraint"));
+            return Ok(Some(TableItem::Check(self.check(name)?)));
         }
         let primary = self.words(&["PRIMARY", "KEY"]);
         let unique = !primary && self.word("UNIQUE");
@@ -183,6 +185,21 @@ impl Reader<'_> {
         let mut key = KeyDefinition { name, primary, unique: primary || unique, parts: self.key_parts()?, comment: String::new() };
         self.key_options(&mut key)?;
         Ok(Some(TableItem::Key(key)))
+    }
+
+    /// CHECK (expression) [[NOT] ENFORCED].
+    pub(super) fn check(&mut self, name: Option<String>) -> Result<CheckDefinition, SqlError> {
+        self.expect("CHECK")?;
+        let expression = self.expression_in_parentheses()?;
+        Ok(CheckDefinition { name, expression, enforced: self.enforcement()?.unwrap_or(true) })
+    }
+
+    /// ENFORCED, NOT ENFORCED, or neither.
+    pub(super) fn enforcement(&mut self) -> Result<Option<bool>, SqlError> {
+        if self.words(&["NOT", "ENFORCED"]) {
+            return Ok(Some(false));
+        }
+        Ok(self.word("ENFORCED").then_some(true))
     }
 
     fn index_type(&mut self) -> Result<(), SqlError> {

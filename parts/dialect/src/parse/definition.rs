@@ -29,6 +29,15 @@ pub enum TableItem {
     Column(Box<ColumnDefinition>),
     Key(KeyDefinition),
     ForeignKey(ForeignKeyDefinition),
+    Check(CheckDefinition),
+}
+
+#[derive(Clone, Debug)]
+pub struct CheckDefinition {
+    pub name: Option<String>,
+    /// What stands between the parentheses.
+    pub expression: String,
+    pub enforced: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +72,8 @@ pub struct ColumnDefinition {
     pub unique: bool,
     pub primary: bool,
     pub references: Option<ForeignKeyDefinition>,
+    /// They may name no other column.
+    pub checks: Vec<CheckDefinition>,
 }
 
 #[derive(Clone, Debug)]
@@ -120,7 +131,15 @@ pub enum AlterAction {
         if_not_exists: bool,
     },
     AddForeignKey(ForeignKeyDefinition),
+    AddCheck(CheckDefinition),
+    DropCheck(String),
+    /// ALTER CHECK name [NOT] ENFORCED.
+    EnforceCheck {
+        name: String,
+        enforced: bool,
+    },
     DropPrimaryKey,
+    /// DROP CONSTRAINT too: `name` is then also a foreign key's or a check's.
     DropKey {
         name: String,
         if_exists: bool,

@@ -23,6 +23,7 @@ pub fn explain(failure: Error, env: &mut Env, write: Option<&Write>, catalogue: 
             duplicate(&message, env, write, catalogue)
         }
         ffi::SQLITE_CONSTRAINT_NOTNULL => error::null_value(message.rsplit('.').next().unwrap_or_default()),
+        ffi::SQLITE_CONSTRAINT_CHECK => error::check_violated(message.split_once(": ").map_or("", |(_, name)| name)),
         ffi::SQLITE_CONSTRAINT_FOREIGNKEY => reference(write, catalogue),
         _ => match code {
             ErrorCode::OperationInterrupted => error::interrupted(),

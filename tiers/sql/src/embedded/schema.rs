@@ -1,11 +1,12 @@
 //! DDL: from a parsed CREATE or ALTER to the catalogue's table, and to SQLite's statements.
 
-use pumasi_dialect::catalogue::{Catalogue, Column, Default, ForeignKey, Key, KeyPart, Table, Type};
+use pumasi_dialect::catalogue::{Catalogue, Check, Column, Default, ForeignKey, Key, KeyPart, Table, Type};
 use pumasi_dialect::collation::Collation;
 use pumasi_dialect::error;
 use pumasi_dialect::functions::{Arg, Env, Out};
 use pumasi_dialect::parse::{
-    AlterAction, ColumnDefinition, ColumnPosition, CreateTable, DefaultDefinition, ForeignKeyDefinition, KeyDefinition, TableItem,
+    AlterAction, CheckDefinition, ColumnDefinition, ColumnPosition, CreateTable, DefaultDefinition, ForeignKeyDefinition, KeyDefinition,
+    TableItem,
 };
 use pumasi_dialect::translate::quote;
 use pumasi_mysqlwire::SqlError;
@@ -34,6 +35,7 @@ pub fn table(
         columns: vec![],
         keys: vec![],
         foreign_keys: vec![],
+        checks: vec![],
         collation,
         comment: create.options.comment.clone().unwrap_or_default(),
         created: now,
@@ -46,6 +48,7 @@ pub fn table(
             TableItem::Column(definition) => add_column(&mut table, definition, None, &mut keys, &mut foreign)?,
             TableItem::Key(key) => keys.push(key.clone()),
             TableItem::ForeignKey(key) => foreign.push(key.clone()),
+            TableItem::Check(_) => {}
         }
     }
     for key in keys {
@@ -54,12 +57,19 @@ pub fn table(
     for key in foreign {
         add_foreign_key(&mut table, &key, catalogue)?;
     }
+    for item in &create.items {
+        match item {
+            TableItem::Column(definition) => add_checks_of_column(&mut table, definition, catalogue)?,
+            TableItem::Check(definition) => add_check(&mut table, definition, None, catalogue)?,
+            TableItem::Key(_) | TableItem::ForeignKey(_) => {}
+        }
+    }
     check(&table)?;
     Ok(table)
 }
 
-/// SQLite's statements that make `table`, named `storage`, and its indexes.
-pub fn create_sql(table: &Table, storage: &str, catalogue: &Catalogue) -> String {
+/// SQLite's statements that make `table`, named `storage`, and its indexes. `checks` are its enforced checks as SQLite's conditions, by name.
+pub fn create_sql(table: &Table, storage: &str, checks: &[(String, String)], catalogue: &Catalogue) -> String {
     let rowid = table.rowid_column().map(|c| c.name.clone());
     let mut parts: Vec<String> = table
         .columns
@@ -93,6 +103,7 @@ pub fn create_sql(table: &Table, storage: &str, catalogue: &Catalogue) -> String
             fk.on_update.sql()
         ));
     }
+    parts.extend(checks.iter().map(|(name, condition)| format!("CONSTRAINT {} CHECK ({condition})", quote(name))));
     let temporary = if table.temporary { "TEMP " } else { "" };
     format!("CREATE {temporary}TABLE {} ({}) STRICT;", quote(storage), parts.join(", "))
 }
@@ -182,6 +193,7 @@ impl Altered {
                 let (mut keys, mut foreign) = (Vec::new(), Vec::new());
                 let at = place(table, position)?;
                 add_column(table, column, Some(at), &mut keys, &mut foreign)?;
+                add_checks_of_column(table, column, catalogue)?;
                 self.sources.insert(at, None);
                 for key in keys {
                     self.added_keys.push(add_key(table, &key)?);
@@ -206,6 +218,9 @@ impl Altered {
                         format!("Cannot drop column '{name}': needed in a foreign key constraint '{}' of table '{}'", fk.name, child.name);
                     return Err(SqlError::new(1829, "HY000", text));
                 }
+                // A check of this column alone goes with it.
+                table.checks.retain(|check| !matches!(&check.columns[..], [only] if only.eq_ignore_ascii_case(name)));
+                unchecked(table, name)?;
                 table.columns.remove(index);
                 self.sources.remove(index);
                 for key in &mut table.keys {
@@ -214,7 +229,10 @@ impl Altered {
                 table.keys.retain(|k| !k.parts.is_empty());
                 self.rebuild = true;
             }
-            AlterAction::ChangeColumn { name, column, position } => self.change_column(name, column, position.as_ref())?,
+            AlterAction::ChangeColumn { name, column, position } => {
+                self.change_column(name, column, position.as_ref())?;
+                add_checks_of_column(&mut self.table, column, catalogue)?;
+            }
             AlterAction::RenameColumn { from, to } => self.rename_column(from, to)?,
             AlterAction::SetDefault { column, default } => {
                 let found = table.columns.iter_mut().find(|c| c.name.eq_ignore_ascii_case(column));
@@ -247,6 +265,20 @@ impl Altered {
                 }
                 self.rebuild = true;
             }
+            AlterAction::AddCheck(definition) => {
+                add_check(table, definition, None, catalogue)?;
+                self.rebuild = true;
+            }
+            AlterAction::DropCheck(name) => {
+                let index = check_index(table, name).ok_or_else(|| error::check_missing(name))?;
+                table.checks.remove(index);
+                self.rebuild = true;
+            }
+            AlterAction::EnforceCheck { name, enforced } => {
+                let index = check_index(table, name).ok_or_else(|| error::check_missing(name))?;
+                self.rebuild |= table.checks[index].enforced != *enforced;
+                table.checks[index].enforced = *enforced;
+            }
             AlterAction::DropPrimaryKey => {
                 let index = table.keys.iter().position(Key::primary).ok_or_else(|| error::cannot_drop("PRIMARY"))?;
                 self.dropped_keys.push(table.keys.remove(index));
@@ -269,6 +301,9 @@ impl Altered {
                     self.dropped_keys.push(key);
                 } else if let Some(index) = table.foreign_keys.iter().position(|fk| fk.name.eq_ignore_ascii_case(name)) {
                     table.foreign_keys.remove(index);
+                    self.rebuild = true;
+                } else if let Some(index) = check_index(table, name) {
+                    table.checks.remove(index);
                     self.rebuild = true;
                 } else if !*if_exists {
                     return Err(error::cannot_drop(name));
@@ -320,6 +355,9 @@ impl Altered {
         if !definition.name.eq_ignore_ascii_case(name) && table.column(&definition.name).is_some() {
             return Err(error::duplicate_column(&definition.name));
         }
+        if definition.name != table.columns[index].name {
+            unchecked(table, name)?;
+        }
         let source = self.sources.remove(index);
         let old_name = table.columns.remove(index).name;
         let at = match position {
@@ -357,6 +395,7 @@ impl Altered {
             return Err(error::duplicate_column(to));
         }
         check_name(to).map_err(|_| error::wrong_column_name(to))?;
+        unchecked(table, from)?;
         let old = std::mem::replace(&mut table.columns[index].name, to.to_owned());
         rename_everywhere(table, &old, to);
         self.renamed.push((old, to.to_owned()));
@@ -637,6 +676,56 @@ fn add_foreign_key(table: &mut Table, definition: &ForeignKeyDefinition, catalog
         on_update: definition.on_update,
     });
     Ok(())
+}
+
+fn add_checks_of_column(table: &mut Table, column: &ColumnDefinition, catalogue: &Catalogue) -> Result<(), SqlError> {
+    column.checks.iter().try_for_each(|definition| add_check(table, definition, Some(&column.name), catalogue))
+}
+
+/// Adds a check under its own name or a free one. Which columns it names, and whether it can be one, is settled when the table is whole.
+fn add_check(table: &mut Table, definition: &CheckDefinition, of_column: Option<&str>, catalogue: &Catalogue) -> Result<(), SqlError> {
+    let name = match &definition.name {
+        Some(name) => name.clone(),
+        None => free_check_name(table, catalogue),
+    };
+    if check_taken(table, &name, catalogue) {
+        return Err(error::check_duplicate(&name));
+    }
+    check_name(&name).map_err(|_| error::name_too_long(&name))?;
+    let (expression, of_column) = (definition.expression.clone(), of_column.map(str::to_owned));
+    table.checks.push(Check { name, expression, enforced: definition.enforced, columns: vec![], of_column });
+    Ok(())
+}
+
+/// Checks of a copy of a table (CREATE TABLE ... LIKE), under names of its own.
+pub fn checks_for_copy(copy: &mut Table, catalogue: &Catalogue) {
+    for check in std::mem::take(&mut copy.checks) {
+        let name = free_check_name(copy, catalogue);
+        copy.checks.push(Check { name, ..check });
+    }
+}
+
+/// `table_chk_1` and so on: names of checks are the database's, not the table's.
+fn free_check_name(table: &Table, catalogue: &Catalogue) -> String {
+    (1..).map(|n| format!("{}_chk_{n}", table.name)).find(|name| !check_taken(table, name, catalogue)).unwrap_or_default()
+}
+
+fn check_taken(table: &Table, name: &str, catalogue: &Catalogue) -> bool {
+    let elsewhere = |other: &&Table| other.database.eq_ignore_ascii_case(&table.database) && !other.name.eq_ignore_ascii_case(&table.name);
+    let others = catalogue.tables().map(|other| &**other).filter(elsewhere);
+    others.chain([table]).any(|table| check_index(table, name).is_some())
+}
+
+fn check_index(table: &Table, name: &str) -> Option<usize> {
+    table.checks.iter().position(|check| check.name.eq_ignore_ascii_case(name))
+}
+
+/// 3959 if a check names the column.
+fn unchecked(table: &Table, column: &str) -> Result<(), SqlError> {
+    match table.checks.iter().find(|check| check.columns.iter().any(|name| name.eq_ignore_ascii_case(column))) {
+        Some(check) => Err(error::check_needs_column(&check.name, column)),
+        None => Ok(()),
+    }
 }
 
 fn unsigned(ty: &Type) -> bool {

@@ -9,7 +9,7 @@ use pumasi_dialect::collation::{self, Collation};
 use pumasi_dialect::error;
 use pumasi_dialect::information::backticks;
 use pumasi_dialect::parse::{AlterTable, CreateTable, Name, Parameters, Statement};
-use pumasi_dialect::translate::{self, quote};
+use pumasi_dialect::translate::{self, Context, quote};
 use pumasi_mysqlwire::SqlError;
 
 use super::connection::lock;
@@ -177,7 +177,8 @@ impl Session {
             if catalogue.object(&database, &name).is_some() {
                 return Err(error::table_exists(&name));
             }
-            let table = session.described_table(&create, &database, catalogue)?;
+            let mut table = session.described_table(&create, &database, catalogue)?;
+            session.settle_checks(&mut table, catalogue)?;
             session.check_defaults(&table, catalogue)?;
             session.make_table(&table, catalogue, create.options.auto_increment)?;
             let table = Arc::new(table);
@@ -194,7 +195,7 @@ impl Session {
             let (from_database, from_name) = self.full(like)?;
             let from = self.temporary.table(&from_database, &from_name).or_else(|| catalogue.table(&from_database, &from_name));
             let from = from.ok_or_else(|| error::table_missing(&from_database, &from_name))?;
-            return Ok(Table {
+            let mut copy = Table {
                 database: known.name.clone(),
                 name: create.name.name.clone(),
                 storage,
@@ -202,7 +203,9 @@ impl Session {
                 created: now,
                 temporary: create.temporary,
                 ..(**from).clone()
-            });
+            };
+            schema::checks_for_copy(&mut copy, catalogue);
+            return Ok(copy);
         }
         schema::table(create, &known.name.clone(), storage, &known.collation.clone(), now, catalogue)
     }
@@ -218,8 +221,37 @@ impl Session {
         Ok(())
     }
 
+    /// Finds out which columns the table's checks name. Errors: a check that cannot be one.
+    fn settle_checks(&self, table: &mut Table, catalogue: &Catalogue) -> Result<(), SqlError> {
+        let whole = Arc::new(table.clone());
+        for check in &mut table.checks {
+            let translated = |cx: Context<'_>| translate::check(cx, &whole, &check.name, &check.expression);
+            let (_, columns) = self.with_context(catalogue, &Parameters::default(), &[], translated)?;
+            if check.of_column.as_ref().is_some_and(|own| columns.iter().any(|column| !column.eq_ignore_ascii_case(own))) {
+                return Err(error::check_of_other_column(&check.name));
+            }
+            if columns.iter().any(|column| whole.column(column).is_some_and(|column| column.auto_increment)) {
+                return Err(error::check_of_auto_increment(&check.name));
+            }
+            check.columns = columns;
+        }
+        Ok(())
+    }
+
+    /// The enforced checks by name, as SQLite's conditions.
+    fn conditions(&self, table: &Table, catalogue: &Catalogue) -> Result<Vec<(String, String)>, SqlError> {
+        let whole = Arc::new(table.clone());
+        let enforced = table.checks.iter().filter(|check| check.enforced);
+        enforced
+            .map(|check| {
+                let translated = |cx: Context<'_>| translate::check(cx, &whole, &check.name, &check.expression);
+                Ok((check.name.clone(), self.with_context(catalogue, &Parameters::default(), &[], translated)?.0))
+            })
+            .collect()
+    }
+
     fn make_table(&self, table: &Table, catalogue: &Catalogue, next_id: Option<u64>) -> Result<(), SqlError> {
-        self.batch(&schema::create_sql(table, &table.storage, catalogue))?;
+        self.batch(&schema::create_sql(table, &table.storage, &self.conditions(table, catalogue)?, catalogue))?;
         for key in &table.keys {
             if let Some(sql) = schema::index_sql(table, key) {
                 self.batch(&sql)?;
@@ -259,6 +291,7 @@ impl Session {
             return Err(SqlError::unsupported("foreign keys of temporary tables"));
         }
         table.temporary = true;
+        self.settle_checks(&mut table, &catalogue)?;
         self.check_defaults(&table, &catalogue)?;
         self.make_table(&table, &catalogue, None)?;
         self.temporary.put(Object::Table(Arc::new(table)));
@@ -424,7 +457,8 @@ impl Session {
             None if known.database(&database).is_none() => return Err(error::unknown_database(&database)),
             None => return Err(error::table_missing(&database, &name)),
         };
-        let altered = schema::alter(&old, &alter.actions, &known)?;
+        let mut altered = schema::alter(&old, &alter.actions, &known)?;
+        self.settle_checks(&mut altered.table, &known)?;
         let rename_to = altered.rename_to.as_ref().map(|n| self.full(n)).transpose()?;
         // Columns are renamed first, by SQLite, which follows them in foreign keys of other tables.
         if !altered.renamed.is_empty() {
@@ -509,7 +543,7 @@ impl Session {
         let table = &altered.table;
         self.check_defaults(table, catalogue)?;
         let beside = format!("{OWN_PREFIX}new");
-        self.batch(&schema::create_sql(table, &beside, catalogue))?;
+        self.batch(&schema::create_sql(table, &beside, &self.conditions(table, catalogue)?, catalogue))?;
         let none = Parameters::default();
         let mut values = Vec::new();
         for (column, source) in table.columns.iter().zip(&altered.sources) {
