@@ -11,6 +11,10 @@ pub struct Field {
 }
 
 impl Field {
+    pub(crate) fn new(known: Known, name: (u32, u16), value: (u32, u32)) -> Field {
+        Field { known, name, value }
+    }
+
     /// Where the value lies in the buffer: start and length.
     pub(crate) fn value_span(&self) -> (u32, u32) {
         self.value
@@ -23,6 +27,8 @@ pub struct Fields {
     /// The whole head for a message, the section for trailers.
     pub(crate) bytes: Vec<u8>,
     pub(crate) list: Vec<Field>,
+    /// Which known names are among them: most questions are about fields that are not there.
+    pub(crate) seen: u64,
 }
 
 impl Fields {
@@ -42,6 +48,7 @@ impl Fields {
             let at = fields.bytes.len() as u32;
             fields.bytes.extend_from_slice(value);
             fields.bytes.extend_from_slice(b"\r\n");
+            fields.seen |= known.bit();
             fields.list.push(Field { known, name: (start, name.len() as u16), value: (at, value.len() as u32) });
         }
         fields.bytes.extend_from_slice(b"\r\n");
@@ -86,7 +93,13 @@ impl Fields {
 
     /// Every field of that name, in order. [`Known::Other`] finds nothing.
     pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> {
-        self.list.iter().filter(move |f| f.known == known && known != Known::Other).map(|f| self.value(f))
+        let list = if self.has(known) { &self.list[..] } else { &[] };
+        list.iter().filter(move |f| f.known == known).map(|f| self.value(f))
+    }
+
+    /// Whether there is a field of that name. [`Known::Other`] is never there.
+    pub fn has(&self, known: Known) -> bool {
+        self.seen & known.bit() != 0
     }
 
     /// The first field called `name`, in any case, known or not.
@@ -120,6 +133,14 @@ impl Fields {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.list.clear();
+        self.seen = 0;
+    }
+
+    /// Makes room for `head`, whose fields come next: the list is empty.
+    pub(crate) fn begin(&mut self) -> (&mut Vec<Field>, &mut u64) {
+        self.list.clear();
+        self.seen = 0;
+        (&mut self.list, &mut self.seen)
     }
 
     /// Takes over `head` (ends in an empty line) and what httparse found in it; `first` is where the first field line must begin.
@@ -129,6 +150,7 @@ impl Fields {
         self.bytes.clear();
         self.bytes.extend_from_slice(head);
         self.list.clear();
+        self.seen = 0;
         let offset = |part: &[u8]| part.as_ptr() as usize - head.as_ptr() as usize;
         let mut line = first;
         for header in parsed {
@@ -142,8 +164,10 @@ impl Fields {
                 [] => ((start + name.len()) as u32, start + name.len() + 1),
                 value => (offset(value) as u32, offset(value) + value.len()),
             };
+            let known = Known::of(name);
+            self.seen |= known.bit();
             self.list.push(Field {
-                known: Known::of(name),
+                known,
                 name: (start as u32, u16::try_from(name.len()).map_err(|_| Refusal::FieldName)?),
                 value: (value, header.value.len() as u32),
             });

@@ -8,7 +8,7 @@ macro_rules! known {
         #[repr(u8)]
         pub enum Known { Other, $($variant),* }
 
-        /// Ordered as written; [`BY_LENGTH`] finds those of one length.
+        /// As written; [`PLACES`] finds them.
         const NAMES: &[(&str, Known)] = &[$(($name, Known::$variant)),*];
 
         impl Known {
@@ -20,7 +20,6 @@ macro_rules! known {
     };
 }
 
-// Ordered by length: `BY_LENGTH` relies on it, and refuses to compile otherwise.
 known! {
     Te = "te",
     Age = "age", Via = "via",
@@ -47,8 +46,14 @@ known! {
 impl Known {
     /// Looks `name` up, in any case.
     pub fn of(name: &[u8]) -> Known {
-        let Some(&(from, to)) = BY_LENGTH.get(name.len()) else { return Known::Other };
-        NAMES[from as usize..to as usize].iter().find(|(known, _)| same(known.as_bytes(), name)).map_or(Known::Other, |&(_, id)| id)
+        let (Some(first), Some(last)) = (name.first(), name.last()) else { return Known::Other };
+        let (text, known) = NAMES[PLACES[place(name.len(), *first, *last)] as usize];
+        if text.len() == name.len() && same(text.as_bytes(), name) { known } else { Known::Other }
+    }
+
+    /// Its bit in a set of names; [`Known::Other`] has none.
+    pub(crate) const fn bit(self) -> u64 {
+        (1 << self as u64) & !1
     }
 
     /// Fields about this connection rather than the message (RFC 9110 §7.6.1); a proxy removes them whether or not Connection names them.
@@ -66,28 +71,40 @@ impl Known {
 
 // === helpers ===
 
-/// Whether `name` is `known` in any case; both have the same length. `known` is lower-case letters and dashes: only letters have bit 6,
-/// and their case is bit 5. The last byte decides nearly every comparison, the rest goes without a branch per byte.
+/// Whether `name` is `known` in any case; both have the same length. `known` is lower-case letters and dashes: only letters have bit 6, and
+/// their case is bit 5. Eight bytes at a time; the last eight may overlap those before.
 fn same(known: &[u8], name: &[u8]) -> bool {
-    let difference = |(&k, &n): (&u8, &u8)| (k ^ n) & !((k & 0x40) >> 1);
-    let last = known.last().zip(name.last()).map_or(0, difference);
-    last == 0 && known.iter().zip(name).fold(0, |all, pair| all | difference(pair)) == 0
+    let byte = |(&k, &n): (&u8, &u8)| (k ^ n) & !((k & 0x40) >> 1);
+    let word = |k: &[u8; 8], n: &[u8; 8]| {
+        let (k, n) = (u64::from_le_bytes(*k), u64::from_le_bytes(*n));
+        (k ^ n) & !((k & 0x4040_4040_4040_4040) >> 1)
+    };
+    let (Some((known_last, name_last)), [known_words @ .., _], [name_words @ .., _]) =
+        (known.last_chunk().zip(name.last_chunk()), known, name)
+    else {
+        return known.iter().zip(name).fold(0, |all, pair| all | byte(pair)) == 0;
+    };
+    let words = known_words.as_chunks().0.iter().zip(name_words.as_chunks().0);
+    words.fold(word(known_last, name_last), |all, (k, n)| all | word(k, n)) == 0
 }
 
-const LENGTH_MAX: usize = NAMES[NAMES.len() - 1].0.len();
+/// Where a name would stand in [`PLACES`]. `first` and `last` in any case. The factors are such that no two names share a place; when a new one
+/// does, this refuses to compile: try others.
+const fn place(length: usize, first: u8, last: u8) -> usize {
+    (length * 8 + (first | 0x20) as usize * 56 + (last | 0x20) as usize) % 256
+}
 
-/// `BY_LENGTH[n]` is the range of [`NAMES`] whose names have `n` bytes.
-const BY_LENGTH: [(u8, u8); LENGTH_MAX + 1] = {
-    let mut table = [(0, 0); LENGTH_MAX + 1];
+/// Which of [`NAMES`] a name could be. Where none has its place it is the first, which it is not.
+const PLACES: [u8; 256] = {
+    let mut table = [0; 256];
     let mut i = 0;
     while i < NAMES.len() {
-        let length = NAMES[i].0.len();
-        assert!(i == 0 || NAMES[i - 1].0.len() <= length, "NAMES must be ordered by length");
-        if table[length].1 == 0 {
-            table[length].0 = i as u8;
-        }
-        table[length].1 = i as u8 + 1;
+        let name = NAMES[i].0.as_bytes();
+        let at = place(name.len(), name[0], name[name.len() - 1]);
+        assert!(table[at] == 0, "two names share a place");
+        table[at] = i as u8;
         i += 1;
     }
+    assert!(NAMES.len() < 63, "a set of names is a word of bits");
     table
 };

@@ -20,6 +20,7 @@ mod refusal;
 mod request;
 mod response;
 mod target;
+mod usual;
 pub mod write;
 
 pub use body::{BodyDecoder, BodyEvent};

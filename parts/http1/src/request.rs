@@ -6,6 +6,7 @@ use crate::{
     Authority, FIELDS_MAX, Fields, Framing, Known, Limits, Refusal, Version,
     fields::{Lines, blame},
     target::is_target,
+    usual,
 };
 
 /// A request's head, checked. Reused from request to request: [`RequestHead::parse`] overwrites it.
@@ -48,6 +49,14 @@ pub enum TargetForm {
 impl RequestHead {
     /// Parses the head at the start of `input`. Returns its length, or `None` while its empty line has not arrived.
     pub fn parse(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
+        match self.parse_usual(&input[..input.len().min(limits.head_bytes_max)], limits) {
+            Some(length) => self.understand_usual().map(|()| Some(length)),
+            None => self.parse_any(input, limits),
+        }
+    }
+
+    /// Any head at all, or what is wrong with it.
+    pub(crate) fn parse_any(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
         if let [b'\r' | b'\n', ..] = input {
             return Err(Refusal::RequestLine); // httparse would skip any number of empty lines
         }
@@ -60,6 +69,26 @@ impl RequestHead {
             httparse::Status::Partial => Ok(None),
             httparse::Status::Complete(length) => self.take(&window[..length], &parsed).map(|()| Some(length)),
         }
+    }
+
+    /// Takes a usual head over as far as its lines go, and says how long it is.
+    fn parse_usual(&mut self, window: &[u8], limits: &Limits) -> Option<usize> {
+        let line = usual::request_line(window)?;
+        let (list, seen) = self.fields.begin();
+        let length = usual::fields(window, line.end, limits.fields_max.min(FIELDS_MAX), list, seen)?;
+        self.fields.bytes.clear();
+        self.fields.bytes.extend_from_slice(&window[..length]);
+        self.version = line.version;
+        self.method_end = line.method_end as u32;
+        self.target = (line.method_end as u32 + 1, (line.target_end - line.method_end - 1) as u32);
+        Some(length)
+    }
+
+    /// What the lines of a usual head mean.
+    fn understand_usual(&mut self) -> Result<(), Refusal> {
+        (self.form, self.path) = (TargetForm::Origin, self.target);
+        (self.authority, self.host_length) = self.find_authority(None)?;
+        self.frame()
     }
 
     /// As written; case-sensitive (RFC 9110 §9.1).
@@ -83,7 +112,7 @@ impl RequestHead {
     /// The path without the query.
     pub fn path(&self) -> &[u8] {
         let whole = self.path_and_query();
-        &whole[..memchr::memchr(b'?', whole).unwrap_or(whole.len())]
+        &whole[..whole.iter().position(|&b| b == b'?').unwrap_or(whole.len())]
     }
 
     /// Host and port as written; empty for HTTP/1.0 without Host.
@@ -233,14 +262,18 @@ pub(crate) struct Facts {
 impl Facts {
     pub fn of(fields: &Fields, version: Version) -> Result<Facts, Refusal> {
         let mut facts = Facts::default();
+        if fields.seen & ABOUT_FRAMING == 0 {
+            return Ok(facts);
+        }
         let (mut codings, mut upgrade_field, mut upgrade_option) = (false, false, false);
-        for field in &fields.list {
+        for field in fields.list.iter().filter(|field| field.known.bit() & ABOUT_FRAMING != 0) {
             match field.known {
                 Known::ContentLength if facts.length.is_some() => return Err(Refusal::LengthRepeated),
                 Known::ContentLength => facts.length = Some(parse_length(fields.value(field))?),
                 Known::TransferEncoding => codings = true,
                 Known::Upgrade => upgrade_field = true,
                 Known::Expect => facts.expects = true,
+                Known::Connection if fields.value(field) == b"keep-alive" => facts.keep_alive = true,
                 Known::Connection => {
                     for option in fields.value(field).split(|&b| b == b',').map(<[u8]>::trim_ascii) {
                         match option {
@@ -272,13 +305,14 @@ impl Facts {
 
 // === helpers ===
 
+/// The fields that [`Facts`] are about.
+const ABOUT_FRAMING: u64 =
+    Known::ContentLength.bit() | Known::TransferEncoding.bit() | Known::Upgrade.bit() | Known::Expect.bit() | Known::Connection.bit();
+
 /// `1*DIGIT` (RFC 9110 §8.6), at most 2^63 - 1 so that sums of lengths cannot overflow.
 fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
-    if memchr::memchr(b',', value).is_some() {
-        return Err(Refusal::LengthRepeated);
-    }
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(Refusal::Length);
+        return Err(if value.contains(&b',') { Refusal::LengthRepeated } else { Refusal::Length });
     }
     let number = value.iter().try_fold(0u64, |n, d| n.checked_mul(10)?.checked_add(u64::from(d - b'0')));
     number.filter(|&n| n <= i64::MAX as u64).ok_or(Refusal::Length)

@@ -6,6 +6,7 @@ use crate::{
     FIELDS_MAX, Fields, Framing, Limits, Refusal, Version,
     fields::{Lines, blame},
     request::Facts,
+    usual,
 };
 
 /// A response's head, checked. Reused from response to response.
@@ -34,6 +35,14 @@ pub struct Asked {
 impl ResponseHead {
     /// Parses the head at the start of `input`. Returns its length, or `None` while its empty line has not arrived.
     pub fn parse(&mut self, input: &[u8], asked: Asked, limits: &Limits) -> Result<Option<usize>, Refusal> {
+        match self.parse_usual(&input[..input.len().min(limits.head_bytes_max)], limits) {
+            Some(length) => self.frame(asked).map(|()| Some(length)),
+            None => self.parse_any(input, asked, limits),
+        }
+    }
+
+    /// Any head at all, or what is wrong with it.
+    pub(crate) fn parse_any(&mut self, input: &[u8], asked: Asked, limits: &Limits) -> Result<Option<usize>, Refusal> {
         if let [b'\r' | b'\n', ..] = input {
             return Err(Refusal::StatusLine); // httparse would skip any number of empty lines
         }
@@ -65,6 +74,18 @@ impl ResponseHead {
     /// The raw head, with its empty line.
     pub fn bytes(&self) -> &[u8] {
         &self.fields.bytes
+    }
+
+    /// Takes a usual head over, and says how long it is.
+    fn parse_usual(&mut self, window: &[u8], limits: &Limits) -> Option<usize> {
+        let line = usual::status_line(window)?;
+        let (list, seen) = self.fields.begin();
+        let length = usual::fields(window, line.end, limits.fields_max.min(FIELDS_MAX), list, seen)?;
+        self.fields.bytes.clear();
+        self.fields.bytes.extend_from_slice(&window[..length]);
+        (self.version, self.status) = (line.version, line.status);
+        self.reason = (usual::REASON as u32, (line.reason_end - usual::REASON) as u32);
+        Some(length)
     }
 
     fn take(&mut self, head: &[u8], parsed: &httparse::Response<'_, '_>, asked: Asked) -> Result<(), Refusal> {

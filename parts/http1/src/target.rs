@@ -15,10 +15,11 @@ impl<'a> Authority<'a> {
     pub fn parse(text: &'a [u8]) -> Result<Authority<'a>, Refusal> {
         let host_end = match text.first() {
             Some(b'[') => 1 + memchr::memchr(b']', text).ok_or(Refusal::HostInvalid)?,
-            _ => memchr::memchr(b':', text).unwrap_or(text.len()),
+            // What stops the name before its port is no port's colon either, and refused below.
+            _ => text.iter().position(|&b| !REGISTERED_NAME[b as usize]).unwrap_or(text.len()),
         };
         let (host, rest) = text.split_at(host_end);
-        if !is_host(host) {
+        if host.is_empty() || host[0] == b'[' && !is_literal(host) {
             return Err(Refusal::HostInvalid);
         }
         let port = match rest {
@@ -46,14 +47,13 @@ pub(crate) fn is_target(bytes: &[u8]) -> bool {
 
 // === helpers ===
 
-/// RFC 3986 §3.2.2: an IP literal in brackets, or a registered name: unreserved, percent-encoded, sub-delims.
-fn is_host(host: &[u8]) -> bool {
+/// RFC 3986 §3.2.2: an IP literal in brackets.
+fn is_literal(host: &[u8]) -> bool {
     match host {
-        [] => false,
         [b'[', literal @ .., b']'] => {
             !literal.is_empty() && literal.iter().all(|&b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.') || b == b'v')
         }
-        name => name.iter().all(|&b| REGISTERED_NAME[b as usize]),
+        _ => false,
     }
 }
 

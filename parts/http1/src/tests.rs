@@ -5,6 +5,7 @@ mod framing;
 mod heads;
 mod known;
 mod slicing;
+mod usual;
 mod writing;
 
 use crate::{Event, Limits, Refusal, RequestDecoder, RequestHead, ResponseDecoder, ResponseEvent};

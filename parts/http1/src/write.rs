@@ -38,13 +38,21 @@ pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// One field line whose value is known to have no control bytes: ours, or one that the codec has read.
+pub fn clean_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    debug_assert!(value.iter().all(|&b| !b.is_ascii_control() || b == b'\t'));
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// `name: number`.
 pub fn number_field(out: &mut Vec<u8>, name: &str, number: u64) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
-    let mut digits = Digits::of(number);
-    digits.bytes[20..].copy_from_slice(b"\r\n");
-    out.extend_from_slice(&digits.bytes[digits.start..]);
+    decimal(out, number);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// The empty line that ends a head.
@@ -83,27 +91,5 @@ pub fn last_chunk(out: &mut Vec<u8>, trailers: &Fields) {
 
 /// Decimal digits of `number`.
 pub fn decimal(out: &mut Vec<u8>, number: u64) {
-    let digits = Digits::of(number);
-    out.extend_from_slice(&digits.bytes[digits.start..20]);
-}
-
-/// A number as text: right-aligned in the first twenty bytes, with room for a line's end behind.
-struct Digits {
-    bytes: [u8; 22],
-    start: usize,
-}
-
-impl Digits {
-    fn of(number: u64) -> Digits {
-        let mut digits = Digits { bytes: [0; 22], start: 20 };
-        let mut rest = number;
-        loop {
-            digits.start -= 1;
-            digits.bytes[digits.start] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                return digits;
-            }
-        }
-    }
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }

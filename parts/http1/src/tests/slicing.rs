@@ -39,7 +39,7 @@ const PIECES: &[&str] = &[
     "\0",
 ];
 
-fn input() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn input() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         20 => prop::sample::select(PIECES).prop_map(|p| p.as_bytes().to_vec()),
         1 => prop::collection::vec(any::<u8>(), 0..4),
