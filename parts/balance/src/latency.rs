@@ -54,8 +54,9 @@ impl PeakEwma {
     }
 
     fn remaining(&self, now_us: u64) -> f64 {
-        let idle = now_us.saturating_sub(self.at_us.load(Ordering::Relaxed));
-        (-(idle as f64) / DECAY_US).exp()
+        let idle = now_us.saturating_sub(self.at_us.load(Ordering::Relaxed)) as f64 / DECAY_US;
+        // A busy upstream is heard of within milliseconds; so near to zero the first two terms of the series are within 10^-6 of it.
+        if idle < 1e-3 { 1.0 - idle } else { (-idle).exp() }
     }
 }
 

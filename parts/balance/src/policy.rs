@@ -46,13 +46,18 @@ pub(crate) fn pick<'s>(
     now_us: u64,
     may: &impl Fn(&Upstream) -> bool,
 ) -> Option<&'s Arc<Upstream>> {
-    let turn = pool.turns.fetch_add(1, Ordering::Relaxed);
+    if let [only] = &state.upstreams[..] {
+        // Its turn is always. But from when its slow start counts is to be known when another joins.
+        let _ = only.share(&state.settings, now_us);
+        return may(only).then_some(only);
+    }
+    let turn = || pool.turns.fetch_add(1, Ordering::Relaxed);
     match state.settings.policy {
         Policy::RoundRobin => weighted_round_robin(pool, state, now_us, may),
-        Policy::LeastInFlight => least_in_flight(state, turn, now_us, may),
-        Policy::PowerOfTwo => power_of_two(state, mixed(turn), now_us, may),
+        Policy::LeastInFlight => least_in_flight(state, turn(), now_us, may),
+        Policy::PowerOfTwo => power_of_two(state, mixed(turn()), now_us, may),
         // A request without a key (its cookie is not set yet) goes anywhere.
-        Policy::Hash { bound, .. } => by_key(state, key.unwrap_or(mixed(turn)), bound, may),
+        Policy::Hash { bound, .. } => by_key(state, key.unwrap_or_else(|| mixed(turn())), bound, may),
     }
 }
 
