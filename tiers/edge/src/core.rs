@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
+    ops::Deref,
     os::fd::AsFd,
     rc::Rc,
     sync::{
@@ -88,10 +89,26 @@ pub(crate) struct Address {
     pub bound: SocketAddr,
 }
 
+/// A snapshot as the requests of one core hold it: counted by that core alone.
+#[derive(Clone)]
+pub(crate) struct CoreSnapshot(
+    #[expect(clippy::redundant_allocation, reason = "the outer count is this core's, the inner one all cores write")] Rc<Arc<Snapshot>>,
+);
+
+impl Deref for CoreSnapshot {
+    type Target = Arc<Snapshot>;
+
+    fn deref(&self) -> &Arc<Snapshot> {
+        &self.0
+    }
+}
+
 /// One core's own things. Lives on its thread.
 pub(crate) struct Core {
     pub shared: Arc<Shared>,
     snapshot: RefCell<Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
+    /// The one of the last request, so that the next needs no counted pointer that all cores write.
+    shared_snapshot: RefCell<CoreSnapshot>,
     pub timers: Rc<Timers>,
     pub buffers: Rc<Buffers>,
     pub idle: IdleConnections,
@@ -112,8 +129,13 @@ pub(crate) struct Core {
 
 impl Core {
     /// The configuration as of now. A request keeps the one it began with.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.borrow_mut().load().clone()
+    pub fn snapshot(&self) -> CoreSnapshot {
+        let mut cache = self.snapshot.borrow_mut();
+        let (now, mut shared) = (cache.load(), self.shared_snapshot.borrow_mut());
+        if !Arc::ptr_eq(now, &shared) {
+            *shared = CoreSnapshot(Rc::new(now.clone()));
+        }
+        shared.clone()
     }
 
     /// A look at the configuration as of now, without counting another owner of it. `look` must not ask the core for it again.
@@ -172,6 +194,7 @@ async fn main(start: CoreStart) {
     let CoreStart { number, shared, counters, log, mut commands } = start;
     let core = Rc::new(Core {
         snapshot: RefCell::new(Cache::new(shared.snapshot.clone())),
+        shared_snapshot: RefCell::new(CoreSnapshot(Rc::new(shared.snapshot.load_full()))),
         timers: Timers::new(Instant::now()),
         buffers: Rc::default(),
         idle: IdleConnections::default(),
@@ -291,7 +314,7 @@ fn admit(core: &Rc<Core>, stream: TcpStream, peer: SocketAddr, address: Address)
     }
     let open = OpenConnection::new(core.clone());
     tune(&stream, peer.ip());
-    tokio::task::spawn_local(downstream::serve_connection(open, stream, peer, address));
+    downstream::serve_connection(open, stream, peer, address);
 }
 
 /// Counts a client connection for as long as it lives, however it ends.

@@ -49,25 +49,26 @@ impl CoreCounters {
 pub(crate) struct TrafficCounters {
     /// By first digit of the status; 0 holds those that ended without one.
     by_class: [AtomicU64; 6],
-    in_flight: AtomicU64,
+    began: AtomicU64,
     pub latency_us: Histogram,
     pub queue_us: Histogram,
 }
 
 impl TrafficCounters {
     pub fn began(&self) {
-        self.in_flight.fetch_add(1, Relaxed);
+        self.began.fetch_add(1, Relaxed);
     }
 
     /// `status` 0: the client left before an answer.
     pub fn ended(&self, status: u16, latency_us: u64) {
-        self.in_flight.fetch_sub(1, Relaxed);
         self.by_class[usize::from(status / 100).min(5)].fetch_add(1, Relaxed);
         self.latency_us.record(latency_us);
     }
 
     pub fn in_flight(&self) -> u64 {
-        self.in_flight.load(Relaxed)
+        // One that ends between the two looks is not taken to have ended before it began.
+        let ended = self.total();
+        self.began.load(Relaxed).saturating_sub(ended)
     }
 
     pub fn class(&self, class: usize) -> u64 {

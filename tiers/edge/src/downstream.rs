@@ -57,8 +57,8 @@ pub(crate) trait Downstream {
     /// 101: from here on both directions are bytes.
     fn send_switch(&mut self, head: &ResponseHead, lines: &[u8]);
     fn send_data(&mut self, data: &[u8]);
-    /// The same for bytes that others hold too, without a copy where the protocol allows it. Any amount may be given at once.
-    fn send_shared(&mut self, data: Bytes);
+    /// The same for bytes that others hold too, without a copy where the protocol allows it and it pays. Any amount may be given at once.
+    fn send_shared(&mut self, data: &Bytes, range: Range<usize>);
     fn send_end(&mut self, trailers: &Fields);
 
     /// Asked before each sending: the request may be held back for a while, because of what else is in flight at `upstream`.
@@ -109,19 +109,42 @@ pub(crate) enum DownstreamFault {
     TooLarge,
 }
 
-/// Serves one accepted connection until it ends.
-pub(crate) async fn serve_connection(open: OpenConnection, stream: TcpStream, peer: SocketAddr, address: Address) {
+/// Begins to serve an accepted connection, in a task of its own.
+///
+/// The task of the usual one, HTTP in the clear, is no larger than that needs: thousands of them wait at any time.
+pub(crate) fn serve_connection(open: OpenConnection, stream: TcpStream, peer: SocketAddr, address: Address) {
+    let (direct, trusted) = open.core.with_snapshot(|snapshot| (!snapshot.proxy_protocol, snapshot.trusts(peer.ip())));
+    match direct && address.protocol == Protocol::Plain {
+        true => drop(tokio::task::spawn_local(speak_plain(open, stream, Client::new(peer, "http", trusted)))),
+        false => drop(tokio::task::spawn_local(serve_other(open, stream, peer, address))),
+    }
+}
+
+/// HTTP in the clear, whichever version.
+fn speak_plain<S: relay::Socket>(open: OpenConnection, stream: S, client: Client) -> impl Future<Output = ()> {
+    // On the heap by itself: what is awaited lies in an async block a second time.
+    let serving = Box::pin(h1::serve(open, stream, client, Preface::Accept));
+    async move {
+        if let Some(http2) = serving.await {
+            Box::pin(h2::serve(http2.open, http2.socket, http2.client)).await;
+        }
+    }
+}
+
+/// Connections with TLS, with a PROXY protocol header before everything else, or of no protocol of ours.
+async fn serve_other(open: OpenConnection, stream: TcpStream, peer: SocketAddr, address: Address) {
     let server = stream.local_addr().unwrap_or(address.bound);
     let snapshot = open.core.snapshot();
     if !snapshot.proxy_protocol {
-        return speak(open, stream, peer, server, address).await;
+        drop(snapshot);
+        return Box::pin(speak(open, stream, peer, server, address)).await;
     }
     if snapshot.proxy_protocol_from_trusted && !snapshot.trusts(peer.ip()) {
         return debug!(%peer, "a connection that did not come from a trusted proxy was closed");
     }
     drop(snapshot);
-    match read_proxy_header(&open, stream).await {
-        Some((source, stream)) => speak(open, stream, source.unwrap_or(peer), server, address).await,
+    match Box::pin(read_proxy_header(&open, stream)).await {
+        Some((source, stream)) => Box::pin(speak(open, stream, source.unwrap_or(peer), server, address)).await,
         None => debug!(%peer, "a connection without a PROXY protocol header was closed"),
     }
 }
@@ -129,17 +152,13 @@ pub(crate) async fn serve_connection(open: OpenConnection, stream: TcpStream, pe
 async fn speak<S: relay::Socket>(open: OpenConnection, stream: S, peer: SocketAddr, server: SocketAddr, address: Address) {
     let trusted = open.core.snapshot().trusts(peer.ip());
     match address.protocol {
-        Protocol::Plain => {
-            if let Some(http2) = h1::serve(open, stream, Client::new(peer, "http", trusted), Preface::Accept).await {
-                h2::serve(http2.open, http2.socket, http2.client).await;
-            }
-        }
+        Protocol::Plain => Box::pin(speak_plain(open, stream, Client::new(peer, "http", trusted))).await,
         Protocol::Tls => {
             let client = Client::new(peer, "https", trusted);
-            let Some(stream) = accept_tls(&open, stream).await else { return };
+            let Some(stream) = Box::pin(accept_tls(&open, stream)).await else { return };
             match stream.get_ref().1.alpn_protocol() {
-                Some(b"h2") => h2::serve(open, stream, client).await,
-                _ => drop(h1::serve(open, stream, client, Preface::Refuse).await),
+                Some(b"h2") => Box::pin(h2::serve(open, stream, client)).await,
+                _ => drop(Box::pin(h1::serve(open, stream, client, Preface::Refuse)).await),
             }
         }
         Protocol::Tcp => {
@@ -148,13 +167,13 @@ async fn speak<S: relay::Socket>(open: OpenConnection, stream: S, peer: SocketAd
             let Some(port) = snapshot.tcp.get(&address.written) else { return };
             if !port.asks_for_name() {
                 if let Some(route) = port.any.clone() {
-                    relay::serve(open, stream, Vec::new(), &route, peer, server).await;
+                    Box::pin(relay::serve(open, stream, Vec::new(), &route, peer, server)).await;
                 }
                 return;
             }
-            let Some((name, ahead, stream)) = passthrough::read_name(&open, stream).await else { return };
+            let Some((name, ahead, stream)) = Box::pin(passthrough::read_name(&open, stream)).await else { return };
             match port.find(name.as_deref()).cloned() {
-                Some(route) => relay::serve(open, stream, ahead, &route, peer, server).await,
+                Some(route) => Box::pin(relay::serve(open, stream, ahead, &route, peer, server)).await,
                 None => debug!(%peer, name, "nothing is behind the name that a connection asks for"),
             }
         }
@@ -224,3 +243,6 @@ pub(crate) fn turn_away(stream: &TcpStream, protocol: Protocol) {
     let _ = stream.try_read(&mut [0; 4096]);
     let _ = stream.try_write(ANSWER);
 }
+
+#[cfg(test)]
+mod tests;

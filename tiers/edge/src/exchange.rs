@@ -32,9 +32,13 @@ pub(crate) struct Exchange<'a, D, U> {
     pub sent_at: Instant,
     /// Field lines added to the answer's head, each with its CR LF.
     pub added: &'a [u8],
+    /// When the answer's head arrived, if its end came in the same moment.
+    pub ended_at: Option<Instant>,
     request: RequestSide,
     answer: AnswerSide,
     phase: Option<Phase>,
+    /// The wait has become a long one, and the client may have left meanwhile.
+    lasting: bool,
     upload: Pace,
     download: Pace,
 }
@@ -101,9 +105,11 @@ impl<'a, D: Downstream, U: Answering> Exchange<'a, D, U> {
             taken,
             sent_at,
             added: b"",
+            ended_at: None,
             request,
             answer: AnswerSide::AwaitHead,
             phase: None,
+            lasting: false,
             upload,
             download,
         }
@@ -112,6 +118,7 @@ impl<'a, D: Downstream, U: Answering> Exchange<'a, D, U> {
     /// Resolves when the answer is completely in the client's output.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         let mut moved_ever = false;
+        self.ended_at = None;
         loop {
             let mut moved = self.poll_request(context)?;
             moved |= self.poll_answer(context)?;
@@ -200,6 +207,7 @@ impl<'a, D: Downstream, U: Answering> Exchange<'a, D, U> {
     fn begin_answer(&mut self) {
         let head = self.up.head();
         let now = Instant::now();
+        self.ended_at = Some(now);
         let outcome = match head.status {
             502..=504 => Outcome::Failed, // it says itself that it cannot
             _ => Outcome::Ok { latency: now.saturating_duration_since(self.sent_at) },
@@ -250,9 +258,12 @@ impl<'a, D: Downstream, U: Answering> Exchange<'a, D, U> {
                 Phase::FirstByte => limits.first_byte_timeout,
                 Phase::Request | Phase::Answer => limits.body_idle_timeout,
             });
+            // Most answers are there before anybody can have lost patience: until then nobody looks for it.
+            timer.look_soon();
         }
+        self.lasting |= timer.looked();
         timer.watch(context);
-        if self.down.poll_gone(context).is_ready() {
+        if self.lasting && self.down.poll_gone(context).is_ready() {
             return Poll::Ready(Err(Fault::Downstream(DownstreamFault::Gone)));
         }
         let timer = self.down.timer();

@@ -174,7 +174,7 @@ async fn send<D: Downstream>(
     for piece in pieces.into_iter().filter(|_| !head_only) {
         let sent = match piece {
             Piece::Bytes(bytes) => {
-                down.send_shared(bytes);
+                down.send_shared(&bytes, 0..bytes.len());
                 true
             }
             Piece::File { offset, length } => send_file(core, &opened, offset, length, down, idle_timeout).await,
@@ -246,7 +246,7 @@ async fn send_file<D: Downstream>(
         // Somebody truncated it, or the disk failed.
         let Some(bytes) = bytes else { return false };
         at += count;
-        down.send_shared(bytes);
+        down.send_shared(&bytes, 0..bytes.len());
         if at < end && !room(down, idle_timeout).await {
             return false;
         }

@@ -3,7 +3,7 @@
 use std::{future::poll_fn, rc::Rc, sync::Arc, time::Instant};
 
 use pumasi_balance::{Lease, Outcome, Upstream, UpstreamId};
-use pumasi_config::HashBy;
+use pumasi_config::{AccessLog, HashBy};
 use pumasi_http1::{Asked, Framing, Known};
 use tracing::{debug, warn};
 
@@ -47,9 +47,13 @@ pub(crate) struct Forward<'a, D> {
     pub id: RequestId,
     /// How the request is changed on its way.
     edit: Option<&'a RequestEdit>,
-    /// Who answered, or was asked last.
+    /// Who answered, or was asked last. Only while somebody wants to know: the access log, or who listens to exchanges.
     pub upstream: Option<Arc<Upstream>>,
     pub queued_us: u64,
+    /// A reading of the clock that is young enough to begin with: when the request's head was read, if nothing was waited for since.
+    pub began: Option<Instant>,
+    /// When the answer's head arrived, if its end came with it. Saves the caller a look at the clock.
+    pub ended_at: Option<Instant>,
     taken: u64,
     attachment: Attachment,
 }
@@ -63,12 +67,26 @@ impl<'a, D: Downstream> Forward<'a, D> {
         id: RequestId,
         edit: Option<&'a RequestEdit>,
     ) -> Self {
-        Forward { core, snapshot, route, down, id, edit, upstream: None, queued_us: 0, taken: 0, attachment: Attachment::default() }
+        Forward {
+            core,
+            snapshot,
+            route,
+            down,
+            id,
+            edit,
+            upstream: None,
+            queued_us: 0,
+            began: None,
+            ended_at: None,
+            taken: 0,
+            attachment: Attachment::default(),
+        }
     }
 
     pub async fn run(&mut self) -> Forwarded {
         let mut tried: [Option<UpstreamId>; ATTEMPTS_MAX] = [None; ATTEMPTS_MAX];
         let mut last = None;
+        let named = self.snapshot.access_log != AccessLog::Off || self.core.shared.tap.wanted();
         for attempt in 0..ATTEMPTS_MAX {
             let exclude: &[UpstreamId] = match &tried[0] {
                 Some(first) => std::slice::from_ref(first),
@@ -84,7 +102,9 @@ impl<'a, D: Downstream> Forward<'a, D> {
                 Err(trouble) => return Forwarded::Trouble(last.unwrap_or(trouble)),
             };
             tried[attempt] = Some(lease.upstream().id());
-            self.upstream = Some(lease.upstream().clone());
+            if named {
+                self.upstream = Some(lease.upstream().clone());
+            }
             match self.attempt(&mut lease).await {
                 Ok(()) => return Forwarded::Answered,
                 Err(Fault::Downstream(fault)) => return self.give_up_on_client(fault),
@@ -114,9 +134,13 @@ impl<'a, D: Downstream> Forward<'a, D> {
 
     /// A place at an upstream, at once or after a wait in the pool's queue.
     async fn find_place(&mut self, exclude: &[UpstreamId]) -> Result<Lease, Trouble> {
-        let found = place::find(&self.route.pool, self.key(), exclude, self.route.queue_timeout, self.down.timer()).await;
+        let now = self.began.unwrap_or_else(Instant::now);
+        let found = place::find(&self.route.pool, self.key(), exclude, self.route.queue_timeout, self.down.timer(), now).await;
         found.map(|(lease, queued_us)| {
             self.queued_us = queued_us;
+            if queued_us > 0 {
+                self.began = None;
+            }
             lease
         })
     }
@@ -150,6 +174,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
             let before = connection.output.sent_total;
             match self.exchange(&mut connection, lease).await {
                 Err(Fault::Upstream(fault)) if self.was_stale(&connection, before, &fault) => {
+                    self.began = None;
                     debug!(upstream = %lease.upstream().name, %fault, "an idle connection was closed meanwhile");
                 }
                 outcome => return self.settle(connection, id, outcome),
@@ -157,6 +182,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
         }
         let timeout = self.snapshot.limits.connect_timeout;
         let connecting = connect(lease.upstream(), &route.wire, timeout, self.down.timer(), &self.core.buffers);
+        self.began = None;
         // On the heap, as it is rare: an open connection is nearly always there.
         let mut connection = Box::pin(connecting).await.map_err(Fault::Upstream)?;
         let outcome = self.exchange(&mut connection, lease).await;
@@ -232,9 +258,12 @@ impl<'a, D: Downstream> Forward<'a, D> {
         let trace = self.core.trace(request, self.id);
         let client = self.down.client();
         write_request(connection.output.buffer(), request, client, self.id, &lease.upstream().address, self.edit, trace);
-        let mut exchange = Exchange::new(self.core, self.snapshot, self.down, connection, lease, &mut self.taken, Instant::now());
+        let sent_at = self.began.take().unwrap_or_else(Instant::now);
+        let mut exchange = Exchange::new(self.core, self.snapshot, self.down, connection, lease, &mut self.taken, sent_at);
         exchange.added = added.as_bytes();
-        poll_fn(|context| exchange.poll(context)).await
+        let outcome = poll_fn(|context| exchange.poll(context)).await;
+        self.ended_at = exchange.ended_at;
+        outcome
     }
 
     /// Keeps the connection for the next request if both sides are where they should be.

@@ -17,6 +17,8 @@ pub(crate) struct Client {
     pub ip: String,
     /// The address as Forwarded writes it: IPv6 in brackets and quotes (RFC 7239 §6).
     forwarded_for: String,
+    /// What upstreams are told of a stranger before its host comes in: X-Forwarded-For and X-Forwarded-Proto.
+    lines: Box<[u8]>,
     /// `http` or `https`.
     pub scheme: &'static str,
     /// What it says about who came before is believed.
@@ -31,7 +33,8 @@ impl Client {
             IpAddr::V4(ip) => ip.to_string(),
             IpAddr::V6(ip) => format!("\"[{ip}]\""),
         };
-        Client { ip: ip.to_string(), forwarded_for, scheme, trusted }
+        let lines = format!("X-Forwarded-For: {ip}\r\nX-Forwarded-Proto: {scheme}\r\n").into_bytes().into();
+        Client { ip: ip.to_string(), forwarded_for, lines, scheme, trusted }
     }
 
     /// Who asked: the last address of X-Forwarded-For that is no trusted proxy's, if the connection is one's; else who has connected.
@@ -84,11 +87,13 @@ pub(crate) fn write_request(
     edit: Option<&RequestEdit>,
     trace: Option<pumasi_trace::Context>,
 ) {
+    // Once for all that is written here: the head as it came, its host twice more, and our own lines.
+    out.reserve(head.bytes().len() + 2 * head.authority().len() + OWN_LINES);
     write::request_line(out, head.method(), head.path_and_query());
     let authority = head.authority();
     match authority.is_empty() {
         true => write::field(out, "Host", upstream.to_string().as_bytes()),
-        false => write::field(out, "Host", authority),
+        false => write::clean_field(out, "Host", authority),
     }
     let tunnel = forwards_upgrade(head);
     copy_fields(out, &head.fields, head.nominates, |known, name| match known {
@@ -126,6 +131,9 @@ pub(crate) fn write_request(
     write::head_end(out);
 }
 
+/// Room for the lines we add to a request: who asked, Via, its name, and the framing.
+const OWN_LINES: usize = 512;
+
 /// Whether the request's Upgrade goes on to the upstream. Never `h2c`: it would take the connection out of our sight.
 pub(crate) fn forwards_upgrade(head: &RequestHead) -> bool {
     head.upgrade && head.framing == Framing::Empty && !head.fields.has_token(Known::Upgrade, "h2c")
@@ -135,8 +143,8 @@ pub(crate) fn forwards_upgrade(head: &RequestHead) -> bool {
 /// among them; see [`Length`].
 pub(crate) fn write_response_lines(out: &mut Vec<u8>, head: &ResponseHead, date: &[u8; 29]) {
     copy_fields(out, &head.fields, head.nominates, |known, _| known != Known::ContentLength);
-    if head.fields.get(Known::Date).is_none() {
-        write::field(out, "Date", date); // RFC 9110 §6.6.1
+    if !head.fields.has(Known::Date) {
+        write::clean_field(out, "Date", date); // RFC 9110 §6.6.1
     }
 }
 
@@ -212,13 +220,14 @@ fn imitates(name: &[u8]) -> bool {
 /// X-Forwarded-For, -Proto, -Host and Forwarded (RFC 7239). A stranger's own claims are dropped: applications take the first address
 /// of the list for the client's.
 fn write_forwarded(out: &mut Vec<u8>, head: &RequestHead, client: &Client) {
-    let believed = |known: Known| if client.trusted { head.fields.get(known) } else { None };
+    if !client.trusted {
+        return write_forwarded_of_a_stranger(out, head, client);
+    }
+    let believed = |known: Known| head.fields.get(known);
     out.extend_from_slice(b"X-Forwarded-For: ");
-    if client.trusted {
-        for earlier in head.fields.all(Known::XForwardedFor).filter(|v| !v.is_empty()) {
-            out.extend_from_slice(earlier);
-            out.extend_from_slice(b", ");
-        }
+    for earlier in head.fields.all(Known::XForwardedFor).filter(|v| !v.is_empty()) {
+        out.extend_from_slice(earlier);
+        out.extend_from_slice(b", ");
     }
     out.extend_from_slice(client.ip.as_bytes());
     out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
@@ -229,12 +238,26 @@ fn write_forwarded(out: &mut Vec<u8>, head: &RequestHead, client: &Client) {
         write::field(out, "X-Forwarded-Host", host);
     }
     out.extend_from_slice(b"Forwarded: ");
-    if client.trusted {
-        for earlier in head.fields.all(Known::Forwarded).filter(|v| !v.is_empty()) {
-            out.extend_from_slice(earlier);
-            out.extend_from_slice(b", ");
-        }
+    for earlier in head.fields.all(Known::Forwarded).filter(|v| !v.is_empty()) {
+        out.extend_from_slice(earlier);
+        out.extend_from_slice(b", ");
     }
+    write_forwarded_element(out, host, client);
+}
+
+/// The same where nothing that was said before counts.
+fn write_forwarded_of_a_stranger(out: &mut Vec<u8>, head: &RequestHead, client: &Client) {
+    out.extend_from_slice(&client.lines);
+    let host = head.authority();
+    if !host.is_empty() {
+        write::clean_field(out, "X-Forwarded-Host", host);
+    }
+    out.extend_from_slice(b"Forwarded: ");
+    write_forwarded_element(out, host, client);
+}
+
+/// What Forwarded says of this client, with the line's end.
+fn write_forwarded_element(out: &mut Vec<u8>, host: &[u8], client: &Client) {
     out.extend_from_slice(b"for=");
     out.extend_from_slice(client.forwarded_for.as_bytes());
     if !host.is_empty() {
@@ -252,7 +275,7 @@ fn write_request_id(out: &mut Vec<u8>, head: &RequestHead, client: &Client, id: 
     let given = head.fields.get(Known::XRequestId).filter(|v| client.trusted && (1..=64).contains(&v.len()));
     match given {
         Some(given) => write::field(out, "X-Request-Id", given),
-        None => write::field(out, "X-Request-Id", &id.text()),
+        None => write::clean_field(out, "X-Request-Id", &id.text()),
     }
 }
 

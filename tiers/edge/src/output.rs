@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
+    ops::Range,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -43,15 +44,17 @@ impl Output {
             self.bytes = self.buffers.take_output();
         }
         // What comes now comes behind what is shared.
-        self.bytes.extend_from_slice(&std::mem::take(&mut self.shared));
+        if !self.shared.is_empty() {
+            self.bytes.extend_from_slice(&std::mem::take(&mut self.shared));
+        }
         &mut self.bytes
     }
 
     /// Appends bytes that others hold too. Costs no memory of the connection's, however many they are.
-    pub fn share(&mut self, data: Bytes) {
-        match data.len() < SHARE_MIN || !self.shared.is_empty() {
-            true => self.buffer().extend_from_slice(&data),
-            false => self.shared = data,
+    pub fn share(&mut self, data: &Bytes, range: Range<usize>) {
+        match range.len() < SHARE_MIN || !self.shared.is_empty() {
+            true => self.buffer().extend_from_slice(&data[range]),
+            false => self.shared = data.slice(range),
         }
     }
 

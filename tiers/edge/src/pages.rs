@@ -23,7 +23,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use pumasi_config::{CompressCoding, EvictionPolicy, PagesMode, PagesPlan};
 use pumasi_http1::{Fields, Known, RequestHead, Version};
 use pumasi_httpcache::{Asked, Bypass, CacheStatus, Coding, Forward as Why, Grace, Rules};
@@ -478,14 +477,18 @@ fn send_reply<D: Downstream>(core: &Core, page: &Arc<Page>, reply: Reply, lines:
         core.shared.pages.code(&key_of(core, down), page, coding);
     }
     let words = if reply.reason_of_page { &page.reason } else { reason(reply.status).as_bytes() };
-    let (length, body) = match reply.content {
-        Content::None => (Length::None(None), Bytes::new()),
-        Content::Announced(length) => (Length::None(Some(length)), Bytes::new()),
-        Content::Body(range) => (Length::Known(range.len() as u64), page.body.slice(range)),
-        Content::Made(bytes) => (Length::Known(bytes.len() as u64), bytes),
+    let length = match &reply.content {
+        Content::None => Length::None(None),
+        Content::Announced(length) => Length::None(Some(*length)),
+        Content::Body(range) => Length::Known(range.len() as u64),
+        Content::Made(bytes) => Length::Known(bytes.len() as u64),
     };
     down.send_head(reply.status, words, lines, length);
-    down.send_shared(body);
+    match reply.content {
+        Content::None | Content::Announced(_) => {}
+        Content::Body(range) => down.send_shared(&page.body, range),
+        Content::Made(bytes) => down.send_shared(&bytes, 0..bytes.len()),
+    }
     down.send_end(&Fields::default());
 }
 

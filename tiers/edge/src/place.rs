@@ -12,7 +12,7 @@ use pumasi_balance::{Choice, Lease, Pool, UpstreamId};
 
 use crate::{answers::Trouble, timer::Timer};
 
-/// Finds one, not among `exclude`. Waits up to `timeout` on the task's own `timer` when all are taken. Also says how long that was, in
+/// Finds one at `now`, not among `exclude`. Waits up to `timeout` on the task's own `timer` when all are taken. Also says how long that was, in
 /// microseconds. Cancel-safe: a dropped wait leaves the queue.
 pub(crate) async fn find(
     pool: &Arc<Pool>,
@@ -20,8 +20,9 @@ pub(crate) async fn find(
     exclude: &[UpstreamId],
     timeout: Duration,
     timer: &Timer,
+    now: Instant,
 ) -> Result<(Lease, u64), Trouble> {
-    match pool.choose(key, exclude, Instant::now()) {
+    match pool.choose(key, exclude, now) {
         Choice::Use(lease) => return Ok((lease, 0)),
         Choice::Nobody(_) => return Err(Trouble::NoUpstream),
         Choice::Full => {}

@@ -89,7 +89,7 @@ async fn reach(open: &OpenConnection, route: &TcpRoute, client: SocketAddr, time
     let timeout = open.core.snapshot().limits.connect_timeout;
     let mut tried = Vec::new();
     while tried.len() < ATTEMPTS_MAX {
-        let (mut lease, _) = place::find(&route.pool, key, &tried, route.queue_timeout, timer).await.ok()?;
+        let (mut lease, _) = place::find(&route.pool, key, &tried, route.queue_timeout, timer, Instant::now()).await.ok()?;
         tried.push(lease.upstream().id());
         let began = Instant::now();
         match open_stream(lease.upstream().address, timeout, timer).await {

@@ -201,6 +201,11 @@ impl Snapshot {
 
     /// The most specific route: exact host before wildcard host before any, then exact path before the longest prefix.
     pub fn find(&self, host: &[u8], path: &[u8]) -> Option<&Arc<Route>> {
+        self.position(host, path).map(|i| &self.routes[usize::from(i)])
+    }
+
+    /// Where that one stands among [`Snapshot::routes`].
+    pub fn position(&self, host: &[u8], path: &[u8]) -> Option<u16> {
         self.find_for_host(host, path).or_else(|| self.first(&self.any, path))
     }
 
@@ -221,7 +226,7 @@ impl Snapshot {
         &self.routes
     }
 
-    fn find_for_host(&self, host: &[u8], path: &[u8]) -> Option<&Arc<Route>> {
+    fn find_for_host(&self, host: &[u8], path: &[u8]) -> Option<u16> {
         if self.exact.is_empty() && self.wildcard.is_empty() {
             return None;
         }
@@ -234,8 +239,8 @@ impl Snapshot {
         })
     }
 
-    fn first(&self, routes: &[u16], path: &[u8]) -> Option<&Arc<Route>> {
-        routes.iter().map(|&i| &self.routes[i as usize]).find(|route| route.takes(path))
+    fn first(&self, routes: &[u16], path: &[u8]) -> Option<u16> {
+        routes.iter().copied().find(|&i| self.routes[usize::from(i)].takes(path))
     }
 
     fn index(&mut self) {

@@ -14,7 +14,7 @@ use pumasi_trace::Exchange;
 use crate::{
     access_log::Line,
     answers::{Trouble, explain, reason},
-    core::Core,
+    core::{Core, CoreSnapshot},
     counters::TrafficCounters,
     downstream::Downstream,
     files,
@@ -22,7 +22,7 @@ use crate::{
     heads::Length,
     pages::{self, Visit},
     request_id::RequestId,
-    routes::{Route, Snapshot},
+    routes::Route,
 };
 
 /// Answers something that is not a request we can serve.
@@ -40,34 +40,37 @@ pub(crate) fn refuse<D: Downstream>(core: &Rc<Core>, down: &mut D, trouble: Trou
 /// ```
 /// The steps are the caller's to take, so that an answer that waits for nothing never enters a future: that of a forwarded request is
 /// a few hundred bytes on each of several levels, and beginning it copies them.
-pub(crate) struct Serving<'a> {
-    core: &'a Rc<Core>,
-    snapshot: Arc<Snapshot>,
-    route: Result<Arc<Route>, Trouble>,
+pub(crate) struct Serving {
+    core: Rc<Core>,
+    snapshot: CoreSnapshot,
+    /// Which of the snapshot's.
+    route: Result<u16, Trouble>,
     id: RequestId,
     began: Instant,
     read_before: u64,
     sent_before: u64,
     upstream: Option<Arc<Upstream>>,
     pages: &'static str,
+    /// If the clock was read then.
+    ended_at: Option<Instant>,
     counted: bool,
 }
 
-impl<'a> Serving<'a> {
+impl Serving {
     /// The request is the one whose head `down` has read.
-    pub fn begin<D: Downstream>(core: &'a Rc<Core>, down: &D) -> Serving<'a> {
+    pub fn begin<D: Downstream>(core: &Rc<Core>, down: &D) -> Serving {
         let snapshot = core.snapshot();
         let request = down.request();
         let route = match request.method() {
             b"CONNECT" => Err(Trouble::Connect),
-            _ => snapshot.find(request.host(), request.path()).cloned().ok_or(Trouble::NoRoute),
+            _ => snapshot.position(request.host(), request.path()).ok_or(Trouble::NoRoute),
         };
         Serving::new(core, snapshot, route, down)
     }
 
-    fn new<D: Downstream>(core: &'a Rc<Core>, snapshot: Arc<Snapshot>, route: Result<Arc<Route>, Trouble>, down: &D) -> Serving<'a> {
+    fn new<D: Downstream>(core: &Rc<Core>, snapshot: CoreSnapshot, route: Result<u16, Trouble>, down: &D) -> Serving {
         let serving = Serving {
-            core,
+            core: core.clone(),
             snapshot,
             route,
             id: core.next_request_id(),
@@ -76,6 +79,7 @@ impl<'a> Serving<'a> {
             sent_before: down.sent_total(),
             upstream: None,
             pages: "",
+            ended_at: None,
             counted: false,
         };
         serving.traffic().began();
@@ -84,15 +88,15 @@ impl<'a> Serving<'a> {
 
     /// Answers if nobody has to be asked: from the store, or that there is no route.
     pub fn answer_at_once<D: Downstream>(&mut self, down: &mut D) -> bool {
-        match &self.route {
+        match self.route() {
             Ok(route) if route.pages == PagesMode::Off => false,
             Ok(route) => {
-                let found = pages::answer_at_once(self.core, &self.snapshot, route, self.id, self.began, down);
+                let found = pages::answer_at_once(&self.core, &self.snapshot, route, self.id, self.began, down);
                 self.pages = found.unwrap_or("");
                 found.is_some()
             }
             Err(trouble) => {
-                send_trouble(self.core, down, self.id, *trouble);
+                send_trouble(&self.core, down, self.id, trouble);
                 true
             }
         }
@@ -100,19 +104,24 @@ impl<'a> Serving<'a> {
 
     /// Answers from an upstream, or through the store. Afterwards the answer is in the output, or the connection is marked to be closed.
     pub async fn answer<D: Downstream>(&mut self, down: &mut D) {
-        let Ok(route) = self.route.clone() else { return };
+        let Ok(position) = self.route else { return };
+        let route = &self.snapshot.routes()[usize::from(position)];
         if route.pages != PagesMode::Off {
+            let route = route.clone();
             // On the heap: several times as large as what a plain request needs, and only what is fetched comes here.
             return Box::pin(self.answer_through_store(&route, down)).await;
         }
         if let Some(files) = &route.files {
             let idle_timeout = self.snapshot.limits.body_idle_timeout;
-            let forwarded = files::answer(self.core, &route, files, down, self.id, None, idle_timeout).await;
+            // On the heap like the above: while it waits, a connection is as large as the largest of its futures.
+            let forwarded = Box::pin(files::answer(&self.core, route, files, down, self.id, None, idle_timeout)).await;
             return self.finish(forwarded, down);
         }
-        let mut forward = Forward::new(self.core, &self.snapshot, &route, down, self.id, None);
+        let mut forward = Forward::new(&self.core, &self.snapshot, route, down, self.id, None);
+        forward.began = Some(self.began);
         let forwarded = forward.run().await;
         let queued_us = forward.queued_us;
+        self.ended_at = forward.ended_at;
         self.upstream = forward.upstream.take();
         if queued_us > 0 {
             route.traffic.queue_us.record(queued_us);
@@ -123,13 +132,13 @@ impl<'a> Serving<'a> {
     fn finish<D: Downstream>(&self, forwarded: Forwarded, down: &mut D) {
         match forwarded {
             Forwarded::Answered => {}
-            Forwarded::Trouble(trouble) => send_trouble(self.core, down, self.id, trouble),
+            Forwarded::Trouble(trouble) => send_trouble(&self.core, down, self.id, trouble),
             Forwarded::Cut => down.close_after(),
         }
     }
 
     async fn answer_through_store<D: Downstream>(&mut self, route: &Arc<Route>, down: &mut D) {
-        let mut visit = Visit { core: self.core, snapshot: &self.snapshot, route, id: self.id, outcome: "", upstream: None, queued_us: 0 };
+        let mut visit = Visit { core: &self.core, snapshot: &self.snapshot, route, id: self.id, outcome: "", upstream: None, queued_us: 0 };
         let answered = visit.answer(down).await;
         let Visit { outcome, upstream, queued_us, .. } = visit;
         (self.pages, self.upstream) = (outcome, upstream);
@@ -137,12 +146,13 @@ impl<'a> Serving<'a> {
             route.traffic.queue_us.record(queued_us);
         }
         if let Err(trouble) = answered {
-            send_trouble(self.core, down, self.id, trouble);
+            send_trouble(&self.core, down, self.id, trouble);
         }
     }
 
     pub fn end<D: Downstream>(mut self, down: &D) {
-        let took_us = self.began.elapsed().as_micros() as u64;
+        let ended = self.ended_at.unwrap_or_else(Instant::now);
+        let took_us = ended.saturating_duration_since(self.began).as_micros() as u64;
         let status = down.status().unwrap_or(0);
         self.counted = true;
         self.traffic().ended(status, took_us);
@@ -192,7 +202,7 @@ impl<'a> Serving<'a> {
             content_type: text(head.fields.get(Known::ContentType).unwrap_or(b"")),
             read_bytes,
             sent_bytes,
-            route: self.route.as_ref().map_or("", |route| &route.name).into(),
+            route: self.route().map_or("", |route| &route.name).into(),
             upstream: self.upstream.as_ref().map_or("", |upstream| &upstream.name).into(),
             pages: self.pages,
             context: self.core.trace(head, self.id),
@@ -200,11 +210,15 @@ impl<'a> Serving<'a> {
     }
 
     fn traffic(&self) -> &TrafficCounters {
-        self.route.as_ref().map_or(&self.snapshot.unrouted, |route| &route.traffic)
+        self.route().map_or(&self.snapshot.unrouted, |route| &route.traffic)
+    }
+
+    fn route(&self) -> Result<&Arc<Route>, Trouble> {
+        self.route.map(|position| &self.snapshot.routes()[usize::from(position)])
     }
 }
 
-impl Drop for Serving<'_> {
+impl Drop for Serving {
     fn drop(&mut self) {
         if !self.counted {
             // The core was stopped in the middle of it.
@@ -225,6 +239,6 @@ fn send_trouble<D: Downstream>(core: &Core, down: &mut D, id: RequestId, trouble
         _ => Length::Known(own.content.len() as u64),
     };
     down.send_head(own.status, reason(own.status).as_bytes(), &own.lines, length);
-    down.send_shared(own.content.into());
+    down.send_data(&own.content);
     down.send_end(&Fields::default());
 }

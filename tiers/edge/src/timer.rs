@@ -32,6 +32,9 @@ struct Slots {
 #[derive(Debug)]
 struct Slot {
     deadline_ms: u64,
+    /// When the task is woken once although its deadline has not passed; see [`Timer::look_soon`].
+    look_ms: u64,
+    looked: bool,
     fired: bool,
     idle: Idle,
     waker: Option<Waker>,
@@ -66,7 +69,7 @@ impl Timers {
 
     pub fn timer(self: &Rc<Timers>) -> Timer {
         let mut slots = self.slots.borrow_mut();
-        let slot = Slot { deadline_ms: u64::MAX, fired: false, idle: Idle::No, waker: None };
+        let slot = Slot { deadline_ms: u64::MAX, look_ms: u64::MAX, looked: false, fired: false, idle: Idle::No, waker: None };
         let index = match slots.free.pop() {
             Some(index) => {
                 slots.slots[index as usize] = slot;
@@ -84,6 +87,12 @@ impl Timers {
     pub fn tick(&self, now: Instant) {
         let now_ms = now.saturating_duration_since(self.epoch).as_millis() as u64;
         self.now_ms.set(now_ms);
+        for slot in &mut self.slots.borrow_mut().slots {
+            if slot.look_ms <= now_ms {
+                (slot.look_ms, slot.looked) = (u64::MAX, true);
+                slot.waker.iter().for_each(Waker::wake_by_ref);
+            }
+        }
         self.fire(|slot| slot.deadline_ms <= now_ms);
     }
 
@@ -130,6 +139,18 @@ impl Timer {
         self.set(u64::MAX, Idle::No);
     }
 
+    /// Has the task woken within two ticks, before its deadline: for what is worth a look only if a wait turns out to be a long one. Setting
+    /// the deadline again takes it back.
+    pub fn look_soon(&self) {
+        let look_ms = self.timers.now_ms() + TICK.as_millis() as u64 + 1;
+        self.timers.slots.borrow_mut().slots[self.index as usize].look_ms = look_ms;
+    }
+
+    /// Whether that time has come since the deadline was set.
+    pub fn looked(&self) -> bool {
+        self.timers.slots.borrow().slots[self.index as usize].looked
+    }
+
     /// Whether the deadline has passed since it was set.
     pub fn fired(&self) -> bool {
         self.timers.slots.borrow().slots[self.index as usize].fired
@@ -150,6 +171,7 @@ impl Timer {
     fn set(&self, deadline_ms: u64, idle: Idle) {
         let slot = &mut self.timers.slots.borrow_mut().slots[self.index as usize];
         (slot.deadline_ms, slot.fired, slot.idle) = (deadline_ms, false, idle);
+        (slot.look_ms, slot.looked) = (u64::MAX, false);
     }
 }
 

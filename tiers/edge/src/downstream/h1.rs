@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use pumasi_config::EdgeLimits;
 use pumasi_http1::{Event, Fields, Framing, Known, Limits, Refusal, RequestDecoder, RequestHead, ResponseHead, Version, write};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -61,43 +62,45 @@ pub(crate) struct Http2<S> {
 }
 
 /// Serves requests one after another until either side ends it, or the client begins HTTP/2.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+///
+/// No async function: what those are given lies in them twice.
+pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     open: OpenConnection,
     socket: S,
     client: Client,
     preface: Preface,
-) -> Option<Http2<S>> {
+) -> impl Future<Output = Option<Http2<S>>> {
     let mut connection = H1::new(open.core.clone(), socket, client, preface);
-    let core = open.core.clone();
-    loop {
-        match connection.await_request().await {
-            Awaited::Request => {
-                let mut serving = Serving::begin(&core, &connection);
-                if !serving.answer_at_once(&mut connection) {
-                    serving.answer(&mut connection).await;
-                }
-                serving.end(&connection);
-            }
-            Awaited::Refused(trouble) => {
-                connection.begin_refusal();
-                refuse(&core, &mut connection, trouble);
-            }
-            Awaited::Http2 => {
+    async move {
+        match connection.serve().await {
+            Ended::Closed => None,
+            Ended::Http2 => {
                 let ahead = Bytes::copy_from_slice(connection.input.unread());
-                return Some(Http2 { open, socket: Rewind { ahead, socket: connection.socket }, client: connection.client });
+                Some(Http2 { open, socket: Rewind { ahead, socket: connection.socket }, client: connection.client })
             }
-            Awaited::Nothing => break,
-        }
-        if !connection.end_request().await {
-            break;
         }
     }
-    connection.close().await;
-    None
+}
+
+/// How a connection of this protocol ended.
+enum Ended {
+    Closed,
+    /// It goes on as HTTP/2.
+    Http2,
 }
 
 /// What an HTTP/2 client says first (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How a head is waited for.
+struct HeadWait {
+    /// Something of it is there.
+    begun: bool,
+    /// The deadline that runs is one for a head that has begun, or not; none is set before there is need to wait.
+    armed: Option<bool>,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+}
 
 enum Awaited {
     Request,
@@ -129,22 +132,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
         }
     }
 
-    /// Waits for the next head: as long as `idle_timeout` for its first byte, then as long as `header_timeout` for the rest.
-    async fn await_request(&mut self) -> Awaited {
-        let mut begun = !self.input.unread().is_empty();
-        let (http1, timeout) = self.core.with_snapshot(|snapshot| {
-            let limits = &snapshot.limits;
-            (snapshot.http1, if begun { limits.header_timeout } else { limits.idle_timeout })
-        });
-        self.limits = http1;
-        match begun {
-            true => self.timer.arm(timeout),
-            false => self.timer.arm_idle(timeout),
+    async fn serve(&mut self) -> Ended {
+        loop {
+            match self.await_request().await {
+                Awaited::Request => {
+                    let mut serving = Serving::begin(&self.core, self);
+                    if !serving.answer_at_once(self) {
+                        serving.answer(self).await;
+                    }
+                    serving.end(self);
+                }
+                Awaited::Refused(trouble) => {
+                    self.begin_refusal();
+                    refuse(&self.core.clone(), self, trouble);
+                }
+                Awaited::Http2 => return Ended::Http2,
+                Awaited::Nothing => break,
+            }
+            if !self.end_request().await {
+                break;
+            }
         }
-        poll_fn(|context| self.poll_head(context, &mut begun)).await
+        self.close().await;
+        Ended::Closed
     }
 
-    fn poll_head(&mut self, context: &mut Context<'_>, begun: &mut bool) -> Poll<Awaited> {
+    /// Waits for the next head: as long as `idle_timeout` for its first byte, then as long as `header_timeout` for the rest.
+    async fn await_request(&mut self) -> Awaited {
+        let begun = !self.input.unread().is_empty();
+        let mut wait = self.core.with_snapshot(|snapshot| {
+            let EdgeLimits { header_timeout, idle_timeout, .. } = snapshot.limits;
+            self.limits = snapshot.http1;
+            HeadWait { begun, armed: None, header_timeout, idle_timeout }
+        });
+        poll_fn(|context| self.poll_head(context, &mut wait)).await
+    }
+
+    fn poll_head(&mut self, context: &mut Context<'_>, wait: &mut HeadWait) -> Poll<Awaited> {
         loop {
             if self.preface == Preface::Accept && self.input.unread().starts_with(HTTP2_PREFACE) {
                 return Poll::Ready(Awaited::Http2);
@@ -170,19 +194,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> H1<S> {
             }
             let Poll::Ready(filled) = self.input.poll_fill(context, &mut self.socket) else { break };
             match filled {
-                Ok(0) if *begun && self.decoder.close(self.input.unread()).is_err() => {
+                Ok(0) if wait.begun && self.decoder.close(self.input.unread()).is_err() => {
                     return Poll::Ready(Awaited::Refused(Trouble::Malformed(Refusal::Truncated)));
                 }
                 Ok(0) | Err(_) => return Poll::Ready(Awaited::Nothing),
-                Ok(_) if !*begun => {
-                    *begun = true;
-                    self.timer.arm(self.core.with_snapshot(|snapshot| snapshot.limits.header_timeout));
-                }
-                Ok(_) => {}
+                Ok(_) => wait.begun = true,
+            }
+        }
+        // Only now is there anything to wait for. What has begun keeps the deadline it was given then.
+        if wait.armed != Some(wait.begun) {
+            wait.armed = Some(wait.begun);
+            match wait.begun {
+                true => self.timer.arm(wait.header_timeout),
+                false => self.timer.arm_idle(wait.idle_timeout),
             }
         }
         self.timer.watch(context);
-        match (self.timer.fired(), *begun) {
+        match (self.timer.fired(), wait.begun) {
             (false, _) => Poll::Pending,
             (true, false) => Poll::Ready(Awaited::Nothing),
             (true, true) => Poll::Ready(Awaited::Refused(Trouble::HeadTimeout)),
@@ -368,10 +396,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Downstream for H1<S> {
         }
     }
 
-    fn send_shared(&mut self, data: Bytes) {
+    fn send_shared(&mut self, data: &Bytes, range: Range<usize>) {
         match self.body {
-            Body::Raw => self.output.share(data),
-            Body::None | Body::Chunked => self.send_data(&data),
+            Body::Raw => self.output.share(data, range),
+            Body::None | Body::Chunked => self.send_data(&data[range]),
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
     ops::Range,
     pin::pin,
     rc::Rc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -60,6 +60,7 @@ const LAST_WORD: Duration = Duration::from_secs(1);
 /// Serves a connection until it ends. `socket` begins with the client's preface.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnection, socket: S, client: Client) {
     let core = open.core.clone();
+    let client = Rc::new(client);
     let snapshot = core.snapshot();
     let timer = core.timers.timer();
     timer.arm(snapshot.limits.header_timeout);
@@ -120,8 +121,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
                 if !state.leaving.get() {
                     timer.disarm();
                 }
-                let guard = StreamAtWork::new(&core, &state);
-                tokio::task::spawn_local(serve_stream(guard, request, respond, client.clone()));
+                take_up(StreamAtWork::new(&core, &state), request, respond, &client);
             }
             Some(None | Some(Err(_))) => return,
             // Idle for too long: says so, and waits for what may still be under way.
@@ -143,17 +143,20 @@ struct ConnectionState {
     timer: Timer,
 }
 
-async fn serve_stream(guard: StreamAtWork, request: http::Request<RecvStream>, respond: SendResponse<Bytes>, client: Client) {
+/// Begins to answer a request. What waits for nothing is answered at once; the rest has a task of its own.
+fn take_up(guard: StreamAtWork, request: http::Request<RecvStream>, respond: SendResponse<Bytes>, client: &Rc<Client>) {
     let core = guard.core.clone();
     let (parts, content) = request.into_parts();
     let websocket = parts.extensions.get::<h2::ext::Protocol>().is_some_and(|p| p.as_str() == "websocket");
     // What a WebSocket sends is no content: it begins when the upstream has switched.
     let ended = content.is_end_stream() || websocket;
     let mut head = RequestHead::default();
-    let refused = translate(&parts, ended, websocket, &mut head, &core.snapshot().http1).err();
+    let mut text = core.lines.take();
+    let refused = core.with_snapshot(|snapshot| translate(&parts, ended, websocket, &mut head, &snapshot.http1, &mut text).err());
+    core.lines.set(text);
     let mut stream = H2Stream {
         head,
-        client,
+        client: client.clone(),
         timer: core.timers.timer(),
         calm: guard.state.calm.clone(),
         respond,
@@ -172,18 +175,34 @@ async fn serve_stream(guard: StreamAtWork, request: http::Request<RecvStream>, r
         read_total: 0,
         broken: false,
     };
-    match refused {
+    let unanswered = match refused {
         None => {
             let mut serving = Serving::begin(&core, &stream);
-            if !serving.answer_at_once(&mut stream) {
-                serving.answer(&mut stream).await;
+            match serving.answer_at_once(&mut stream) {
+                true => {
+                    serving.end(&stream);
+                    None
+                }
+                false => Some(serving),
             }
+        }
+        Some(refusal) => {
+            refuse(&core, &mut stream, Trouble::Malformed(refusal));
+            None
+        }
+    };
+    if unanswered.is_none() && stream.finish_at_once() {
+        return;
+    }
+    tokio::task::spawn_local(async move {
+        if let Some(mut serving) = unanswered {
+            serving.answer(&mut stream).await;
             serving.end(&stream);
         }
-        Some(refusal) => refuse(&core, &mut stream, Trouble::Malformed(refusal)),
-    }
-    let timeout = core.snapshot().limits.body_idle_timeout;
-    stream.finish(timeout).await;
+        let timeout = core.snapshot().limits.body_idle_timeout;
+        stream.finish(timeout).await;
+        drop(guard);
+    });
 }
 
 /// Counts a stream's task against its connection, and starts the connection's idle time when the last one ends.
@@ -213,7 +232,7 @@ impl Drop for StreamAtWork {
 /// One request and its answer.
 struct H2Stream {
     head: RequestHead,
-    client: Client,
+    client: Rc<Client>,
     timer: Timer,
     calm: Rc<Calm>,
     respond: SendResponse<Bytes>,
@@ -255,7 +274,23 @@ impl H2Stream {
             self.timer.watch(context);
             if self.timer.fired() { Poll::Ready(false) } else { Poll::Pending }
         });
-        let whole = flushed.await && self.send.is_none() && self.status.is_some();
+        let flushed = flushed.await;
+        self.conclude(flushed);
+    }
+
+    /// The same if the client takes it now; `false` if it has to be waited for.
+    fn finish_at_once(&mut self) -> bool {
+        match self.poll_flush(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => false,
+            Poll::Ready(result) => {
+                self.conclude(result.is_ok());
+                true
+            }
+        }
+    }
+
+    fn conclude(&mut self, flushed: bool) {
+        let whole = flushed && self.send.is_none() && self.status.is_some();
         // Whole, with content nobody needs still coming: dropping the handles tells the client so, behind the answer (RFC 9113 §8.1). A
         // reset of our own would overtake it.
         if !whole {
@@ -383,7 +418,8 @@ impl Downstream for H2Stream {
         }
     }
 
-    fn send_shared(&mut self, data: Bytes) {
+    fn send_shared(&mut self, data: &Bytes, range: Range<usize>) {
+        let data = data.slice(range);
         if self.send.is_some() {
             let tail = self.tail.split().freeze();
             if !tail.is_empty() {
@@ -471,15 +507,16 @@ impl Downstream for H2Stream {
 
 // === helpers ===
 
-/// Writes the request as an HTTP/1.1 head and parses that: what HTTP/1.1 could not say unambiguously is refused here as well.
+/// Writes the request as an HTTP/1.1 head into `text` and parses that: what HTTP/1.1 could not say unambiguously is refused here as well.
 fn translate(
     parts: &http::request::Parts,
     ended: bool,
     websocket: bool,
     head: &mut RequestHead,
     limits: &pumasi_http1::Limits,
+    text: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
-    let mut text = Vec::with_capacity(512);
+    text.clear();
     let target = parts.uri.path_and_query().map_or("/", |p| p.as_str());
     let authority = parts.uri.authority().map(|a| a.as_str());
     // RFC 8441 §5: what is an extended CONNECT here is a GET with an Upgrade there.
@@ -489,7 +526,7 @@ fn translate(
     text.extend_from_slice(if connect { authority.unwrap_or("") } else { target }.as_bytes());
     text.extend_from_slice(b" HTTP/1.1\r\n");
     if let Some(authority) = authority {
-        line(&mut text, b"Host", authority.as_bytes());
+        line(text, b"Host", authority.as_bytes());
     }
     let mut cookies = Vec::new();
     for (name, value) in &parts.headers {
@@ -506,11 +543,11 @@ fn translate(
                 }
                 cookies.extend_from_slice(value.as_bytes());
             }
-            name => line(&mut text, name.as_str().as_bytes(), value.as_bytes()),
+            name => line(text, name.as_str().as_bytes(), value.as_bytes()),
         }
     }
     if !cookies.is_empty() {
-        line(&mut text, b"cookie", &cookies);
+        line(text, b"cookie", &cookies);
     }
     if websocket {
         // The key proves to a client that a server of HTTP/1.1 understood it; this client proved that by the protocol it speaks.
@@ -522,7 +559,7 @@ fn translate(
     text.extend_from_slice(b"\r\n");
     // What we added must not count against the client.
     let limits = pumasi_http1::Limits { head_bytes_max: limits.head_bytes_max + 512, fields_max: limits.fields_max + 5 };
-    match head.parse(&text, &limits)? {
+    match head.parse(text, &limits)? {
         Some(length) if length == text.len() => Ok(()),
         _ => Err(Refusal::FieldValue),
     }

@@ -36,12 +36,12 @@ fn own_and_shared_bytes_go_out_in_order_whatever_the_socket_takes() {
         let mut output = Output::new(Rc::default());
         let large = Bytes::from(vec![b'L'; 10_000]);
         output.buffer().extend_from_slice(b"head");
-        output.share(Bytes::from_static(b"small"));
-        output.share(large.clone());
-        output.share(large.clone());
+        output.share(&Bytes::from_static(b"a small one"), 2..7);
+        output.share(&large, 0..10_000);
+        output.share(&large, 0..10_000);
         output.buffer().extend_from_slice(b"end");
-        output.share(large.clone());
-        let expected = [b"headsmall", &large[..], &large[..], b"end", &large[..]].concat();
+        output.share(&large, 0..9_000);
+        let expected = [b"headsmall", &large[..], &large[..], b"end", &large[..9_000]].concat();
         assert_eq!(output.unsent(), expected.len());
         let mut socket = Narrow { took: Vec::new(), width };
         assert!(output.poll_flush(&mut Context::from_waker(Waker::noop()), &mut socket).is_ready());

@@ -76,7 +76,7 @@ impl Downstream for Background {
 
     fn send_data(&mut self, _: &[u8]) {}
 
-    fn send_shared(&mut self, _: Bytes) {}
+    fn send_shared(&mut self, _: &Bytes, _: Range<usize>) {}
 
     fn send_end(&mut self, _: &Fields) {}
 

@@ -54,7 +54,7 @@ fn step<D: Downstream>(stream: &mut Stream, down: &mut D, context: &mut Context<
             match stream.poll_read(context, PIECE, |data| down.send_data(data)) {
                 Poll::Ready(Read::Data(_)) => {}
                 Poll::Ready(Read::Rest(rest)) => {
-                    down.send_shared(rest);
+                    down.send_shared(&rest, 0..rest.len());
                     return Poll::Ready(true);
                 }
                 Poll::Ready(Read::End) => return Poll::Ready(true),

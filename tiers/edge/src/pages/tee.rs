@@ -28,8 +28,8 @@ use crate::{
 macro_rules! passes_on {
     () => {
         /// Only our own answers are shared, and they do not come this way.
-        fn send_shared(&mut self, data: Bytes) {
-            self.send_data(&data);
+        fn send_shared(&mut self, data: &Bytes, range: Range<usize>) {
+            self.send_data(&data[range]);
         }
 
         fn send_interim(&mut self, head: &ResponseHead) {
@@ -173,7 +173,7 @@ impl Filling {
     fn end<D: Downstream>(&mut self, down: &mut D) {
         let rest = self.fill.seal(if self.gone { self.fill.length() } else { self.sent });
         if !rest.is_empty() {
-            down.send_shared(rest);
+            down.send_shared(&rest, 0..rest.len());
         }
     }
 

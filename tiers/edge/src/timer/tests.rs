@@ -61,3 +61,22 @@ fn slots_are_used_again_and_come_back_clean() {
     assert!(!second.fired());
     assert_eq!(timers.slots.borrow().slots.len(), 1);
 }
+
+#[test]
+fn a_look_comes_before_the_deadline_once_and_not_at_once() {
+    let timers = Timers::new(Instant::now());
+    let timer = timers.timer();
+    let count = Arc::new(Count::default());
+    timer.watch(&Context::from_waker(&count.clone().into()));
+    timer.arm(Duration::from_secs(10));
+    timer.look_soon();
+    at(&timers, 100);
+    assert!(!timer.looked()); // a tick may come just after it was asked for
+    at(&timers, 200);
+    at(&timers, 300);
+    assert_eq!((timer.looked(), timer.fired(), count.0.load(Ordering::Relaxed)), (true, false, 1));
+    timer.look_soon();
+    timer.arm(Duration::from_secs(10));
+    at(&timers, 1_000);
+    assert_eq!((timer.looked(), count.0.load(Ordering::Relaxed)), (false, 1));
+}
