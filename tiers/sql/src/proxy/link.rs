@@ -48,6 +48,8 @@ struct Compression {
 #[derive(Debug)]
 pub struct Link {
     stream: Stream,
+    /// Our end's; asked for once, because it is wanted with each statement that may write.
+    port: u16,
     /// From the login on, if both ends want it.
     compression: Option<Box<Compression>>,
     pub inbox: Inbox,
@@ -59,6 +61,7 @@ impl Link {
     /// Reads up to `room` bytes at a time.
     pub fn new(stream: TcpStream, payload_max: usize, room: usize) -> Link {
         Link {
+            port: stream.local_addr().map_or(0, |address| address.port()),
             stream: Stream::Plain(stream),
             compression: None,
             inbox: Inbox::with_room(payload_max, room),
@@ -235,9 +238,9 @@ impl Link {
         Ok(())
     }
 
-    /// Our end's port; 0 if the connection is gone.
+    /// Our end's port; 0 if the connection was gone before it was used.
     pub fn local_port(&self) -> u16 {
-        self.stream.socket().and_then(|socket| socket.local_addr().ok()).map_or(0, |address| address.port())
+        self.port
     }
 
     /// False if the other side has hung up, or said something nobody asked for: a server that says goodbye before it closes.

@@ -1,12 +1,12 @@
 //! Follows the primary's binary log as a replica would: which rows a commit changed, and what was written past the proxy.
 //!
 //! A commit through the proxy waits a little for its rows ([`Told::claim`]); if they do not come in time its tables count as changed in
-//! unknown rows, so a slow log costs hits and nothing else. A transaction that no statement of ours claims was written by somebody else: it is
-//! fenced when it is seen, and bumped when it is visible to readers, which the log alone does not say (the event may come before the
-//! commit). Such writes are seen late, by the log's lag; nobody could have fenced them.
+//! unknown rows, so a slow log costs hits and nothing else. What nobody has claimed yet is fenced as soon as it is seen. If a statement of ours that may
+//! have made it is under way, it is waited for; a transaction that none of them claims was written by somebody else, and is bumped when it is visible to readers,
+//! which the log alone does not say (the event may come before the commit). Such writes are seen late, by the log's lag; nobody could have fenced them.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -15,16 +15,16 @@ use std::{
 };
 
 use pumasi_binlog::{Change, Group, Groups, Gtid, Row, Value};
-use pumasi_freshness::{Changes, Table, Tables};
+use pumasi_freshness::{Changes, Fence, Table, Tables};
 use pumasi_mysqlwire::ErrPacket;
 use pumasi_sqltext::{Key as RowKey, Scalar};
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{Notify, oneshot, watch},
     time::{sleep, timeout},
 };
 use tracing::{info, warn};
 
-use super::{Follow, Order, catalogue::Catalogue, control};
+use super::{Follow, Generation, Order, catalogue::Catalogue, control};
 use crate::{
     front::{login::random, wire::Lost},
     proxy::{backend::Backend, backend::owned, target::Target},
@@ -33,9 +33,6 @@ use crate::{
 
 /// How long a commit waits for its rows. Its fence stands so much longer.
 const ROWS_WAIT: Duration = Duration::from_millis(5);
-
-/// How long a transaction may wait to be claimed by the statement that made it: the answer and the log come on different ways.
-const GRACE: Duration = Duration::from_millis(50);
 
 /// How long the fence of a write past the proxy stands if its visibility cannot be asked for.
 const VISIBLE_AFTER: Duration = Duration::from_millis(200);
@@ -59,6 +56,8 @@ pub struct Told {
     /// Why it is not followed.
     trouble: Mutex<String>,
     inner: Mutex<Inner>,
+    /// A statement that may write is over.
+    answered: Notify,
     unseen: AtomicU64,
     exact: AtomicU64,
     late: AtomicU64,
@@ -68,11 +67,49 @@ pub struct Told {
 
 #[derive(Default)]
 struct Inner {
-    /// Came before their statement asked.
-    ready: HashMap<Gtid, Arc<Group>>,
+    /// Came before their statement asked, each behind a fence of its own: it may be somebody else's.
+    ready: HashMap<Gtid, (Arc<Group>, Fence)>,
     waiting: HashMap<Gtid, oneshot::Sender<Arc<Group>>>,
     /// Asked for and not waited for any longer.
     claimed: HashMap<Gtid, ()>,
+    /// What the statements may write that are under way, in the order they were sent.
+    sent: BTreeMap<u64, Tables>,
+    next: u64,
+}
+
+impl Inner {
+    /// What comes at `gtid` is ours, and not waited for.
+    fn claim(&mut self, gtid: Gtid) {
+        if self.claimed.len() >= CLAIMS_MAX {
+            // Those that still come count as somebody else's: a needless bump.
+            self.claimed.clear();
+        }
+        self.claimed.insert(gtid, ());
+    }
+}
+
+/// A statement that may write is under way, until this is dropped: before that it has claimed its transaction.
+pub struct UnderWay {
+    follow: Arc<Follow>,
+    number: u64,
+}
+
+impl UnderWay {
+    /// Call before the statement is sent.
+    pub fn new(follow: &Arc<Follow>, tables: &Tables) -> UnderWay {
+        let mut inner = follow.told.inner();
+        let number = inner.next;
+        inner.next += 1;
+        inner.sent.insert(number, tables.clone());
+        UnderWay { follow: follow.clone(), number }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.follow.told.inner().sent.remove(&self.number);
+        self.follow.told.answered.notify_waiters();
+    }
 }
 
 impl Told {
@@ -100,8 +137,9 @@ impl Told {
         }
         let told = {
             let mut inner = self.inner();
-            if let Some(group) = inner.ready.remove(&gtid) {
+            if let Some((group, fence)) = inner.ready.remove(&gtid) {
                 self.exact.fetch_add(1, Relaxed);
+                fence.release();
                 return Some(group);
             }
             let (tell, told) = oneshot::channel();
@@ -114,41 +152,83 @@ impl Told {
         }
         self.late.fetch_add(1, Relaxed);
         let mut inner = self.inner();
-        inner.waiting.remove(&gtid);
-        if inner.claimed.len() >= CLAIMS_MAX {
-            // Those that still come count as somebody else's: a needless bump.
-            inner.claimed.clear();
+        // If it is not waited for any more, it came this very moment.
+        if inner.waiting.remove(&gtid).is_some() {
+            inner.claim(gtid);
         }
-        inner.claimed.insert(gtid, ());
-        // It may have come between the end of the wait and the lock.
-        inner.ready.remove(&gtid)
+        None
     }
 
-    /// Whether the group is nobody's yet.
-    fn tell(&self, gtid: Gtid, group: &Arc<Group>) -> bool {
+    /// The transaction at `gtid` is ours, and its rows are not asked for: its tables count as changed in unknown rows.
+    pub fn disown(&self, gtid: Gtid) {
+        if !self.live() {
+            return;
+        }
         let mut inner = self.inner();
-        if let Some(waiting) = inner.waiting.remove(&gtid) {
-            return waiting.send(group.clone()).is_err();
+        match inner.ready.remove(&gtid) {
+            Some((_, fence)) => fence.release(),
+            None => inner.claim(gtid),
         }
-        if inner.claimed.remove(&gtid).is_some() {
-            return false;
-        }
-        if inner.ready.len() >= CLAIMS_MAX {
-            inner.ready.clear();
-        }
-        inner.ready.insert(gtid, group.clone());
+    }
+
+    /// True if somebody has asked for the group: it is theirs.
+    fn handed_over(&self, gtid: Gtid, group: &Arc<Group>) -> bool {
+        let mut inner = self.inner();
+        let Some(waiting) = inner.waiting.remove(&gtid) else { return inner.claimed.remove(&gtid).is_some() };
+        // Refused if its statement has given up waiting this very moment; then unknown rows have changed, and it is no less its own.
+        let _ = waiting.send(group.clone());
         true
     }
 
-    /// Nobody claimed it in time.
-    fn left(&self, gtid: Gtid) -> bool {
-        self.inner().ready.remove(&gtid).is_some()
+    /// Transactions that nobody has claimed yet, and statements under way that may write.
+    #[cfg(test)]
+    pub fn open(&self) -> (usize, usize) {
+        let inner = self.inner();
+        (inner.ready.len(), inner.sent.len())
+    }
+
+    /// Keeps the group until somebody asks for it. Returns the number of the next statement that is sent: it cannot have made this.
+    fn keep(&self, gtid: Gtid, group: &Arc<Group>, fence: Fence) -> u64 {
+        let mut inner = self.inner();
+        if inner.ready.len() >= CLAIMS_MAX {
+            // Fences whose outcome nobody will know: everything is forgotten.
+            inner.ready.clear();
+        }
+        inner.ready.insert(gtid, (group.clone(), fence));
+        inner.next
+    }
+
+    /// Nobody has claimed it: its fence.
+    fn left(&self, gtid: Gtid) -> Option<Fence> {
+        self.inner().ready.remove(&gtid).map(|(_, fence)| fence)
+    }
+
+    /// Returns when no statement is under way that was sent before number `next` and may write one of `tables`.
+    async fn answered(&self, next: u64, tables: &Tables) {
+        loop {
+            let notified = self.answered.notified();
+            tokio::pin!(notified);
+            // From here on none is missed.
+            notified.as_mut().enable();
+            if !self.inner().sent.range(..next).any(|(_, sent)| meet(sent, tables)) {
+                return;
+            }
+            notified.await;
+        }
     }
 
     fn ended(&self, why: &str) -> bool {
         why.clone_into(&mut self.trouble.lock().unwrap_or_else(PoisonError::into_inner));
-        *self.inner() = Inner::default();
-        self.live.swap(false, Relaxed)
+        let live = self.live.swap(false, Relaxed);
+        let mut inner = self.inner();
+        let Inner { ready, waiting, claimed, .. } = &mut *inner;
+        // What was kept goes with its fences; who follows begins a new epoch.
+        for (_, (_, fence)) in ready.drain() {
+            fence.commit(&Changes::new());
+        }
+        waiting.clear();
+        claimed.clear();
+        live
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -308,26 +388,38 @@ fn told(follow: &Arc<Follow>, group: Group, target: &Target) {
     let group = Arc::new(group);
     let Some(gtid) = group.gtid else {
         // Without a position nobody can claim it.
-        tokio::task::spawn_local(unseen(follow.clone(), group, target.clone()));
+        let generation = follow.generation();
+        let closure = written(&generation, &group);
+        let fence = follow.freshness().fence(closure.clone());
+        tokio::task::spawn_local(unseen(follow.clone(), Arc::downgrade(&generation), group, target.clone(), closure, fence));
         return;
     };
-    if !follow.told.tell(gtid, &group) {
+    if follow.told.handed_over(gtid, &group) {
         return;
     }
-    let (follow, target) = (follow.clone(), target.clone());
+    // Perhaps ours, and the answer is on its way; perhaps somebody else's, and visible already.
+    let generation = follow.generation();
+    let closure = written(&generation, &group);
+    let next = follow.told.keep(gtid, &group, follow.freshness().fence(closure.clone()));
+    let (follow, target, generation) = (follow.clone(), target.clone(), Arc::downgrade(&generation));
     tokio::task::spawn_local(async move {
-        sleep(GRACE).await;
-        if follow.told.left(gtid) {
-            unseen(follow, group, target).await;
+        follow.told.answered(next, &closure).await;
+        if let Some(fence) = follow.told.left(gtid) {
+            unseen(follow, generation, group, target, closure, fence).await;
         }
     });
 }
 
-/// A transaction that did not pass through the proxy.
-async fn unseen(follow: Arc<Follow>, group: Arc<Group>, target: Target) {
-    follow.told.unseen.fetch_add(1, Relaxed);
-    let generation = follow.generation();
-    let closure = match generation.catalogue() {
+fn meet(one: &Tables, other: &Tables) -> bool {
+    match (one, other) {
+        (Tables::Known(one), Tables::Known(other)) => one.iter().any(|table| other.contains(table)),
+        _ => true,
+    }
+}
+
+/// All that a transaction may have changed.
+fn written(generation: &Generation, group: &Group) -> Tables {
+    match generation.catalogue() {
         Some(catalogue) if !group.anything => {
             let written: Vec<pumasi_sqltext::TableName> = group
                 .tables
@@ -337,19 +429,23 @@ async fn unseen(follow: Arc<Follow>, group: Arc<Group>, target: Target) {
             catalogue.closure(&written, b"").tables
         }
         _ => Tables::All,
-    };
-    let fence = follow.freshness().fence(closure.clone());
+    }
+}
+
+/// A transaction that did not pass through the proxy, fenced by now as `generation` has it.
+async fn unseen(follow: Arc<Follow>, generation: Weak<Generation>, group: Arc<Group>, target: Target, closure: Tables, fence: Fence) {
+    follow.told.unseen.fetch_add(1, Relaxed);
     if group.anything {
         // A statement may have changed the schema.
         let (done, read) = oneshot::channel();
-        drop(generation);
         if follow.orders.send(Order::Read { fence, done }).is_ok() {
             let _ = read.await;
         }
         return;
     }
     let began = Instant::now();
-    let question = generation.catalogue().and_then(|catalogue| visibility(catalogue, &group));
+    // Not held while it is waited: a change of the schema waits for those who hold it.
+    let question = generation.upgrade().and_then(|generation| visibility(generation.catalogue()?, &group));
     let asked = match question {
         Some(sql) => match control::connect(&target, &target.login()).await {
             Ok(mut connection) => matches!(connection.rows(&sql, 1).await, Ok(Ok(_))),
@@ -360,6 +456,11 @@ async fn unseen(follow: Arc<Follow>, group: Arc<Group>, target: Target) {
     if !asked {
         sleep(VISIBLE_AFTER.saturating_sub(began.elapsed())).await;
     }
+    let Some(generation) = generation.upgrade().filter(|generation| Arc::ptr_eq(generation, &follow.generation())) else {
+        // The schema is another by now: names and columns may not mean what the fence was raised for.
+        follow.freshness().new_epoch();
+        return fence.commit(&Changes::new());
+    };
     let changes = generation.catalogue().map(|catalogue| changes(&group, catalogue, &closure)).unwrap_or_default();
     fence.commit_noted(&changes, unix_ms_now(), None);
 }

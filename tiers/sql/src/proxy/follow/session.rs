@@ -8,7 +8,8 @@ use pumasi_sqltext::{Digest, Scalar};
 
 use super::{
     super::target::Target,
-    Follow, Generation, binlog,
+    Follow, Generation,
+    binlog::{self, UnderWay},
     plan::{Plan, Reads, Writes},
 };
 use crate::{identity::Identity, results::unix_ms_now};
@@ -83,6 +84,8 @@ pub struct Running {
     generation: Arc<Generation>,
     plan: Arc<Plan>,
     fence: Option<Fence>,
+    /// There with the fence, and dropped after it.
+    _under_way: Option<UnderWay>,
     /// The statement's changes may be seen although it fails.
     certain: bool,
     /// All that its fence covers is committed at one position of the log.
@@ -134,9 +137,23 @@ impl Session {
             tables = united(&tables, &transaction.written);
         }
         let writer = self.transaction.as_ref().and_then(|transaction| transaction.writer.clone());
+        let _under_way = (!nothing(&tables)).then(|| UnderWay::new(follow, &tables));
         let fence = (!nothing(&tables)).then(|| follow.freshness().fence(tables));
 
-        Running { follow: follow.clone(), generation, plan, fence, certain, narrows, sent_after: now, stamp, reading, server, writer }
+        Running {
+            follow: follow.clone(),
+            generation,
+            plan,
+            fence,
+            _under_way,
+            certain,
+            narrows,
+            sent_after: now,
+            stamp,
+            reading,
+            server,
+            writer,
+        }
     }
 
     /// Whether the open transaction has only read and belongs to no request any more: it may be ended before the next statement.
@@ -220,7 +237,10 @@ impl Running {
         if !schema {
             let changes = match ended.gtid.filter(|_| self.narrows) {
                 Some(gtid) => self.changes(gtid, fence.tables()).await,
-                None => Changes::new(),
+                None => {
+                    ended.gtid.into_iter().for_each(|gtid| self.follow.told.disown(gtid));
+                    Changes::new()
+                }
             };
             return fence.commit_noted(&changes, unix_ms_now(), self.wrote());
         }

@@ -15,7 +15,10 @@ use crate::{
             wait_for,
         },
     },
-    proxy::Proxy,
+    proxy::{
+        Proxy,
+        route::{Choice, Errand, OnlyOne, Route},
+    },
 };
 
 struct House<'d> {
@@ -28,10 +31,15 @@ struct House<'d> {
 impl House<'_> {
     fn new(database: &MariaDb) -> House<'_> {
         let target = Target::parse(&format!("mysql://app:secret@127.0.0.1:{}", database.port)).unwrap();
+        House::with(database, Arc::new(OnlyOne(Server::new(target.clone()))), target)
+    }
+
+    fn with(database: &MariaDb, route: Arc<dyn Route>, target: Target) -> House<'_> {
         let settings = Settings { name: "main".into(), engine: target.address(), connections_max: 50, users: Vec::new() };
         let freshness = Arc::new(Freshness::new());
         let results = Results::new(freshness.clone(), 16 * 1024 * 1024);
-        let proxy = Proxy::start_following(target, settings, crate::proxy::Options::default(), 2, results).unwrap();
+        let follow = Follow::start(target.clone(), results).unwrap();
+        let proxy = Proxy::start_with(route, target, settings, crate::proxy::Options::default(), 2, Some(follow)).unwrap();
         let listener = proxy.listen((Ipv4Addr::LOCALHOST, 0).into(), None).unwrap();
         let house = House { proxy, listener, freshness, database };
         wait_for("the catalogue", || house.follow().generation().followed() && house.freshness.fences() == 0);
@@ -497,13 +505,30 @@ fn stories_of_rows() {
     // A cascade is in no log.
     writer.query("DELETE FROM t WHERE id = 2").ok();
     assert_eq!(one(&mut reader, child), "0");
-    // Past the proxy: seen, late by the log and by the grace that our own commits have.
+    // Past the proxy: seen, late by the log.
     one(&mut reader, N);
     house.unseen("UPDATE t SET n = 500 WHERE id = 1");
     wait_for("the write to be seen", || one(&mut reader, N) == "500");
     assert!(house.follow().told.counts().0 >= 1);
     house.unseen("ALTER TABLE t ADD more INT DEFAULT 9");
     wait_for("the change of the schema to be seen", || reader.query("SELECT * FROM t WHERE id = 1").text_rows()[0].len() == 4);
+    // While a statement is under way that may have made it, nobody knows whose it is. It is fenced all the same; and then it is not the statement's.
+    writer.query("INSERT INTO t (id, n) VALUES (2, 20)").ok();
+    let mut blocker = house.client();
+    blocker.query("BEGIN").ok();
+    blocker.query("UPDATE t SET n = 21 WHERE id = 2").ok();
+    let told = &house.follow().told;
+    let unseen = told.counts().0;
+    writer.send(Command::Query(b"UPDATE t SET n = 22 WHERE id = 2"));
+    wait_for("the statement to be under way", || told.open().1 == 1);
+    house.unseen("UPDATE t SET n = 700 WHERE id = 1");
+    wait_for("the transaction", || told.open().0 == 1);
+    assert_eq!((told.counts().0, one(&mut reader, N)), (unseen, "700".into()));
+    blocker.query("COMMIT").ok();
+    writer.read_reply().ok();
+    wait_for("the transaction to be somebody else's", || told.counts().0 == unseen + 1 && told.open() == (0, 0));
+    wait_for("it to be visible", || house.freshness.fences() == 0);
+    assert_eq!((one(&mut reader, N), one(&mut reader, other)), ("700".into(), "22".into()));
     // The end of the log is the end of knowing rows, and nothing else.
     let epoch = house.freshness.epoch();
     let dumps = database.run("SELECT ID FROM information_schema.PROCESSLIST WHERE COMMAND = 'Binlog Dump'");
@@ -512,5 +537,49 @@ fn stories_of_rows() {
     writer.query("UPDATE t SET n = 600 WHERE id = 1").ok();
     assert_eq!(one(&mut reader, N), "600");
     wait_for("the log to be followed again", || house.follow().mode() == "row-exact");
+    house.proxy.stop(Duration::from_secs(5));
+}
+
+/// Hears what it is asked to choose a server for.
+struct Listens {
+    one: OnlyOne,
+    fenced: Mutex<Vec<bool>>,
+}
+
+impl Route for Listens {
+    fn choose(&self, errand: &Errand<'_>) -> Choice {
+        if errand.nature.reads {
+            self.fenced.lock().unwrap().push(errand.fenced);
+        }
+        self.one.choose(errand)
+    }
+}
+
+/// A write of unknown outcome has no position that a replica could be asked for: only its fence says that reads of its tables are the primary's. It was not
+/// asked for in the first version.
+#[test]
+fn whoever_chooses_servers_hears_of_fences() {
+    let database = MariaDb::start();
+    database.run(
+        "CREATE DATABASE shop CHARACTER SET utf8mb4; CREATE USER app@'%' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO app@'%'; USE shop;
+         CREATE TABLE t (id INT PRIMARY KEY, n INT); CREATE TABLE other (id INT PRIMARY KEY, n INT); CREATE VIEW v AS SELECT n FROM t",
+    );
+    let target = Target::parse(&format!("mysql://app:secret@127.0.0.1:{}", database.port)).unwrap();
+    let route = Arc::new(Listens { one: OnlyOne(Server::new(target.clone())), fenced: Mutex::default() });
+    let house = House::with(&database, route.clone(), target);
+    let mut reader = house.client();
+    let mut fenced = |sql: &str| {
+        reader.query(sql).text_rows();
+        std::mem::take(&mut *route.fenced.lock().unwrap())
+    };
+    assert_eq!(fenced("SELECT 1 FROM t"), [false]);
+    let fence = house.freshness.fence(Tables::of([pumasi_freshness::Table::named("shop", "t")]));
+    assert_eq!(fenced("SELECT 2 FROM t"), [true]);
+    assert_eq!(fenced("SELECT 2 FROM v"), [true], "what it stands for");
+    assert_eq!(fenced("SELECT 2 FROM other"), [false]);
+    assert_eq!(fenced("SELECT 2 FROM other WHERE EXISTS (SELECT 1 FROM t)"), [true]);
+    assert_eq!(fenced("SELECT 2 FROM information_schema.TABLES LIMIT 0"), [true], "what it reads is not known");
+    fence.commit(&Changes::new());
+    assert_eq!(fenced("SELECT 3 FROM t"), [false]);
     house.proxy.stop(Duration::from_secs(5));
 }
