@@ -40,13 +40,13 @@ pub fn test(runner: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The one room that starts the whole program; the others have the tier they measure in themselves, and its build takes minutes.
-const WITH_THE_BINARY: &str = "sql-embedded";
+/// The rooms that start the whole program; the others have the tier they measure in themselves, and its build takes minutes.
+const WITH_THE_BINARY: [&str; 2] = ["sql-embedded", "freshness"];
 
 /// Hands over to `bench/peers`, which is outside the workspace so that the engines we compare with never slow a test build.
 pub fn bench(what: &[String]) -> Result<()> {
     install::for_benches()?;
-    if what.first().is_some_and(|room| room == WITH_THE_BINARY) {
+    if what.first().is_some_and(|room| WITH_THE_BINARY.contains(&room.as_str())) {
         step("the binary", cargo().args(["build", "--quiet", "--release", "--package", "pumasi"]))?;
     }
     run(cargo().args(["run", "--quiet", "--release", "--manifest-path"]).arg(root().join("bench/peers/Cargo.toml")).arg("--").args(what))
@@ -67,6 +67,10 @@ pub fn soak(minutes: u32, only: Option<Soak>) -> Result<()> {
         };
         let mut command = cargo();
         command.args(["test", "--release", "--package", "pumasi-tests", "--test", "it", "--", "--nocapture", name]).env(key, much);
+        if soak == Soak::Freshness {
+            // Most of the time is to be spent on answers from memory, not on servers that come back.
+            command.env("FRESHNESS_HITS", HITS_BETWEEN_FAULTS);
+        }
         step(name, &mut command)?;
     }
     Ok(())
@@ -79,6 +83,9 @@ pub enum Soak {
     Freshness,
     Cluster,
 }
+
+/// Answers from memory between two faults, in the search for a stale one.
+const HITS_BETWEEN_FAULTS: &str = "20000";
 
 /// A fault and the return to order after it take about five seconds.
 const FAULTS_PER_MINUTE: u32 = 12;

@@ -5,6 +5,7 @@
 
 mod cache_tests;
 mod edge;
+mod freshness;
 mod load;
 mod machine;
 mod pages;
@@ -22,12 +23,19 @@ fn main() -> Result<()> {
             println!("edge          requests passed on and hits: CPU per request, latency and memory beside nginx, HAProxy and Varnish");
             println!("cache-tests   the public HTTP cache test suite, beside nginx, Varnish, Squid and Traffic Server");
             println!("pages         a hit from memory: CPU per request beside nginx, Varnish and HAProxy");
+            println!(
+                "freshness     a query hit beside the database, an automatic page beside a standard one, the front page with and without caching"
+            );
             println!("sql           sysbench and ten thousand connections through the proxy: CPU per query beside HAProxy and no proxy");
             println!("sql-embedded  the embedded engine through the wire: CPU per statement beside SQLite called directly");
             println!("load          keep-alive GETs: the generator's CPU per request beside wrk and h2load, its rate, and a stall");
             Ok(())
         }
         ["sql", options @ ..] => sql::run(options),
+        ["freshness", options @ ..] => freshness::run(options),
+        // How this program stands beside itself: as the least that answers, and as an application.
+        ["serve-floor", port, answer] => freshness::serve_floor(port, answer),
+        ["serve-page"] => freshness::serve_page(),
         ["sql-embedded"] => sql_embedded::run(),
         ["load"] => load::run(),
         // How this program starts the generator as a process of its own.

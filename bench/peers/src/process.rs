@@ -25,6 +25,14 @@ pub fn start(core: usize, program: &str, arguments: &[&str]) -> Result<Running> 
     Ok(Running { child })
 }
 
+/// The same on whichever core is free.
+pub fn start_anywhere(program: &str, arguments: &[&str]) -> Result<Running> {
+    let mut command = Command::new(program);
+    let child =
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().with_context(|| format!("starting {program}"))?;
+    Ok(Running { child })
+}
+
 impl Running {
     /// taskset replaces itself by the program, so this is the program's own id.
     pub fn pid(&self) -> u32 {
