@@ -5,8 +5,10 @@ use crate::{Capabilities, EofPacket, FRAME_MAX, OkPacket, Prepared, ServerStatus
 /// What kind of answer a command has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// COM_QUERY, COM_STMT_EXECUTE: results, one or several.
+    /// COM_QUERY, COM_STMT_EXECUTE: results, one or several. What they say of cursors is about those of a routine that runs.
     Results,
+    /// COM_STMT_EXECUTE with a cursor asked for: as [`Expect::Results`], or, if the server opened it, the columns alone.
+    Cursor,
     /// COM_STMT_PREPARE.
     Prepared,
     /// COM_FIELD_LIST, COM_STMT_FETCH: packets up to an end.
@@ -37,6 +39,8 @@ pub enum Passed<'a> {
 pub struct Follower {
     state: State,
     capabilities: Capabilities,
+    /// It may end with an open cursor.
+    cursor: bool,
     /// The last packet was of the largest size: the next one continues its payload.
     continued: bool,
 }
@@ -67,12 +71,12 @@ impl Follower {
     /// `capabilities`: as negotiated with the server.
     pub fn new(expect: Expect, capabilities: Capabilities) -> Follower {
         let state = match expect {
-            Expect::Results => State::AwaitResult,
+            Expect::Results | Expect::Cursor => State::AwaitResult,
             Expect::Prepared => State::AwaitPrepared,
             Expect::Rows => State::AwaitRows,
             Expect::One => State::AwaitOne,
         };
-        Follower { state, capabilities, continued: false }
+        Follower { state, capabilities, cursor: expect == Expect::Cursor, continued: false }
     }
 
     /// The answer is complete.
@@ -107,7 +111,8 @@ impl Follower {
             State::AwaitColumnsEof => {
                 let eof = EofPacket::decode(payload)?;
                 // An open cursor: the rows wait for COM_STMT_FETCH.
-                let next = if eof.status.contains(ServerStatus::CURSOR_EXISTS) { State::Done } else { State::AwaitRows };
+                let open = self.cursor && eof.status.contains(ServerStatus::CURSOR_EXISTS);
+                let next = if open { State::Done } else { State::AwaitRows };
                 (next, Passed::Eof(eof))
             }
             State::AwaitRows => self.row(payload, first, length)?,
@@ -143,7 +148,7 @@ impl Follower {
             Some(0xfb) => (State::AwaitResult, Passed::WantsFile),
             _ => {
                 let left = Cursor::new(payload).lenenc_int("number of columns")?;
-                if left == 0 || left > u64::from(u16::MAX) {
+                if left == 0 || left > u64::from(u32::MAX) {
                     return Err(WireError::Malformed("number of columns"));
                 }
                 (State::AwaitColumns { left }, Passed::Data)

@@ -22,7 +22,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -112,6 +112,8 @@ struct Shared {
     /// Why sessions were pinned, and how often.
     pins: Mutex<BTreeMap<&'static str, u64>>,
     facts: Mutex<Option<Facts>>,
+    /// Changes of globals and accounts: see [`backend::Key`].
+    era: AtomicU64,
 }
 
 /// A client on its way to its core.
@@ -181,6 +183,7 @@ impl Proxy {
             pool_waits: Counter::default(),
             pins: Mutex::default(),
             facts: Mutex::default(),
+            era: AtomicU64::new(0),
         });
         // Each core has its share of the connections, so there are no more cores than connections.
         let threads = threads.clamp(1, options.connections_max.max(1));
@@ -284,6 +287,15 @@ fn lane(shared: &Arc<Shared>, number: usize, server_connections_max: usize) -> i
 }
 
 impl Shared {
+    fn era(&self) -> u64 {
+        self.era.load(Ordering::SeqCst)
+    }
+
+    /// Globals or accounts have changed.
+    fn outdated(&self) {
+        self.era.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn admit(&self, stream: TcpStream, peer: SocketAddr, witness: Option<Arc<Witness>>) {
         if self.stopping() {
             return turn_away(&stream, &shutting_down());

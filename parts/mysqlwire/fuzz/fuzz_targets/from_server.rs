@@ -41,7 +41,7 @@ fuzz_target!(|input: (Vec<u8>, &[u8])| {
         })
         .collect();
     let _ = pumasi_mysqlwire::rsa::PublicKey::from_pem(bytes);
-    for expect in [Expect::Results, Expect::Prepared, Expect::Rows, Expect::One] {
+    for expect in [Expect::Results, Expect::Cursor, Expect::Prepared, Expect::Rows, Expect::One] {
         for capabilities in [Capabilities(0), Capabilities(u64::MAX)] {
             let mut follower = Follower::new(expect, capabilities);
             // The first bytes say where the packets are cut.

@@ -33,7 +33,10 @@ fn results_end_where_the_documentation_says() {
     ends(Expect::Results, PLAIN, &[&[2], b"def1", b"def2", EOF, ROW, ROW, EOF]);
     ends(Expect::Results, PLAIN, &[&[1], b"def1", EOF, EOF]);
     ends(Expect::Results, PLAIN, &[&[1], b"def1", EOF, ROW, ERR]);
-    ends(Expect::Results, PLAIN, &[&[1], b"def1", EOF_CURSOR]);
+    ends(Expect::Cursor, PLAIN, &[&[1], b"def1", EOF_CURSOR]);
+    ends(Expect::Cursor, PLAIN, &[&[1], b"def1", EOF, ROW, EOF]);
+    // Within FOR row IN (SELECT ...) DO the server says of each result that a cursor is open: the routine's.
+    ends(Expect::Results, PLAIN, &[&[1], b"def1", EOF_CURSOR, ROW, EOF_CURSOR]);
     ends(Expect::Results, NO_EOF, &[&[2], b"def1", b"def2", ROW, OK_EOF]);
     ends(Expect::Results, NO_EOF, &[&[1], b"def1", OK_EOF]);
     ends(Expect::Results, PLAIN, &[OK_MORE, &[1], b"def1", EOF, ROW, EOF_MORE, OK]);
@@ -70,7 +73,7 @@ fn the_rest_of_a_long_row_is_never_taken_for_an_end() {
 proptest! {
     #[test]
     fn any_packets_are_an_answer_or_an_error(packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..20)) {
-        for expect in [Expect::Results, Expect::Prepared, Expect::Rows, Expect::One] {
+        for expect in [Expect::Results, Expect::Cursor, Expect::Prepared, Expect::Rows, Expect::One] {
             for capabilities in [PLAIN, NO_EOF, Capabilities(u64::MAX)] {
                 let mut follower = Follower::new(expect, capabilities);
                 for packet in &packets {

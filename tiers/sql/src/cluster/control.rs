@@ -45,7 +45,7 @@ impl Control {
             | Capabilities::PLUGIN_AUTH_LENENC
             | Capabilities::TRANSACTIONS
             | Capabilities::SESSION_TRACK;
-        let key = Arc::new(Key { user: target.user.clone(), capabilities, collation: COLLATION });
+        let key = Arc::new(Key { user: target.user.clone(), capabilities, collation: COLLATION, era: 0 });
         let login = target.login();
         let connecting = Backend::connect(target, &key, &login);
         match tokio::time::timeout(PATIENCE, connecting).await {

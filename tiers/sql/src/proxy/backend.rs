@@ -52,6 +52,8 @@ pub struct Key {
     pub user: String,
     pub capabilities: Capabilities,
     pub collation: u8,
+    /// How often clients had changed globals or accounts before the login: what a session begins with is as of then.
+    pub era: u64,
 }
 
 impl Key {
@@ -63,7 +65,7 @@ impl Key {
             | Capabilities::PLUGIN_AUTH
             | Capabilities::PLUGIN_AUTH_LENENC
             | Capabilities::TRANSACTIONS;
-        Key { user: user.to_owned(), capabilities, collation: PLAIN_COLLATION }
+        Key { user: user.to_owned(), capabilities, collation: PLAIN_COLLATION, era: 0 }
     }
 }
 

@@ -162,6 +162,8 @@ struct Client {
     collation: u8,
     /// What the server offers.
     server: Capabilities,
+    /// Attempts to become another user that failed.
+    changes_refused: u8,
     user: Identity,
     key: Arc<Key>,
     /// What the session was at its login, and is again after COM_RESET_CONNECTION.
@@ -232,7 +234,7 @@ impl Client {
         witness: Option<Arc<Witness>>,
         opened: Opened,
     ) -> Client {
-        let key = key_of(&opened.user, opened.capabilities, opened.login.collation, opened.server);
+        let key = key_of(&opened.user, opened.capabilities, opened.login.collation, opened.server, shared.era());
         let state = SessionState { database: opened.login.database.clone().map(String::into_bytes), ..SessionState::default() };
         place.entry.opened(&opened.user.name, opened.login.database.as_deref(), signals.interrupter());
         Client {
@@ -245,6 +247,7 @@ impl Client {
             capabilities: opened.capabilities,
             collation: opened.login.collation,
             server: opened.server,
+            changes_refused: 0,
             user: opened.user,
             key,
             state,
@@ -470,12 +473,12 @@ impl Client {
 
 // === helpers ===
 
-fn key_of(user: &Identity, capabilities: Capabilities, collation: u8, server: Capabilities) -> Arc<Key> {
+fn key_of(user: &Identity, capabilities: Capabilities, collation: u8, server: Capabilities, era: u64) -> Arc<Key> {
     // An old server does without; then what it does not report is guessed at from the texts alone.
     let lacking = (Capabilities::DEPRECATE_EOF | Capabilities::SESSION_TRACK) - server;
     // Of a MySQL's flags the first; who says it to a MariaDB knows none of MariaDB's own.
     let mysql = server & Capabilities::LONG_PASSWORD;
-    Arc::new(Key { user: user.name.clone(), capabilities: (ALWAYS - lacking) | mysql | (capabilities & TELLING), collation })
+    Arc::new(Key { user: user.name.clone(), capabilities: (ALWAYS - lacking) | mysql | (capabilities & TELLING), collation, era })
 }
 
 /// `open`: a transaction was.

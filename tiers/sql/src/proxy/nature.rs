@@ -18,6 +18,8 @@ pub struct Nature {
     pub reads: bool,
     /// Neither reads nor writes rows: SET, SHOW, BEGIN, COMMIT.
     pub controls: bool,
+    /// Changes what a session begins with: global variables, accounts, rights. Who logs in after it needs a connection that was made after it.
+    pub outdates: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ impl Nature {
     pub fn of(sql: &[u8]) -> Nature {
         let mut nature = Nature::default();
         let mut first = None;
-        let (mut tokens, mut end, mut named) = (Tokens::new(sql), 0, false);
+        let (mut tokens, mut end, mut named, mut assigned) = (Tokens::new(sql), 0, false, false);
         while let Some(token) = tokens.next() {
             let host = named && end == tokens.began();
             end = tokens.end();
@@ -50,6 +52,8 @@ impl Nature {
             };
             let first = *first.get_or_insert(word);
             nature.note(first, word);
+            nature.outdates |= word == Word::Global && first == Word::Set && assigned;
+            assigned = matches!(word, Word::Set) || token == Token::Sign(b',');
         }
         let first = first.unwrap_or(Word::None);
         nature.reads = matches!(first, Word::Select | Word::With | Word::Table | Word::Values);
@@ -59,7 +63,11 @@ impl Nature {
             Word::Handler => nature.pin("HANDLER"),
             Word::Call => nature.pin("CALL"),
             Word::Lock => nature.pin("LOCK"),
-            Word::Flush => nature.pin("FLUSH"),
+            Word::Flush => {
+                nature.pin("FLUSH");
+                nature.outdates = true;
+            }
+            Word::Grant => nature.outdates = true,
             Word::Xa => nature.pin("XA"),
             _ => {}
         }
@@ -79,6 +87,7 @@ impl Nature {
             Word::CollationVariable if first == Word::Set => self.pin("SET collation"),
             // Roles are not among the variables that are reported.
             Word::Identity if first == Word::Set => self.pin("SET ROLE"),
+            Word::Account if matches!(first, Word::Set | Word::Define) => self.outdates = true,
             Word::Transaction if first == Word::Set => self.until_transaction = true,
             Word::InsertId => self.looks_back = Some(LooksBack::InsertId),
             Word::FoundRows => self.looks_back = Some(LooksBack::FoundRows),
@@ -144,6 +153,14 @@ enum Word {
     CollationVariable,
     /// Who the session is, beyond its user.
     Identity,
+    /// GLOBAL, `@@global.name`.
+    Global,
+    /// GRANT, REVOKE.
+    Grant,
+    /// CREATE, ALTER, DROP, RENAME.
+    Define,
+    /// USER, PASSWORD.
+    Account,
     Transaction,
     InsertId,
     FoundRows,
@@ -161,7 +178,7 @@ impl Word {
         if text.first() == Some(&b'@') {
             return Word::UserVariable;
         }
-        const WORDS: [(&str, Word); 39] = [
+        const WORDS: [(&str, Word); 48] = [
             ("select", Word::Select),
             ("with", Word::With),
             ("table", Word::Table),
@@ -201,6 +218,15 @@ impl Word {
             ("previous", Word::GetLock),
             ("backup", Word::Lock),
             ("execute", Word::Prepare),
+            ("global", Word::Global),
+            ("grant", Word::Grant),
+            ("revoke", Word::Grant),
+            ("create", Word::Define),
+            ("alter", Word::Define),
+            ("drop", Word::Define),
+            ("rename", Word::Define),
+            ("user", Word::Account),
+            ("password", Word::Account),
         ];
         // No word of the list is longer, so most of a statement's names are passed over by their length.
         const LONGEST: usize = 20;
@@ -212,6 +238,9 @@ impl Word {
     }
 
     fn system_variable(name: &[u8]) -> Word {
+        if starts_with(name, "global.") {
+            return Word::Global;
+        }
         let name = name.rsplit(|&byte| byte == b'.').next().unwrap_or(name);
         match name.to_ascii_lowercase().as_slice() {
             b"last_insert_id" | b"identity" => Word::InsertId,
@@ -261,6 +290,33 @@ mod tests {
             ("/*!50000 SET */ @a = 1", "user variable"),
         ] {
             assert_eq!(Nature::of(sql.as_bytes()).pins, Some(reason), "{sql}");
+        }
+    }
+
+    #[test]
+    fn who_logs_in_after_a_change_of_globals_or_accounts_needs_a_new_connection() {
+        for sql in [
+            "SET GLOBAL sql_mode = ''",
+            "SET @@global.sql_mode = ''",
+            "SET autocommit = 1, global sql_mode = ''",
+            "GRANT SELECT ON shop.* TO app",
+            "REVOKE ALL ON shop.* FROM app",
+            "DROP USER app",
+            "CREATE OR REPLACE USER app",
+            "SET PASSWORD FOR app = PASSWORD('x')",
+            "FLUSH PRIVILEGES",
+        ] {
+            assert!(Nature::of(sql.as_bytes()).outdates, "{sql}");
+        }
+        // Among them what drivers send at every login.
+        for sql in [
+            "SET SESSION sql_mode = @@global.sql_mode",
+            "SELECT @@global.sql_mode, user, password FROM t",
+            "SET NAMES utf8mb4",
+            "UPDATE user SET password = 'x', global = 1",
+            "CREATE TABLE t (a INT)",
+        ] {
+            assert!(!Nature::of(sql.as_bytes()).outdates, "{sql}");
         }
     }
 

@@ -59,7 +59,7 @@ impl Drop for House {
 
 type Story = (&'static str, fn(&MariaDb));
 
-const STORIES: [Story; 25] = [
+const STORIES: [Story; 26] = [
     ("logins_are_checked_here_and_at_the_server", logins_are_checked_here_and_at_the_server),
     ("a_hash_opens_this_side_and_the_login_made_with_it_the_other", a_hash_opens_this_side_and_the_login_made_with_it_the_other),
     ("servers_that_ask_for_ed25519_get_it", servers_that_ask_for_ed25519_get_it),
@@ -78,6 +78,7 @@ const STORIES: [Story; 25] = [
     ("many_clients_share_few_connections", many_clients_share_few_connections),
     ("a_connection_that_the_server_has_closed_is_not_used", a_connection_that_the_server_has_closed_is_not_used),
     ("reset_and_change_of_user_begin_anew", reset_and_change_of_user_begin_anew),
+    ("who_logs_in_after_a_change_of_globals_or_accounts_finds_it", who_logs_in_after_a_change_of_globals_or_accounts_finds_it),
     ("locks_and_isolation_stay_with_their_session", locks_and_isolation_stay_with_their_session),
     ("an_id_that_the_statement_gave_is_not_last_insert_id", an_id_that_the_statement_gave_is_not_last_insert_id),
     (
@@ -418,6 +419,9 @@ fn several_results_and_procedures(database: &MariaDb) {
     database.run("DROP PROCEDURE IF EXISTS shop.two;\nDELIMITER //\nCREATE PROCEDURE shop.two() BEGIN SELECT 1; SELECT 2; END //");
     let replies = client.query_all("CALL two()");
     assert_eq!((replies.len(), replies[1].text_rows()), (3, text(&[&["2"]])));
+    // Each of these results says that a cursor is open, and means the loop's.
+    let replies = client.query_all("FOR r IN (SELECT seq FROM seq_1_to_3) DO SELECT r.seq; SELECT 1 LIMIT 0; END FOR");
+    assert_eq!((replies.len(), replies[4].text_rows()), (7, text(&[&["3"]])));
     client.command(Command::SetMultiStatements(false)).ok();
     assert_eq!(client.query("SELECT 1; SELECT 2").error(), 1064);
 }
@@ -527,8 +531,30 @@ fn reset_and_change_of_user_begin_anew(database: &MariaDb) {
     assert_eq!(client.execute(statement, &[]).error(), 1243);
     assert_eq!(client.change_user("bob", "secret", "mysql_native_password"), Ok(()));
     assert!(one(&mut client, "SELECT CURRENT_USER()").starts_with("bob@"));
-    assert_eq!(client.change_user("app", "wrong", "mysql_native_password"), Err(1045));
-    assert!(client.closed());
+    // Who fails stays who he was, and may not try for ever.
+    for _ in 0..3 {
+        assert_eq!(client.change_user("app", "wrong", "mysql_native_password"), Err(1045));
+    }
+    assert!(one(&mut client, "SELECT CURRENT_USER()").starts_with("bob@"));
+    assert_eq!(client.change_user("app", "secret", "mysql_native_password"), Err(1047));
+}
+
+fn who_logs_in_after_a_change_of_globals_or_accounts_finds_it(database: &MariaDb) {
+    let users = ["app", "carl"].map(|name| SqlUser { name: name.into(), password: "secret".into() }).to_vec();
+    let house = House::of(database, users, 10, Options::default());
+    let login = |name| Client::login_with(&house.listener, name, "secret", client::PLAIN, "mysql_native_password", None);
+    let mut ann = login("app").unwrap();
+    let before = one(&mut ann, "SELECT @@sql_mode");
+    assert_ne!(before, "");
+    ann.query("SET GLOBAL sql_mode = ''").ok();
+    assert_eq!(one(&mut login("app").unwrap(), "SELECT @@sql_mode"), "");
+    assert_eq!(one(&mut ann, "SELECT @@sql_mode"), before, "a session keeps what it began with");
+    ann.query("SET GLOBAL sql_mode = DEFAULT").ok();
+    ann.query("CREATE USER carl@'%' IDENTIFIED BY 'secret'").ok();
+    assert_eq!(one(&mut login("carl").unwrap(), "SELECT 1"), "1");
+    ann.query("DROP USER carl@'%'").ok();
+    // The server is asked with the first statement.
+    assert_eq!(login("carl").unwrap().query("SELECT 1").error(), 1045, "not on the connection that the account before it has left");
 }
 
 fn locks_and_isolation_stay_with_their_session(database: &MariaDb) {

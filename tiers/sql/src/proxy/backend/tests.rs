@@ -122,7 +122,7 @@ fn connect_as(port: u16, user: &Identity) -> Result<Backend, NoBackend> {
         | Capabilities::SECURE_CONNECTION
         | Capabilities::PLUGIN_AUTH
         | Capabilities::PLUGIN_AUTH_LENENC;
-    let key = Arc::new(Key { user: "app".into(), capabilities, collation: 45 });
+    let key = Arc::new(Key { user: "app".into(), capabilities, collation: 45, era: 0 });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(Backend::connect(&target, &key, user))
 }

@@ -28,6 +28,8 @@ pub(super) struct Relayed {
     pub(super) warnings: u16,
     pub(super) prepared: Option<pumasi_mysqlwire::Prepared>,
     pub(super) cursor: bool,
+    /// What the server says of cursors is about the client's, not about those of a routine that ran.
+    cursors: bool,
     pub(super) last_row: bool,
     pub(super) pins: Option<&'static str>,
     pub(super) affected_rows: Option<u64>,
@@ -53,12 +55,14 @@ struct Eofs {
     missing: bool,
     /// The columns are through; the next packet tells whether an EOF belongs between.
     due: bool,
+    /// The answer may end with an open cursor.
+    cursor: bool,
 }
 
 impl Eofs {
-    fn new(server: Capabilities, client: Capabilities) -> Eofs {
+    fn new(server: Capabilities, client: Capabilities, expect: Expect) -> Eofs {
         let deprecated = Capabilities::DEPRECATE_EOF;
-        Eofs { missing: server.contains(deprecated) && !client.contains(deprecated), due: false }
+        Eofs { missing: server.contains(deprecated) && !client.contains(deprecated), due: false, cursor: expect == Expect::Cursor }
     }
 }
 
@@ -75,8 +79,8 @@ impl Client {
         // A KILL QUERY that came when nothing ran is not for this statement.
         self.signals.interrupt.store(false, Ordering::SeqCst);
         let mut follower = Follower::new(expect, self.key.capabilities);
-        let mut eofs = Eofs::new(self.key.capabilities, self.capabilities);
-        let mut relayed = Relayed::default();
+        let mut eofs = Eofs::new(self.key.capabilities, self.capabilities, expect);
+        let mut relayed = Relayed { cursors: matches!(expect, Expect::Cursor | Expect::Rows), ..Relayed::default() };
         self.passed = false;
         loop {
             while let Some(step) =
@@ -126,7 +130,7 @@ impl Client {
         let row = follower.in_rows();
         let before = link.outbox.bytes().len();
         let passed = follower.packet(payload, header.length)?;
-        if std::mem::take(&mut eofs.due) && !opens_cursor(&passed) {
+        if std::mem::take(&mut eofs.due) && !(eofs.cursor && opens_cursor(&passed)) {
             let status = backend.status.with(ServerStatus::MORE_RESULTS, false);
             link.packet(|out| EofPacket { warnings: 0, status }.encode(out));
         }
@@ -286,7 +290,8 @@ impl Client {
 impl Relayed {
     fn saw(&mut self, status: ServerStatus, warnings: u16) {
         self.warnings = warnings;
-        self.cursor = status.contains(ServerStatus::CURSOR_EXISTS) && !status.contains(ServerStatus::LAST_ROW_SENT);
+        let open = status.contains(ServerStatus::CURSOR_EXISTS) && !status.contains(ServerStatus::LAST_ROW_SENT);
+        self.cursor = self.cursors && open;
         self.last_row = status.contains(ServerStatus::LAST_ROW_SENT);
     }
 }

@@ -9,7 +9,7 @@ impl Client {
     pub(super) async fn set_multi_statements(&mut self, on: bool) -> Result<(), Trouble> {
         let both = Capabilities::MULTI_STATEMENTS | Capabilities::MULTI_RESULTS;
         self.capabilities = if on { self.capabilities | both } else { self.capabilities - Capabilities::MULTI_STATEMENTS };
-        self.key = key_of(&self.user, self.capabilities, self.collation, self.server);
+        self.key = key_of(&self.user, self.capabilities, self.collation, self.server, self.key.era);
         if self.lease.is_some() {
             // The connection it keeps changes with it, and is of another kind from now on.
             let key = self.key.clone();
@@ -28,6 +28,11 @@ impl Client {
         self.insert_id = InsertId::default();
         self.writes = Writes::default();
         self.state.variables.clear();
+        let era = self.shared.era();
+        if era != self.key.era {
+            // As a login would, it begins with what is global now.
+            self.key = key_of(&self.user, self.capabilities, self.collation, self.server, era);
+        }
         if let Some(mut lease) = self.lease.take() {
             // Closed with what it holds if it cannot be reset.
             if lease.backend.reset().await.is_ok_and(|reset| reset.is_ok()) {

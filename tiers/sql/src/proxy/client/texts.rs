@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use pumasi_mysqlwire::{Command, Expect, SqlError};
+use pumasi_mysqlwire::{Command, Execution, Expect, SqlError};
 use pumasi_sqltext::Class;
 use tracing::debug;
 
@@ -95,7 +95,8 @@ impl Client {
         let running = self.begins(&question, sql);
         let _witnessed = self.witness_of(nature, running.as_ref());
         self.announce(sql, nature);
-        let relayed = self.run_leased(command, Expect::Results).await;
+        let cursor = matches!(command, Command::Execute(payload) if Execution::decode(payload).is_ok_and(|execution| execution.cursor));
+        let relayed = self.run_leased(command, if cursor { Expect::Cursor } else { Expect::Results }).await;
         self.report(sql, nature, &relayed);
         let us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         let ok = relayed.as_ref().is_ok_and(|relayed| !relayed.failed);
@@ -112,6 +113,9 @@ impl Client {
             self.shared.writes.add(1);
         }
         let relayed = relayed?;
+        if nature.outdates && !relayed.failed {
+            self.shared.outdated();
+        }
         if let Some(reason) = nature.pins.or(relayed.pins).filter(|_| !relayed.failed || nature.pins.is_some()) {
             self.pin(reason);
         }
