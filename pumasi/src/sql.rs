@@ -83,6 +83,12 @@ pub fn servers(cluster: &Cluster) -> String {
         if let Some(trouble) = &member.trouble {
             let _ = writeln!(out, "        {trouble}");
         }
+        for objection in &member.objections {
+            let _ = writeln!(out, "        {objection}");
+        }
+    }
+    if let Some(notice) = &cluster.notice {
+        let _ = writeln!(out, "      {notice}");
     }
     if let Some(failover) = &cluster.last_failover {
         let ago = SystemTime::UNIX_EPOCH + Duration::from_millis(failover.at_unix_ms);

@@ -15,10 +15,7 @@ use self::{
     checker::Checker,
     servers::{Fault, Servers},
 };
-use crate::{
-    drivers::{python, story, tell},
-    service::{Service, signal},
-};
+use crate::service::{Service, signal};
 
 /// From a fault to the first write that is acknowledged again.
 const WRITES_RESUME_WITHIN: Duration = Duration::from_secs(10);
@@ -100,8 +97,6 @@ fn every_read_sees_every_write_acknowledged_before_it_whatever_fails() {
     assert!(by_replicas > told.reads / 10, "replicas take part: {by_replicas} of {} reads, {}", told.reads, after["primary_reasons"]);
 }
 
-const LOCAL: &str = "[sql.main]\nlisten = \"{database}\"\nengine = \"mariadb:2/shop\"\n[console]\nlisten = \"{console}\"\n";
-
 /// One story for all, because making a cluster takes longer than telling it.
 #[test]
 fn a_local_cluster_serves_hands_over_and_survives_pumasis_death() {
@@ -159,21 +154,4 @@ fn mariadbds(directory: &str) -> Vec<u32> {
         words.first().is_some_and(|program| program.ends_with("/mariadbd")) && words.iter().any(|word| word.contains(directory))
     })
     .collect()
-}
-
-#[test]
-fn drivers_tell_their_stories_on_a_cluster() {
-    let service = Service::run(LOCAL, &[]);
-    let address = service.database();
-    for driver in ["pymysql", "MySQLdb", "mysql.connector"] {
-        tell(address, &python(), &[&story("story.py"), driver], "story");
-    }
-    for mapper in ["sqlalchemy", "django"] {
-        tell(address, &python(), &[&story("orm.py"), mapper], "orm");
-    }
-    tell(address, "node", &[&story("story.js")], "story");
-    tell(address, "php", &[&story("story.php")], "story");
-    tell(address, "java", &["-cp", "/usr/share/java/mariadb-java-client.jar", &story("Story.java")], "story");
-    // Not a test of the primary alone.
-    assert!(cluster(&service)["replica_reads_total"].as_u64() > Some(0), "{}", cluster(&service));
 }

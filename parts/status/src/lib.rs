@@ -210,6 +210,9 @@ pub struct Cluster {
     pub primary_reasons: Vec<(String, u64)>,
     pub members: Vec<Member>,
     pub last_failover: Option<Failover>,
+    /// What keeps all replicas from answering reads, if something does.
+    #[serde(default)]
+    pub notice: Option<String>,
 }
 
 /// One server of a cluster.
@@ -232,6 +235,9 @@ pub struct Member {
     pub semi_sync: bool,
     /// Why it is not used.
     pub trouble: Option<String>,
+    /// What of its settings takes something away from reads or failover, as sentences.
+    #[serde(default)]
+    pub objections: Vec<String>,
 }
 
 /// The latest promotion.

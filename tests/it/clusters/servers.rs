@@ -47,7 +47,11 @@ impl Servers {
             .map(|number| {
                 let within = network.as_ref().map_or_else(Vec::new, |network| network.enter(number));
                 let within: Vec<&str> = within.iter().map(String::as_str).collect();
-                let server = MariaDb::within(&within, &borrowed(&options(number, number > 0)));
+                let server = MariaDb::within(&within, &borrowed(&options(number)));
+                if number == 0 {
+                    // Once, by the manual.
+                    server.run("SET GLOBAL read_only=0, rpl_semi_sync_master_enabled=1, rpl_semi_sync_slave_enabled=0");
+                }
                 // On each by itself: not part of what is replicated.
                 server.run(
                     "SET sql_log_bin = 0; CREATE DATABASE shop; CREATE USER pumasi@'%' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO pumasi@'%' WITH GRANT OPTION",
@@ -125,37 +129,19 @@ impl Servers {
 
     fn restart(&mut self, number: usize) {
         self.servers[number].kill();
-        self.servers[number].start_again(&borrowed(&options(number, true)));
+        self.servers[number].start_again(&borrowed(&options(number)));
     }
 }
 
-/// As the manual asks of servers that Pumasi is to promote and demote.
-fn options(number: usize, replica: bool) -> Vec<String> {
-    let fixed = [
-        "--bind-address=0.0.0.0",
-        "--log-bin=binlog",
-        "--relay-log=relay",
-        "--binlog-format=ROW",
-        "--log-slave-updates",
-        "--gtid-strict-mode=ON",
-        "--skip-slave-start",
-        "--relay-log-recovery=ON",
-        "--sync-binlog=1",
-        "--innodb-flush-log-at-trx-commit=1",
-        "--rpl-semi-sync-master-wait-point=AFTER_SYNC",
-        // Never without a replica: a primary that was stopped or cut off must not commit what nobody else has.
-        "--rpl-semi-sync-master-timeout=3600000",
-        "--slave-net-timeout=2",
-    ];
-    let on = |yes: bool| if yes { "ON" } else { "OFF" };
-    let mut options: Vec<String> = fixed.map(str::to_owned).into();
-    options.push(format!("--server-id={}", number + 1));
-    options.push(format!("--read-only={}", on(replica)));
-    // A replica drops the end of its binary log that nobody confirmed when it was the primary.
-    options.push(format!("--rpl-semi-sync-slave-enabled={}", on(replica)));
-    options.push(format!("--init-rpl-role={}", if replica { "SLAVE" } else { "MASTER" }));
-    options.push(format!("--rpl-semi-sync-master-enabled={}", on(!replica)));
-    options
+/// As the manual asks of servers that Pumasi is to promote and demote: its own lines, and what tells these servers apart.
+fn options(number: usize) -> Vec<String> {
+    let manual = include_str!("../../../docs/sql.md");
+    let (_, rest) = manual.split_once("```ini\n").expect("the manual has a block of settings");
+    let (block, _) = rest.split_once("```").expect("it ends");
+    let written = block.lines().map(|line| line.split('#').next().unwrap_or_default());
+    let set = written.filter_map(|line| line.split_once('=')).map(|(name, value)| format!("--{}={}", name.trim(), value.trim()));
+    let apart = ["--bind-address=0.0.0.0".to_owned(), "--relay-log=relay".to_owned(), format!("--server-id={}", number + 1)];
+    set.chain(apart).collect()
 }
 
 fn borrowed(options: &[String]) -> Vec<&str> {

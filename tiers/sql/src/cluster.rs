@@ -24,6 +24,7 @@ mod promotion;
 mod record;
 mod routing;
 mod schema;
+mod settings;
 mod settle;
 mod statement;
 mod watch;
@@ -167,7 +168,10 @@ impl Cluster {
             .enumerate()
             .map(|(number, (name, target))| {
                 let weight = target.weight;
-                Arc::new(Member::new(number, name, target, weight))
+                let member = Member::new(number, name, target, weight);
+                // By a person, and only a person puts it back.
+                member.change(|state| state.drained = record.drained.contains(&member.name));
+                Arc::new(member)
             })
             .collect();
         let settings = Settings { policy: Policy::RoundRobin, probed: true, slow_start: SLOW_START, ..Settings::default() };

@@ -63,7 +63,7 @@ fn servers(name: &str, cluster: &Cluster) -> Markup {
             tr {
                 th scope="row" { (member.name) @if member.name != member.address { " " span.aside { (member.address) } } }
                 td.word { (member.role) @if member.semi_sync { ", semi-synchronous" } }
-                td.word { (state(&member.state)) @if let Some(trouble) = &member.trouble { span.below { (trouble) } } }
+                td.word { (state(&member.state)) @if let Some(trouble) = &member.trouble { span.below { (trouble) } } @for objection in &member.objections { span.below { (objection) } } }
                 td { (member.applied.map_or("-".into(), count)) }
                 td {
                     (member.lag_transactions.map_or("–".into(), count))

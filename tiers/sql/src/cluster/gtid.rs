@@ -40,6 +40,16 @@ impl Position {
         self.0.iter().copied().filter(|gtid| gtid.domain == domain).max_by_key(|gtid| gtid.sequence)
     }
 
+    /// The other domains'.
+    pub fn without(&self, domain: u32) -> Position {
+        Position(self.0.iter().copied().filter(|gtid| gtid.domain != domain).collect())
+    }
+
+    /// A domain in which this is further than `earlier`.
+    pub fn beyond(&self, earlier: &Position) -> Option<u32> {
+        self.0.iter().find(|gtid| gtid.sequence > earlier.sequence(gtid.domain)).map(|gtid| gtid.domain)
+    }
+
     /// 0 if there is none.
     pub fn sequence(&self, domain: u32) -> u64 {
         self.last(domain).map_or(0, |gtid| gtid.sequence)
@@ -56,6 +66,8 @@ mod tests {
         assert_eq!(position.last(0), Some(Gtid { domain: 0, server: 1, sequence: 100 }));
         assert_eq!((position.sequence(5), position.sequence(9)), (7, 0));
         assert_eq!(Position::parse("").unwrap().sequence(0), 0);
+        assert_eq!(position.without(0), Position::parse("5-2-7").unwrap());
+        assert_eq!((position.beyond(&position), position.beyond(&position.without(5))), (None, Some(5)));
         for bad in ["0-1", "0-1-2-3", "a-1-2", "0-1-2;0-1-3"] {
             assert_eq!(Position::parse(bad), None, "{bad}");
         }

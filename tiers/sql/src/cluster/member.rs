@@ -50,6 +50,8 @@ pub struct State {
     pub semi_sync: bool,
     /// By a person: it gets no reads and is not promoted.
     pub drained: bool,
+    /// What of its settings takes something away from reads or failover.
+    pub objections: Vec<String>,
     /// Why it is not used, for people.
     pub trouble: Option<String>,
 }

@@ -25,6 +25,9 @@ impl Cluster {
             primary_reasons,
             members: self.members.iter().map(|member| self.picture_of(member, topology)).collect(),
             last_failover: self.record().last_failover.clone(),
+            notice: self.positions.foreign().then(|| {
+                "no replica answers reads: transactions of several GTID domains are written, and one number does not order them".to_owned()
+            }),
         }
     }
 
@@ -56,6 +59,7 @@ impl Cluster {
             lag_ms: state.lag_ms.filter(|_| following),
             semi_sync: primary && state.semi_sync,
             trouble: (!trouble.is_empty()).then(|| trouble.join("; ")),
+            objections: state.objections,
         }
     }
 }

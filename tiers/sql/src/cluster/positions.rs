@@ -3,6 +3,7 @@
 //! ```text
 //! begin(tables) --sent--> settled(gtid)   acknowledged: whoever reads from now on needs it
 //!                     --> nothing()       the server said that nothing was logged
+//!                     --> untold()        answered without a position: the tables wait until the primary has been asked where it stands
 //!                     --> dropped         nobody knows: the tables wait until the server executes it no more ([`super::settle`]), and
 //!                                         until the primary has then been asked where it stands
 //! ```
@@ -23,7 +24,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::gtid::Gtid;
+use super::gtid::{Gtid, Position};
 
 /// Slots; 12 bytes each. A site with a thousand tables has one collision in sixteen.
 const SLOTS: usize = 1 << 14;
@@ -62,7 +63,11 @@ pub struct Positions {
     under_way_any: AtomicU32,
     /// Transactions of another domain than the primary's were seen: one number does not order them.
     foreign: AtomicBool,
+    /// Which one, until somebody has asked.
+    foreign_news: Mutex<Option<u32>>,
     domain: AtomicU32,
+    /// What the primary's log holds of other domains: there before Pumasi came, it disturbs nobody; when it grows it does.
+    others: Mutex<Option<Position>>,
     samples: Mutex<Samples>,
     unsettled: Mutex<Vec<Unsettled>>,
     /// Told when there is something to ask the primary for, and when there is something for replicas to apply.
@@ -101,7 +106,8 @@ pub struct UnderWay {
 /// A write whose outcome is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsettled {
-    pub executor: Executor,
+    /// Who may execute it still; `None`: it was answered, without a position.
+    pub executor: Option<Executor>,
     tables: Tables,
 }
 
@@ -152,7 +158,9 @@ impl Default for Positions {
             under_way_unknown: AtomicU32::new(0),
             under_way_any: AtomicU32::new(0),
             foreign: AtomicBool::new(false),
+            foreign_news: Mutex::default(),
             domain: AtomicU32::new(0),
+            others: Mutex::default(),
             samples: Mutex::default(),
             unsettled: Mutex::default(),
             ask: Notify::new(),
@@ -230,8 +238,10 @@ impl Positions {
         !self.unsettled().is_empty()
     }
 
-    /// The primary stands at `sequence`, asked after the statements `over` had ended: whatever it has, replicas need.
-    pub fn stands(&self, domain: u32, sequence: u64, over: &[Unsettled]) {
+    /// The primary of `domain` stands at `position`, asked after the statements `over` had ended: whatever it has, replicas need.
+    pub fn stands(&self, domain: u32, position: &Position, over: &[Unsettled]) {
+        let sequence = position.sequence(domain);
+        self.look_at_others(domain, position);
         self.domain.store(domain, SeqCst);
         if self.floor.load(SeqCst) == NOWHERE {
             // What was there before we came is older than any bound.
@@ -256,6 +266,7 @@ impl Positions {
 
     /// Another primary, whose position has not been asked for yet: no replica answers until it has.
     pub fn forget_primary(&self) {
+        *self.others() = None;
         self.floor.store(NOWHERE, SeqCst);
     }
 
@@ -273,7 +284,7 @@ impl Positions {
     /// A position that the server reported, whatever it was for.
     pub fn saw(&self, gtid: Gtid) {
         if gtid.domain != self.domain.load(SeqCst) {
-            self.foreign.store(true, SeqCst);
+            self.is_foreign(gtid.domain);
             return;
         }
         if self.acknowledged.fetch_max(gtid.sequence, SeqCst) < gtid.sequence {
@@ -313,6 +324,34 @@ impl Positions {
         }
     }
 
+    /// The other domain that was seen to be written to; told once.
+    pub fn foreign_news(&self) -> Option<u32> {
+        self.foreign_news.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn look_at_others(&self, domain: u32, position: &Position) {
+        let now = position.without(domain);
+        let before = self.others().replace(now.clone());
+        if let Some(other) = before.and_then(|before| now.beyond(&before)) {
+            self.is_foreign(other);
+        }
+    }
+
+    fn ask_about(&self, write: Unsettled) {
+        self.unsettled().push(write);
+        self.ask.notify_one();
+    }
+
+    fn is_foreign(&self, domain: u32) {
+        if !self.foreign.swap(true, SeqCst) {
+            *self.foreign_news.lock().unwrap_or_else(PoisonError::into_inner) = Some(domain);
+        }
+    }
+
+    fn others(&self) -> MutexGuard<'_, Option<Position>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn samples(&self) -> MutexGuard<'_, Samples> {
         self.samples.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -342,6 +381,13 @@ impl UnderWay {
         positions.count(&tables, -1);
     }
 
+    /// The server answered, and did not say where in the log: it has ended, and the primary is asked where it stands.
+    pub fn untold(mut self) {
+        if let Some(tables) = self.tables.take() {
+            self.positions.ask_about(Unsettled { executor: None, tables });
+        }
+    }
+
     /// The server said that nothing was logged.
     pub fn nothing(mut self) {
         if let Some(tables) = self.tables.take() {
@@ -353,8 +399,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if let Some(tables) = self.tables.take() {
-            self.positions.unsettled().push(Unsettled { executor: self.executor, tables });
-            self.positions.ask.notify_one();
+            self.positions.ask_about(Unsettled { executor: Some(self.executor), tables });
         }
     }
 }
@@ -366,12 +411,16 @@ mod tests {
     fn positions() -> Arc<Positions> {
         let positions = Arc::new(Positions::default());
         assert_eq!(positions.required(&table("t")), None, "the primary has not said where it stands");
-        positions.stands(0, 10, &[]);
+        stands(&positions, 10, &[]);
         positions
     }
 
     fn table(name: &str) -> Tables {
         Tables::these([Slot::of("shop", name)])
+    }
+
+    fn stands(positions: &Positions, sequence: u64, over: &[Unsettled]) {
+        positions.stands(0, &Position::parse(&format!("0-1-{sequence}")).unwrap(), over);
     }
 
     /// A write to `tables` on its way.
@@ -415,8 +464,19 @@ mod tests {
         drop(write(&positions, table("t")));
         assert_eq!(positions.required(&table("t")), None);
         let unsettled = positions.take_unsettled();
-        positions.stands(0, 15, &unsettled);
+        stands(&positions, 15, &unsettled);
         assert_eq!(positions.required(&table("t")), Some(15));
+    }
+
+    #[test]
+    fn an_answer_without_a_position_leaves_nobody_to_look_for() {
+        let positions = positions();
+        write(&positions, table("t")).untold();
+        assert_eq!(positions.required(&table("t")), None);
+        let unsettled = positions.take_unsettled();
+        assert_eq!(unsettled[0].executor, None, "its connection goes on and is somebody's");
+        stands(&positions, 12, &unsettled);
+        assert_eq!(positions.required(&table("t")), Some(12));
     }
 
     #[test]
@@ -424,6 +484,18 @@ mod tests {
         let positions = positions();
         write(&positions, table("t")).settled(Gtid { domain: 7, server: 1, sequence: 1 });
         assert_eq!(positions.required(&table("u")), None);
+    }
+
+    #[test]
+    fn another_domain_disturbs_when_it_is_written_to() {
+        let positions = Arc::new(Positions::default());
+        let stands = |position: &str| positions.stands(0, &Position::parse(position).unwrap(), &[]);
+        stands("0-1-10,7-1-5");
+        stands("0-1-11,7-1-5");
+        assert_eq!(positions.required(&table("u")), Some(11), "it has been there for long");
+        stands("0-1-11,7-1-6");
+        assert_eq!(positions.required(&table("u")), None);
+        assert_eq!((positions.foreign_news(), positions.foreign_news()), (Some(7), None), "said once");
     }
 
     #[test]
@@ -445,7 +517,7 @@ mod tests {
         positions.forget_primary();
         positions.give_up_after(20);
         assert_eq!(positions.required(&table("u")), None);
-        positions.stands(0, 21, &[]);
+        stands(&positions, 21, &[]);
         assert_eq!(positions.required(&table("t")), Some(21));
     }
 }

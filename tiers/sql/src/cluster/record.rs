@@ -1,6 +1,7 @@
 //! What a cluster remembers over restarts: who is the primary, since when, and which transactions each primary wrote.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     io::Write,
     path::{Path, PathBuf},
@@ -22,6 +23,9 @@ pub struct Record {
     pub primary: Option<String>,
     /// Oldest first; the last one is the primary's.
     pub terms: Vec<Term>,
+    /// Members taken out of reads and promotions by a person.
+    #[serde(default)]
+    pub drained: BTreeSet<String>,
     /// The latest promotion, for people.
     pub last_failover: Option<pumasi_status::Failover>,
 }
@@ -110,8 +114,12 @@ mod tests {
         assert_eq!(Record::load(&path).unwrap(), Record::default());
         let mut record = Record::default();
         record.begin_term("a", 1, 7);
+        record.drained.insert("b".into());
         record.store(&path).unwrap();
         assert_eq!(Record::load(&path).unwrap(), record);
+        // One that was written before servers were remembered as drained.
+        fs::write(&path, r#"{"epoch":0,"primary":null,"terms":[],"last_failover":null}"#).unwrap();
+        assert_eq!(Record::load(&path).unwrap(), Record::default());
         fs::write(&path, "no record").unwrap();
         assert!(Record::load(&path).is_err());
     }

@@ -201,7 +201,7 @@ impl Route for Cluster {
             (Some(under_way), Some(gtid), _) => under_way.settled(gtid),
             // An OK packet that reports no position: nothing was logged.
             (Some(under_way), None, Outcome::Answered { affected_rows: Some(_), .. }) => under_way.nothing(),
-            (Some(unknown), None, _) => drop(unknown),
+            (Some(under_way), None, _) => under_way.untold(),
             (None, Some(gtid), _) => self.positions.saw(gtid),
             (None, None, _) => {}
         }

@@ -23,23 +23,24 @@ const NO_SUCH_THREAD: u16 = 1094;
 /// Errors: the primary did not answer; none of them may be taken for ended.
 pub async fn split(control: &mut Control, member: usize, unsettled: &[Unsettled]) -> Result<(Vec<Unsettled>, Vec<Unsettled>), Failed> {
     // What a server does that is not the primary any more does not become part of what the primary has.
-    let (here, elsewhere): (Vec<Unsettled>, Vec<Unsettled>) = unsettled.iter().cloned().partition(|write| write.executor.member == member);
-    let (mut over, mut open) = (elsewhere, Vec::new());
-    if here.is_empty() {
+    let here = |write: &Unsettled| write.executor.filter(|executor| executor.member == member);
+    let (mut over, mut open): (Vec<Unsettled>, Vec<Unsettled>) = unsettled.iter().cloned().partition(|write| here(write).is_none());
+    if open.is_empty() {
         return Ok((over, open));
     }
-    let threads = Threads::ask(control, here.iter().map(|write| write.executor.id)).await?;
-    for write in here {
-        match threads.state(&write.executor) {
+    let threads = Threads::ask(control, open.iter().filter_map(here).map(|executor| executor.id)).await?;
+    for write in std::mem::take(&mut open) {
+        let Some(executor) = here(&write) else { continue };
+        match threads.state(&executor) {
             Thread::Gone => over.push(write),
             Thread::Executes => open.push(write),
             Thread::Waits => {
                 // It may have gone by itself meanwhile; looked at again in any case.
-                let _ = control.run(&format!("KILL {}", write.executor.id)).await;
+                let _ = control.run(&format!("KILL {}", executor.id)).await;
                 open.push(write);
             }
             // KILL finds a thread that the process list does not show us.
-            Thread::Hidden => match control.run(&format!("KILL {}", write.executor.id)).await {
+            Thread::Hidden => match control.run(&format!("KILL {}", executor.id)).await {
                 Err(Failed::Refused(error)) if error.code == NO_SUCH_THREAD => over.push(write),
                 Err(Failed::Lost(error)) => return Err(Failed::Lost(error)),
                 _ => open.push(write),

@@ -17,7 +17,7 @@ use super::{
     local::Role as Start,
     member::Member,
     orders::{Answer, Order},
-    settle,
+    settings, settle,
 };
 use crate::proxy::route::{Role, Server};
 
@@ -109,8 +109,13 @@ impl Cluster {
     /// Asks until an answer fails.
     async fn attend(&self, member: &Arc<Member>, control: &mut Control) -> Result<(), Failed> {
         let mut schema_at: Option<Instant> = None;
+        let mut checked: Option<Topology> = None;
         loop {
             let topology = self.topology();
+            if self.daemons.is_none() && self.members.len() > 1 && checked != Some(topology) {
+                self.check_settings(member, control, topology).await?;
+                checked = Some(topology);
+            }
             if topology.primary == Some(member.number) {
                 self.attend_primary(member, control, topology, &mut schema_at).await?;
                 let mut changes = self.changes();
@@ -124,6 +129,16 @@ impl Cluster {
                 self.attend_replica(member, control, topology).await?;
             }
         }
+    }
+
+    /// Says what of a server's settings takes something away, once.
+    async fn check_settings(&self, member: &Arc<Member>, control: &mut Control, topology: Topology) -> Result<(), Failed> {
+        let objections = settings::check(control, topology.primary == Some(member.number)).await?;
+        let before = member.change(|state| std::mem::replace(&mut state.objections, objections.clone()));
+        for objection in objections.iter().filter(|objection| !before.contains(objection)) {
+            warn!(database = %self.name, member = %member.name, objection, "a server's settings are not as docs/sql.md asks");
+        }
+        Ok(())
     }
 
     async fn attend_primary(
@@ -168,7 +183,13 @@ impl Cluster {
         }
         // A position of a primary that has just been deposed says nothing of the present one.
         if self.topology() == topology {
-            self.positions.stands(domain, position.sequence(domain), &over);
+            self.positions.stands(domain, &position, &over);
+            if let Some(other) = self.positions.foreign_news() {
+                warn!(
+                    database = %self.name, member = %member.name, domain, other,
+                    "transactions of another GTID domain are written: one number does not order them, so no replica answers reads from now on"
+                );
+            }
         } else {
             self.positions.put_back(over);
         }
@@ -425,6 +446,14 @@ impl Cluster {
             }
             Order::Drain { member, back } => {
                 let member = &self.members[member];
+                let written = self.write_record(|record| {
+                    if back {
+                        record.drained.remove(&member.name)
+                    } else {
+                        record.drained.insert(member.name.clone())
+                    };
+                });
+                written.map_err(|error| error.to_string())?;
                 member.change(|state| state.drained = !back);
                 Ok(match back {
                     true => format!("{} answers reads again and may be promoted", member.name),
