@@ -2,16 +2,25 @@
 
 use std::path::PathBuf;
 
-use crate::{browser::Browser, service::Service};
+use crate::{
+    browser::Browser,
+    engines::{Engine, on_either_engine},
+    service::Service,
+};
 
-/// Where the screenshots go: looked at by people, kept by nobody.
-fn screenshot(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/screenshots").join(name)
+on_either_engine! {
+    the_demo_serves_the_board_and_ends_with_nothing_left: 2,
+    a_browser_posts_cheers_and_sees_the_count_rise: 2,
 }
 
-#[test]
-fn the_demo_serves_the_board_and_ends_with_nothing_left() {
-    let service = Service::demo(&["--workers", "2"]);
+/// Where the screenshots go: looked at by people, kept by nobody.
+fn screenshots(engine: Engine) -> PathBuf {
+    let folder = if engine == Engine::Embedded { "embedded" } else { "mariadb" };
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/screenshots").join(folder)
+}
+
+fn the_demo_serves_the_board_and_ends_with_nothing_left(engine: Engine) {
+    let service = Service::demo_on(engine, &["--workers", "2"]);
     let front = service.get("/");
     assert_eq!(front.status, 200);
     assert!(front.body.contains("부탁하냥"), "{}", front.body);
@@ -30,12 +39,12 @@ fn the_demo_serves_the_board_and_ends_with_nothing_left() {
     assert!(workers.iter().all(|pid| !crate::service::alive(*pid)), "a worker is left");
 }
 
-#[test]
-fn a_browser_posts_cheers_and_sees_the_count_rise() {
-    let service = Service::demo(&["--workers", "2"]);
+fn a_browser_posts_cheers_and_sees_the_count_rise(engine: Engine) {
+    let service = Service::demo_on(engine, &["--workers", "2"]);
+    let screenshots = screenshots(engine);
     let browser = Browser::open(390, 844, "ko-KR");
     browser.go(&service.site);
-    browser.screenshot(&screenshot("board-phone.png"));
+    browser.screenshot(&screenshots.join("board-phone.png"));
     browser.find("textarea[name=message], input[name=message]").type_text("고양이 밥 주실 분?");
     browser.find("form[action='/ask'] button").click();
     browser.wait_for("document.body.innerText.includes('고양이 밥 주실 분?')");
@@ -48,7 +57,7 @@ fn a_browser_posts_cheers_and_sees_the_count_rise() {
         browser.find(&format!("form[action='{own}/cheer'] button")).click();
         browser.wait_for(&format!("document.body.innerText.includes('{cheer}')"));
     }
-    browser.screenshot(&screenshot("ask-phone.png"));
+    browser.screenshot(&screenshots.join("ask-phone.png"));
     browser.go(&service.site);
     let card = browser.evaluate(&format!("document.querySelector('a[href=\"{own}\"]').closest('li,article,tr').innerText"));
     assert!(card.as_str().unwrap_or_default().contains('2'), "two cheers are counted: {card}");
@@ -56,20 +65,20 @@ fn a_browser_posts_cheers_and_sees_the_count_rise() {
 
     let desk = Browser::open(1280, 800, "en-US");
     desk.go(&service.site);
-    desk.screenshot(&screenshot("board.png"));
+    desk.screenshot(&screenshots.join("board.png"));
     desk.prefer("dark");
-    desk.screenshot(&screenshot("board-dark.png"));
+    desk.screenshot(&screenshots.join("board-dark.png"));
     desk.prefer("light");
     desk.go(&service.console);
     desk.wait_for("document.body.innerText.includes('app.1')");
-    desk.screenshot(&screenshot("console.png"));
+    desk.screenshot(&screenshots.join("console.png"));
     desk.prefer("dark");
-    desk.screenshot(&screenshot("console-dark.png"));
+    desk.screenshot(&screenshots.join("console-dark.png"));
     assert_eq!(desk.console_errors(), Vec::<String>::new());
     let phone = Browser::open(390, 844, "en-US");
     phone.go(&service.console);
     phone.wait_for("document.body.innerText.includes('app.1')");
-    phone.screenshot(&screenshot("console-phone.png"));
+    phone.screenshot(&screenshots.join("console-phone.png"));
     assert_eq!(
         phone.evaluate("document.documentElement.scrollWidth <= window.innerWidth"),
         serde_json::Value::Bool(true),

@@ -1,75 +1,60 @@
-//! Ordinary clients on the embedded engine: what an application's driver does all day.
+//! Ordinary clients, on either engine: what an application's driver does all day.
 
-use std::{path::PathBuf, process::Command};
+mod rust;
 
-use mysql_async::{prelude::*, *};
+use std::process::{Command, Output};
 
-use crate::service::Service;
+use crate::{
+    drivers::{python, said, story, tell},
+    engines::{Engine, on_either_engine},
+    service::Service,
+};
 
-fn story(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("it/clients").join(name)
+on_either_engine! {
+    drivers_tell_their_stories: 2,
+    the_mariadb_program_shows_and_changes_the_board: 2,
+    the_dump_program_takes_the_board_away_whole: 2,
 }
 
-/// A program that a `cargo xtask install` brought; its place comes from the environment.
-fn installed(variable: &str, otherwise: &str) -> String {
-    std::env::var(variable).unwrap_or_else(|_| otherwise.to_owned())
+/// Every driver on the same database, because making one takes longer than most of the stories.
+fn drivers_tell_their_stories(engine: Engine) {
+    // Nothing but an empty database.
+    let toml = format!(
+        "[sql.main]\nlisten = \"{{database}}\"\nengine = \"{engine}\"\nresults = \"automatic\"\n[console]\nlisten = \"{{console}}\"\n"
+    );
+    let service = Service::run(&toml, &[]);
+    let address = service.database();
+    for driver in ["pymysql", "MySQLdb", "mysql.connector"] {
+        tell(address, &python(), &[&story("story.py"), driver], "askhy", "story");
+    }
+    tell(address, "node", &[&story("story.js")], "askhy", "story");
+    rust::mysql_async(address, "askhy");
+    rust::sqlx(address, "askhy");
+    if engine == Engine::Embedded {
+        return;
+    }
+    // These lean on more of MariaDB than the embedded engine has.
+    for mapper in ["sqlalchemy", "django"] {
+        tell(address, &python(), &[&story("orm.py"), mapper], "askhy", "orm");
+    }
+    tell(address, "php", &[&story("story.php")], "askhy", "story");
+    tell(address, "java", &["-cp", "/usr/share/java/mariadb-java-client.jar", &story("Story.java")], "askhy", "story");
+    let cluster = service.status()["sql"][0]["cluster"].take();
+    assert!(cluster["replica_reads_total"].as_u64() > Some(0), "not a test of the primary alone: {cluster}");
 }
 
-fn told(mut command: Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error} (cargo xtask install)"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{command:?}\n{}{}", text(&output.stdout), text(&output.stderr));
-    assert!(text(&output.stdout).trim_end().ends_with("told"), "{}", text(&output.stdout));
-}
-
-/// Nothing but an empty database.
-fn only_a_database() -> Service {
-    let toml =
-        "[sql.main]\nlisten = \"{database}\"\nengine = \"embedded:askhy.db\"\nresults = \"automatic\"\n[console]\nlisten = \"{console}\"\n";
-    Service::run(toml, &[])
-}
-
-fn python(driver: &str) {
-    let service = only_a_database();
+/// A program of MariaDB's, as root at the demo's database.
+fn program(name: &str, service: &Service, words: &[&str]) -> Output {
     let database = service.database();
-    let mut command = Command::new(installed("PUMASI_TEST_PYTHON", "python3"));
-    command.arg(story("story.py")).args([driver, &database.ip().to_string(), &database.port().to_string(), "askhy", "story"]);
-    told(command);
+    let mut command = Command::new(name);
+    command.args(["--no-defaults", "--protocol=tcp", "--host", &database.ip().to_string(), "--port", &database.port().to_string()]);
+    command.arg("--user=root").args(words).output().unwrap_or_else(|error| panic!("{name}: {error} (cargo xtask install)"))
 }
 
-#[test]
-fn pymysql_tells_its_story() {
-    python("pymysql");
-}
-
-#[test]
-fn mysqlclient_tells_its_story() {
-    python("MySQLdb");
-}
-
-#[test]
-fn mysql_connector_tells_its_story() {
-    python("mysql.connector");
-}
-
-#[test]
-fn node_mysql2_tells_its_story() {
-    let service = only_a_database();
-    let database = service.database();
-    let mut command = Command::new("node");
-    command.arg(story("story.js")).args([&database.ip().to_string(), &database.port().to_string(), "askhy", "story"]);
-    command.env("NODE_PATH", installed("PUMASI_TEST_NODE_PATH", "node_modules"));
-    told(command);
-}
-
-#[test]
-fn the_mariadb_program_shows_and_changes_the_board() {
-    let service = Service::demo(&[]);
-    let database = service.database();
+fn the_mariadb_program_shows_and_changes_the_board(engine: Engine) {
+    let service = Service::demo_on(engine, &[]);
     let ask = |sql: &str| {
-        let mut command = Command::new("mariadb");
-        command.args(["--no-defaults", "--protocol=tcp", "--host", &database.ip().to_string(), "--port", &database.port().to_string()]);
-        let output = command.args(["--user=root", "--batch", "askhy", "--execute", sql]).output().expect("the mariadb program");
+        let output = program("mariadb", &service, &["--batch", "askhy", "--execute", sql]);
         (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     assert_eq!(ask("SHOW TABLES").0, "Tables_in_askhy\nask\ncheer\n");
@@ -86,44 +71,20 @@ fn the_mariadb_program_shows_and_changes_the_board() {
     assert!(error.contains("ERROR 1064 (42000)"), "{error}");
 }
 
-#[test]
-fn mysqldump_takes_the_board_away_whole() {
-    let service = Service::demo(&[]);
-    let database = service.database();
-    let mut command = Command::new("mariadb-dump");
-    command.args(["--no-defaults", "--protocol=tcp", "--host", &database.ip().to_string(), "--port", &database.port().to_string()]);
-    let output = command.args(["--user=root", "--single-transaction", "askhy"]).output().expect("the mariadb-dump program");
+fn the_dump_program_takes_the_board_away_whole(engine: Engine) {
+    let service = Service::demo_on(engine, &[]);
+    let output = program("mariadb-dump", &service, &["--single-transaction", "askhy"]);
+    assert!(output.status.success(), "{}", said(&output));
     let dump = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(dump.contains("CREATE TABLE `ask`") && dump.contains("INSERT INTO `cheer` VALUES"), "{}", &dump[..dump.len().min(2000)]);
-}
-
-#[test]
-fn mysql_async_reads_and_writes() {
-    let service = only_a_database();
-    let database = service.database();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let options = OptsBuilder::default()
-            .ip_or_hostname(database.ip().to_string())
-            .tcp_port(database.port())
-            .user(Some("root"))
-            .db_name(Some("askhy"));
-        let mut connection = Conn::new(options).await.expect("it connects");
-        "CREATE TABLE rust (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(20) NOT NULL, n BIGINT UNSIGNED)"
-            .ignore(&mut connection)
-            .await
-            .expect("created");
-        let rows = (0..20u64).map(|n| (format!("이름{n}"), i64::MAX as u64 - n));
-        "INSERT INTO rust (name, n) VALUES (?, ?)".with(rows).batch(&mut connection).await.expect("inserted");
-        let found: Option<(i32, String, u64)> =
-            "SELECT id, name, n FROM rust WHERE name = ?".with(("이름7",)).first(&mut connection).await.expect("read");
-        assert_eq!(found, Some((8, "이름7".into(), i64::MAX as u64 - 7)));
-        let mut transaction = connection.start_transaction(TxOpts::default()).await.expect("begun");
-        "DELETE FROM rust".ignore(&mut transaction).await.expect("deleted");
-        transaction.rollback().await.expect("rolled back");
-        let count: Option<u64> = "SELECT COUNT(*) FROM rust".first(&mut connection).await.expect("read");
-        assert_eq!(count, Some(20));
-        connection.disconnect().await.expect("closed");
-    });
+    assert!(dump.contains("CREATE TABLE `ask`"), "{}", &dump[..dump.len().min(2000)]);
+    // It can be put back where it came from.
+    let file = service.home.path().join("dump.sql");
+    std::fs::write(&file, &output.stdout).expect("written");
+    let gone = program("mariadb", &service, &["askhy", "--execute", "DROP TABLE cheer, ask"]);
+    assert!(gone.status.success(), "{}", said(&gone));
+    let back = program("mariadb", &service, &["askhy", "--execute", &format!("source {}", file.display())]);
+    assert!(back.status.success(), "{}", said(&back));
+    let counts = program("mariadb", &service, &["askhy", "-N", "--execute", "SELECT COUNT(*) FROM cheer; SELECT COUNT(*) FROM ask"]);
+    assert_eq!(said(&counts), "50000\n50\n");
+    assert_eq!(service.get("/").body.matches("href=\"/ask/").count(), 50, "the board is as it was");
 }

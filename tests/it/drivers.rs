@@ -33,7 +33,7 @@ impl House {
     }
 
     fn tell(&self, program: &str, arguments: &[&str], table: &str) {
-        tell(self.address(), program, arguments, table);
+        tell(self.address(), program, arguments, "shop", table);
     }
 
     fn mariadb(&self, program: &str, arguments: &[&str]) -> Output {
@@ -43,10 +43,10 @@ impl House {
     }
 }
 
-/// `program arguments... HOST PORT shop TABLE`.
-pub fn tell(address: SocketAddr, program: &str, arguments: &[&str], table: &str) {
+/// `program arguments... HOST PORT DATABASE TABLE`.
+pub fn tell(address: SocketAddr, program: &str, arguments: &[&str], database: &str, table: &str) {
     let mut command = Command::new(program);
-    command.args(arguments).args([&address.ip().to_string(), &address.port().to_string(), "shop", table]);
+    command.args(arguments).args([&address.ip().to_string(), &address.port().to_string(), database, table]);
     if let Ok(modules) = std::env::var("PUMASI_TEST_NODE_PATH") {
         command.env("NODE_PATH", modules);
     }
@@ -54,7 +54,7 @@ pub fn tell(address: SocketAddr, program: &str, arguments: &[&str], table: &str)
     assert!(output.status.success() && said(&output).trim_end().ends_with("told"), "{command:?}\n{}", said(&output));
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 

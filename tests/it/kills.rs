@@ -10,11 +10,18 @@ use std::{
 
 use mysql_async::{prelude::*, *};
 
-use crate::service::{Service, alive, signal};
+use crate::{
+    engines::{Engine, on_either_engine},
+    service::{Service, alive, signal},
+};
 
-#[test]
-fn a_killed_worker_costs_no_get() {
-    let mut service = Service::demo(&["--workers", "3"]);
+on_either_engine! {
+    a_killed_worker_costs_no_get: 0,
+    a_killed_pumasi_leaves_nobody_and_loses_nothing_acknowledged: 2,
+}
+
+fn a_killed_worker_costs_no_get(engine: Engine) {
+    let mut service = Service::demo_on(engine, &["--workers", "3"]);
     let stop = Arc::new(AtomicBool::new(false));
     let good = Arc::new(AtomicU64::new(0));
     let clients: Vec<_> = (0..4)
@@ -63,9 +70,8 @@ fn all_ready(service: &Service) -> bool {
     upstreams.iter().all(|upstream| upstream["worker"]["state"] == "ready")
 }
 
-#[test]
-fn a_killed_pumasi_leaves_nobody_and_loses_nothing_acknowledged() {
-    let mut service = Service::demo(&["--workers", "2"]);
+fn a_killed_pumasi_leaves_nobody_and_loses_nothing_acknowledged(engine: Engine) {
+    let mut service = Service::demo_on(engine, &["--workers", "2"]);
     let (home, workers, database) = (service.home.clone(), service.worker_pids(), service.database());
     let acknowledged = Arc::new(AtomicU64::new(0));
     let counter = acknowledged.clone();
@@ -97,7 +103,7 @@ fn a_killed_pumasi_leaves_nobody_and_loses_nothing_acknowledged() {
     }
     let last = acknowledged.load(Ordering::SeqCst);
 
-    let again = Service::demo_in(home, &["--workers", "1"]);
+    let again = Service::demo_on_in(home, engine, &["--workers", "1"]);
     let database = again.database();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (count, largest): (u64, u64) = runtime.block_on(async {

@@ -9,6 +9,7 @@ mod clusters;
 mod console;
 mod disk;
 mod drivers;
+mod engines;
 mod explained;
 mod freshness;
 mod freshness_servers;

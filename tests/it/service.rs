@@ -12,6 +12,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::engines::Engine;
+
 pub struct Service {
     child: Child,
     pub site: String,
@@ -40,6 +42,18 @@ impl Service {
     /// `pumasi demo` on a fresh state directory.
     pub fn demo(more: &[&str]) -> Service {
         Service::demo_in(Arc::new(tempfile::tempdir().expect("a folder")), more)
+    }
+
+    /// The same on an engine.
+    pub fn demo_on(engine: Engine, more: &[&str]) -> Service {
+        Service::demo_on_in(Arc::new(tempfile::tempdir().expect("a folder")), engine, more)
+    }
+
+    /// `pumasi demo` on an engine, on a state directory that may hold an earlier one.
+    pub fn demo_on_in(home: Arc<tempfile::TempDir>, engine: Engine, more: &[&str]) -> Service {
+        let engine = engine.arguments();
+        let words: Vec<&str> = engine.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        Service::demo_in(home, &words)
     }
 
     /// `pumasi demo` on a state directory that may hold an earlier demo.

@@ -49,6 +49,8 @@ const FOR_BENCHES: &[Program] = &[
     Program { name: "sysbench", package: "sysbench" },
 ];
 
+const FOR_MTR: &[Program] = &[Program { name: "/usr/share/mysql/mysql-test/mariadb-test-run.pl", package: "mariadb-test" }];
+
 const PYTHON_PACKAGES: &[&str] =
     &["PyMySQL", "mysql-connector-python", "mysqlclient", "SQLAlchemy", "Django", "flask", "gunicorn", "grpcio"];
 const NODE_PACKAGES: &[&str] = &["mysql2"];
@@ -63,6 +65,12 @@ pub fn for_tests() -> Result<()> {
 pub fn for_benches() -> Result<()> {
     programs(FOR_TESTS)?;
     programs(FOR_BENCHES)
+}
+
+/// MariaDB's own test suite, and what it tests.
+pub fn for_mtr() -> Result<()> {
+    programs(FOR_TESTS)?;
+    programs(FOR_MTR)
 }
 
 /// The virtual environment with the Python drivers.

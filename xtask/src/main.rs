@@ -1,5 +1,6 @@
-//! What a developer runs: `cargo xtask test`, `cargo xtask bench`, `cargo xtask soak`.
+//! What a developer runs: `cargo xtask test`, `cargo xtask bench`, `cargo xtask soak`, `cargo xtask mtr`.
 mod install;
+mod mtr;
 mod run;
 
 use anyhow::Result;
@@ -35,6 +36,20 @@ enum Verb {
         #[arg(long)]
         only: Option<run::Soak>,
     },
+    /// MariaDB's own test suite through Pumasi; what fails there runs directly, too, and what differs must have its reason.
+    Mtr {
+        /// A Pumasi that has been built already.
+        #[arg(long)]
+        program: Option<std::path::PathBuf>,
+        /// Such as main.select; none: the whole main suite, which takes an hour and writes its table under bench/runs.
+        tests: Vec<String>,
+    },
+    /// How the suite is sent to Pumasi: takes the place of its client.
+    #[command(hide = true)]
+    MtrClient {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Install what the tests need and is missing, and stop there.
     Install,
 }
@@ -44,6 +59,8 @@ fn main() -> Result<()> {
         Verb::Test { runner } => run::test(&runner),
         Verb::Bench { what } => run::bench(&what),
         Verb::Soak { minutes, only } => run::soak(minutes, only),
+        Verb::Mtr { program, tests } => mtr::mtr(&tests, program),
+        Verb::MtrClient { arguments } => mtr::client(&arguments),
         Verb::Install => install::for_tests(),
     }
 }

@@ -115,7 +115,7 @@ fn room_for_a_build() -> Result<()> {
     Ok(())
 }
 
-fn step(name: &str, command: &mut Command) -> Result<()> {
+pub fn step(name: &str, command: &mut Command) -> Result<()> {
     eprintln!("xtask: {name}");
     run(command).with_context(|| format!("{name} failed; to repeat it alone: {}", shown(command)))
 }
@@ -131,7 +131,7 @@ pub fn run(command: &mut Command) -> Result<()> {
 
 /// Cargo as a person at a prompt would call it: without what `cargo run` told us about our own package. Build scripts that watch those
 /// variables (ring's) would run again, and everything above them be compiled again, each time the one or the other called.
-fn cargo() -> Command {
+pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     for (name, _) in std::env::vars_os() {
