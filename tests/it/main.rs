@@ -17,6 +17,7 @@ mod grpc;
 mod kills;
 mod load;
 mod manual;
+mod names;
 mod operating;
 mod secure;
 mod service;

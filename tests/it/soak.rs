@@ -50,7 +50,11 @@ fn everything_at_once_fails_no_request_that_may_be_repeated() {
 
     let began = Instant::now();
     let mut memory_kib = Vec::new();
-    for second in 0..seconds {
+    // A round each second, or as long as its reload and its purge take on a machine that has other things to do.
+    for second in 0.. {
+        if began.elapsed() >= Duration::from_secs(seconds) {
+            break;
+        }
         while began.elapsed() < Duration::from_secs(second + 1) && !tally.failed() {
             std::thread::park_timeout(Duration::from_millis(50));
         }
@@ -71,12 +75,13 @@ fn everything_at_once_fails_no_request_that_may_be_repeated() {
     clients.into_iter().for_each(|client| client.join().expect("no panic"));
 
     let (warm, last) = (middle(&memory_kib, 1), middle(&memory_kib, 4));
-    let kills = seconds.div_ceil(KILL_EVERY);
-    println!("{seconds} s, {kills} kills, {seconds} reloads: {tally:?}; {warm} KiB when warm, {last} KiB at the end");
+    let rounds = memory_kib.len() as u64;
+    let kills = rounds.div_ceil(KILL_EVERY);
+    println!("{seconds} s, {kills} kills, {rounds} reloads and purges: {tally:?}; {warm} KiB when warm, {last} KiB at the end");
     let bad = tally.bad.lock().expect("no panic");
     assert!(bad.is_empty(), "{} failed: {:?}\n{}", bad.len(), &bad[..bad.len().min(5)], service.said());
     for (kind, count) in tally.counts() {
-        assert!(count >= seconds, "only {count} {kind} in {seconds} s");
+        assert!(count >= rounds, "only {count} {kind} in {rounds} rounds");
     }
     // What was at an upstream when it was killed cannot be repeated by us: one of each client's at most.
     assert!(tally.posts_lost.load(Relaxed) <= kills, "posts that were at no killed upstream were lost");

@@ -268,6 +268,9 @@ section! {
         command: Option<Command> = Unset { means: "not run by Pumasi", example: "\"gunicorn -b 127.0.0.1:$PORT main:app\"" },
         /// Addresses of servers that Pumasi does not run: `"host:port"`, or `{ address = "host:port", weight = 2 }`.
         upstreams: List<UpstreamSpec> = Unset { means: "none", example: "[\"10.0.0.5:8000\", \"10.0.0.6:8000\"]" },
+        /// How often the names among `upstreams` are looked up again: who a name stands for joins, who it no longer stands for leaves. A name that
+        /// does not resolve any more keeps its upstreams. Duration.
+        resolve_every: Span = Default("\"30s\""),
         /// What is spoken with the upstreams: `http1`, or `http2` (many requests on one connection; needed for gRPC).
         ///
         /// Without `tls` HTTP/2 is begun by prior knowledge (h2c). WebSockets use a stream of it where the upstream offers

@@ -227,6 +227,8 @@ pub enum AccessLog {
 pub struct PoolPlan {
     pub name: String,
     pub members: Members,
+    /// How often the names of fixed upstreams are looked up again.
+    pub resolve_every: Duration,
     pub wire: WirePlan,
     pub sticky: Option<StickyPlan>,
     pub policy: BalancePolicy,

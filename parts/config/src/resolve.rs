@@ -346,13 +346,20 @@ fn resolve_pool(
         (None, upstreams) => {
             check_no_worker_keys(keys, reader);
             check_upstreams_differ(keys, reader);
+            check_not_zero(&keys.resolve_every, reader);
             let plan = |upstream: &Set<crate::value::UpstreamSpec>| UpstreamPlan {
                 address: upstream.value.address.clone(),
                 weight: upstream.value.weight,
             };
             Members::Upstreams(upstreams.iter().map(plan).collect())
         }
-        (Some(command), []) => Members::Workers(resolve_workers(keys, command, file, directory, surroundings, reader)),
+        (Some(command), []) => {
+            if keys.resolve_every.written() {
+                let remedy = "Remove it, or write upstreams instead of command.";
+                reader.problem(&keys.resolve_every.origin, &keys.resolve_every.path, "is about names, and workers have none", remedy);
+            }
+            Members::Workers(resolve_workers(keys, command, file, directory, surroundings, reader))
+        }
     };
     let sticky = keys.sticky.value.as_ref().map(|sticky| resolve_sticky(sticky, name, file, reader));
     Some(PoolPlan {
@@ -370,6 +377,7 @@ fn resolve_pool(
                     .map(|c| CertificatePlan { chain: directory.join(&c.chain.value.0), key: directory.join(&c.key.value.0) }),
             }),
         },
+        resolve_every: keys.resolve_every.value.0,
         sticky,
         policy: keys.policy.value,
         probe: keys.probe.value.as_ref().map(|probe| resolve_probe(probe, reader)),

@@ -49,6 +49,7 @@ fn every_mistake_names_place_key_value_and_remedy() {
         ),
         ("sticky and pages", "[[edge.route]]\npool = \"app\"\npages = \"standard\"\n".to_owned() + POOL + "sticky = {}\n"),
         ("a short key", POOL.to_owned() + "sticky = { cookie = \"a b\", key = \"short\" }\n"),
+        ("names of workers", POOL.to_owned() + "resolve_every = \"5s\"\n"),
         ("a TCP probe that expects an answer", POOL.to_owned() + "probe = { kind = \"tcp\", path = \"/\", contains = \"ok\" }\n"),
         ("https upstream", "[pool.app]\nupstreams = [\"https://10.0.0.5:8443\"]\n".into()),
         ("last line, no final newline", POOL.to_owned() + "wrokers = 3"),

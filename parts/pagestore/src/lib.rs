@@ -53,7 +53,7 @@ pub use lines::field_lines;
 pub use page::Page;
 pub use purge::{Purge, PurgeKind};
 pub use reply::{Content, Reply, Told};
-pub use shelf::{Disk, File, ShelfStatus, Ticket};
+pub use shelf::{Disk, File, ShelfStatus, Ticket, Witness};
 
 use arc_swap::ArcSwap;
 use counters::Counters;
@@ -394,10 +394,11 @@ impl Pages {
         })
     }
 
-    /// Puts back a page that was stored before, unless something overtook it meanwhile or a newer one is there.
-    fn restore(&self, key: &Key, page: Arc<Page>) -> bool {
+    /// Puts back a page that was stored before, unless something overtook it meanwhile or a newer one is there. `swept`: patterns up to this
+    /// number are known not to name it.
+    fn restore(&self, key: &Key, page: Arc<Page>, swept: u64) -> bool {
         let restored = self.update(key, |resource| {
-            if self.gone(&page) || self.marks.pattern_overtook(&key.bytes, page.sequence) {
+            if self.gone(&page) || self.marks.pattern_overtook(&key.bytes, page.sequence.max(swept)) {
                 return Err(Bypass::Overtaken);
             }
             resource.put_back(page);

@@ -20,10 +20,39 @@ pub(crate) struct Marks {
     hard: Box<[AtomicU64]>,
     /// Per place: when it was last purged softly, in milliseconds since the Unix epoch.
     soft_ms: Box<[AtomicU64]>,
-    /// Patterns purged lately, for fetches under way.
-    patterns: Mutex<VecDeque<(u64, Pattern)>>,
+    /// Patterns purged lately, for fetches under way and for pages that are only on disk.
+    patterns: Mutex<Patterns>,
     /// The last of them.
     pattern_last: AtomicU64,
+}
+
+#[derive(Default)]
+struct Patterns {
+    /// With their numbers, which grow.
+    list: VecDeque<(u64, Pattern)>,
+    /// The number of the last one that is no longer in the list.
+    forgotten: u64,
+}
+
+impl Patterns {
+    /// Whether one of them with a larger number than `sequence` names `key`, or may have.
+    fn name(&self, key: &[u8], sequence: u64) -> bool {
+        self.forgotten > sequence || self.list.iter().any(|(number, pattern)| *number > sequence && pattern.matches(key))
+    }
+}
+
+/// Patterns that are compared with many keys at once: [`Marks::patterns_to_sweep`].
+pub(crate) struct PurgedPatterns {
+    patterns: Patterns,
+    /// The number of the last of them: none with a smaller number is missing.
+    pub last: u64,
+}
+
+impl PurgedPatterns {
+    /// Whether one that was purged after `sequence` names `key`, or may have.
+    pub fn names(&self, key: &[u8], sequence: u64) -> bool {
+        self.patterns.name(key, sequence)
+    }
 }
 
 /// A place in the table.
@@ -69,23 +98,33 @@ impl Marks {
     }
 
     pub fn purge_pattern(&self, pattern: Pattern) {
-        let number = self.sequence.fetch_add(1, Ordering::AcqRel) + 1;
+        // Numbered under the lock: whoever sees a number in the list sees all smaller ones.
         let mut patterns = lock(&self.patterns);
-        if patterns.len() >= PATTERNS_MAX {
-            patterns.pop_front();
+        let number = self.sequence.fetch_add(1, Ordering::AcqRel) + 1;
+        if patterns.list.len() >= PATTERNS_MAX
+            && let Some((forgotten, _)) = patterns.list.pop_front()
+        {
+            patterns.forgotten = forgotten;
         }
-        patterns.push_back((number, pattern));
+        patterns.list.push_back((number, pattern));
         self.pattern_last.fetch_max(number, Ordering::AcqRel);
     }
 
     /// Whether a pattern that `key` matches was purged after `sequence`, or may have been: beyond the list's memory the answer is yes.
     pub fn pattern_overtook(&self, key: &[u8], sequence: u64) -> bool {
-        if self.pattern_last.load(Ordering::Acquire) <= sequence {
-            return false;
+        self.pattern_last.load(Ordering::Acquire) > sequence && lock(&self.patterns).name(key, sequence)
+    }
+
+    /// The patterns purged after `swept`, once they are so many that pages on disk should be compared with them before they are forgotten.
+    pub fn patterns_to_sweep(&self, swept: u64) -> Option<PurgedPatterns> {
+        if self.pattern_last.load(Ordering::Acquire) <= swept {
+            return None;
         }
         let patterns = lock(&self.patterns);
-        let forgotten = patterns.len() == PATTERNS_MAX && patterns.front().is_some_and(|(number, _)| *number > sequence + 1);
-        forgotten || patterns.iter().any(|(number, pattern)| *number > sequence && pattern.matches(key))
+        let due: VecDeque<(u64, Pattern)> = patterns.list.iter().filter(|(number, _)| *number > swept).cloned().collect();
+        let last = due.back()?.0;
+        let enough = due.len() >= PATTERNS_MAX / 2;
+        enough.then_some(PurgedPatterns { patterns: Patterns { list: due, forgotten: patterns.forgotten }, last })
     }
 
     /// What the tables take.
@@ -100,5 +139,5 @@ impl Marks {
 const PLACES: usize = 1 << 14;
 
 /// Purged patterns remembered for fetches that are under way: more in the time of one fetch are an accident or an attack, and cost its
-/// being stored.
+/// being stored. Pages on disk are compared with them when half of this many are new.
 const PATTERNS_MAX: usize = 64;

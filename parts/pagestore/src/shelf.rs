@@ -11,17 +11,21 @@
 //!
 //! **Invariant:** only pages that headers allow to keep lie here, never automatic ones: what those were made of is not known after a restart.
 //!
+//! **Invariant:** what lies here is believed at a start only if somebody vouches for it (`witness`): no purge was confirmed that is not in a journal.
+//!
 //! **Invariant:** data before journal before index: what the index or a journal names was written whole (and is checked again when read).
 //!
 //! **Invariant:** the files never take more than the budget; the index and the queue never more than [`Shelf::memory_bytes`].
 mod record;
+mod sweep;
+mod witness;
 
 use std::{
     collections::{HashSet, VecDeque},
     hash::Hasher,
     io,
     sync::{
-        Arc, Condvar, Mutex,
+        Arc, Condvar, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
@@ -32,6 +36,7 @@ use hashbrown::HashTable;
 
 pub(crate) use self::record::Purged;
 use self::record::{Event, Located, MAGIC};
+pub use self::witness::Witness;
 use crate::{
     Key, Keys, Page, Pages, lock,
     marks::{Mark, Marks},
@@ -68,6 +73,8 @@ pub(crate) struct Shelf {
     hits: AtomicU64,
     errors: AtomicU64,
     corrupt: AtomicU64,
+    /// There since the shelf was attached.
+    witness: OnceLock<Arc<dyn Witness>>,
 }
 
 struct State {
@@ -89,6 +96,10 @@ struct State {
     /// After an error so many pages are not even tried, twice as many after the next.
     skip: u32,
     skip_next: u32,
+    /// Patterns with this number or a smaller one name nothing in the index.
+    swept: u64,
+    /// Nobody vouches for what lies here until so many jobs are done; for good, if it says `u64::MAX`.
+    unvouched: Option<u64>,
 }
 
 /// Where a page lies.
@@ -160,6 +171,7 @@ impl Shelf {
             hits: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             corrupt: AtomicU64::new(0),
+            witness: OnceLock::new(),
         }
     }
 
@@ -231,19 +243,27 @@ impl Shelf {
         Poll::Pending
     }
 
-    /// Blocks until the ticket is done, `patience` at most.
+    /// Blocks until the ticket is done, or `patience` has passed and a crash could not bring back what it names.
     pub fn wait_done(&self, ticket: Ticket, patience: Duration) {
-        let state = lock(&self.state);
-        let _ = self.bell.wait_timeout_while(state, patience, |state| state.open && state.done < ticket.0);
+        loop {
+            let state = lock(&self.state);
+            let waited = self.bell.wait_timeout_while(state, patience, |state| state.open && state.done < ticket.0);
+            let late = waited.is_ok_and(|(_, waited)| waited.timed_out());
+            if !late || self.confirm_before(ticket) {
+                return;
+            }
+        }
     }
 
-    /// Whether something of this key may lie here that is not among `known`, the variants in memory.
-    fn places(&self, key: &Key, known: &[u64]) -> Vec<Place> {
+    /// Where something of this key may lie that is not among `known`, the variants in memory; and the number up to which patterns do not name
+    /// it.
+    fn places(&self, key: &Key, known: &[u64]) -> (Vec<Place>, u64) {
         let state = lock(&self.state);
         if !state.open {
-            return Vec::new();
+            return (Vec::new(), 0);
         }
-        state.index.iter_hash(key.hash).filter(|place| place.hash == key.hash && !known.contains(&place.variant)).copied().collect()
+        let of_key = state.index.iter_hash(key.hash).filter(|place| place.hash == key.hash && !known.contains(&place.variant));
+        (of_key.copied().collect(), state.swept)
     }
 
     fn lose(&self, lost: &Place) {
@@ -256,27 +276,28 @@ impl Shelf {
     // === writing ===
 
     /// Does jobs until the shelf is closed and the queue is done. Blocks: give it a thread.
-    fn keep(&self, disk: &impl Disk, gone: impl Fn(&Key, &Page) -> bool) {
+    fn keep(&self, disk: &impl Disk, keys: &Keys, marks: &Marks, gone: impl Fn(&Key, &Page) -> bool) {
         loop {
             let mut state = lock(&self.state);
             while state.queue.is_empty() {
                 if !state.open {
-                    return;
+                    drop(state);
+                    return self.close();
                 }
                 state = self.bell.wait_timeout(state, LOOK_UP).map_or_else(|poison| poison.into_inner().0, |(state, _)| state);
             }
             drop(state);
-            self.do_jobs(disk, &gone);
+            self.do_jobs(disk, keys, marks, &gone);
         }
     }
 
     /// Does what is queued. `gone`: a purge that came before the page was queued, and so said nothing to the disk.
-    fn do_jobs(&self, disk: &impl Disk, gone: &impl Fn(&Key, &Page) -> bool) {
+    fn do_jobs(&self, disk: &impl Disk, keys: &Keys, marks: &Marks, gone: &impl Fn(&Key, &Page) -> bool) {
         loop {
             let Some(job) = lock(&self.state).queue.pop_front() else { return };
             match &job {
                 Job::Page(key, page, _) if gone(key, page) => {}
-                Job::Page(key, page, _) => self.write_page(disk, key, page),
+                Job::Page(key, page, _) => self.write_page(disk, key, page, gone),
                 Job::Purge(purged, hash) => self.write_purge(disk, purged.clone(), *hash),
             }
             let mut state = lock(&self.state);
@@ -284,13 +305,15 @@ impl Shelf {
                 state.queue_bytes -= bytes;
             }
             state.done += 1;
+            self.vouch_again(&mut state);
             state.waiting.drain(..).for_each(Waker::wake);
             drop(state);
             self.bell.notify_all();
+            self.sweep(disk, keys, marks);
         }
     }
 
-    fn write_page(&self, disk: &impl Disk, key: &Key, page: &Page) {
+    fn write_page(&self, disk: &impl Disk, key: &Key, page: &Page, gone: &impl Fn(&Key, &Page) -> bool) {
         {
             let mut state = lock(&self.state);
             if state.skip > 0 {
@@ -313,10 +336,11 @@ impl Shelf {
         match self.append_page(disk, located, &bytes) {
             Ok(Some((segment, located))) => {
                 while lock(&self.state).index.len() >= self.entries_max && self.drop_oldest(disk) {}
+                let purged = gone(key, page);
                 let mut state = lock(&self.state);
                 state.skip_next = 1;
-                // Its segment may have gone to make that room. What was purged meanwhile the marks know.
-                if state.segments.iter().any(|other| other.number == segment) {
+                // Its segment may have gone to make that room. What is purged from here on the marks know.
+                if !purged && state.segments.iter().any(|other| other.number == segment) {
                     state.put(located.place(key.hash, segment, page.sequence));
                 }
             }
@@ -413,8 +437,15 @@ impl Shelf {
             state.writing &= !state.segments.is_empty();
             oldest
         };
-        if disk.remove(oldest.number).is_err() {
-            self.errors.fetch_add(1, Relaxed); // it is gone already, or the next start deletes it
+        match disk.remove(oldest.number) {
+            Ok(()) => {}
+            Err(error) => {
+                self.errors.fetch_add(1, Relaxed);
+                // It may be there at the next start, and purges that named something in it not any more.
+                if error.kind() != io::ErrorKind::NotFound {
+                    self.withdraw(&mut lock(&self.state), u64::MAX);
+                }
+            }
         }
         true
     }
@@ -423,8 +454,15 @@ impl Shelf {
 
     /// Reads the journals and opens the shelf. `fresh`: nothing was purged yet in this process; otherwise nobody knows which of the pages were,
     /// and all go. Returns how many pages there are.
-    fn attach(&self, disk: &impl Disk, keys: &Keys, marks: &Marks, fresh: bool) -> io::Result<usize> {
+    fn attach(&self, disk: &impl Disk, witness: Arc<dyn Witness>, keys: &Keys, marks: &Marks, fresh: bool) -> io::Result<usize> {
         let mut numbers = disk.segments()?;
+        let believed = witness.believed();
+        if !believed && !numbers.is_empty() {
+            tracing::warn!(
+                "the pages on disk were left in an unknown state (the disk hung, or the machine stopped): starting without them"
+            );
+        }
+        let fresh = fresh && believed;
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         let mut found = State::new(self.entries_max);
         found.last_number = numbers.first().copied().unwrap_or(0);
@@ -458,6 +496,8 @@ impl Shelf {
                 }
             }
         }
+        witness.begin()?;
+        let _ = self.witness.set(witness); // a shelf is attached once
         // `writing` stays off: never into a segment of a former life, whose end may be torn.
         found.open = true;
         let pages = found.index.len();
@@ -523,6 +563,8 @@ impl State {
             waiting: Vec::new(),
             skip: 0,
             skip_next: 1,
+            swept: 0,
+            unvouched: None,
         }
     }
 
@@ -566,14 +608,15 @@ impl State {
 impl Pages {
     /// Whether the disk may have what memory has not. Cheap: for each miss.
     pub fn shelved(&self, key: &Key) -> bool {
-        !self.places(key).is_empty()
+        !self.places(key).0.is_empty()
     }
 
     /// Brings what the disk has of `key` into memory. Returns whether there was something. Blocks: not on an event loop.
     pub fn take_down(&self, key: &Key, disk: &impl Disk) -> bool {
         let Some(shelf) = &self.shelf else { return false };
         let mut found = false;
-        for place in self.places(key) {
+        let (places, swept) = self.places(key);
+        for place in places {
             let page = match read_page(disk, key, &place) {
                 Ok(page) => page,
                 // Its segment has gone meanwhile, or the disk is in trouble.
@@ -592,7 +635,7 @@ impl Pages {
             draft.marks = self.marks_of(key, &draft.tags);
             let compression = self.settings.load().compression.clone();
             draft.compression = compression.may_code(draft.status, &draft.lines).then_some(compression);
-            match self.restore(key, Arc::new(draft.finish(body, None))) {
+            match self.restore(key, Arc::new(draft.finish(body, None)), swept) {
                 true => {
                     shelf.hits.fetch_add(1, Relaxed);
                     found = true;
@@ -607,9 +650,9 @@ impl Pages {
     /// is there is thrown away if anything was purged meanwhile. Returns how many pages there are.
     ///
     /// Errors: the disk's. Then there is no disk tier.
-    pub fn attach_shelf(&self, disk: &impl Disk) -> io::Result<usize> {
+    pub fn attach_shelf(&self, disk: &impl Disk, witness: Arc<dyn Witness>) -> io::Result<usize> {
         match &self.shelf {
-            Some(shelf) => shelf.attach(disk, &self.keys, &self.marks, self.marks.sequence() == 0),
+            Some(shelf) => shelf.attach(disk, witness, &self.keys, &self.marks, self.marks.sequence() == 0),
             None => Ok(0),
         }
     }
@@ -617,7 +660,7 @@ impl Pages {
     /// Writes pages and purges to `disk` until [`Pages::close_shelf`]. Blocks: give it a thread.
     pub fn keep_shelf(&self, disk: &impl Disk) {
         if let Some(shelf) = &self.shelf {
-            shelf.keep(disk, |key, page| self.purged_since(key, page));
+            shelf.keep(disk, &self.keys, &self.marks, |key, page| self.purged_since(key, page));
         }
     }
 
@@ -639,12 +682,18 @@ impl Pages {
         self.shelf.as_ref().map_or(Poll::Ready(()), |shelf| shelf.poll_done(ticket, context))
     }
 
+    /// Whether the purge or invalidation that gave the ticket may be confirmed although it is not durable yet: a crash then costs all pages on
+    /// disk, but brings back none. `false`: it may not, wait on. Never waits for the disk.
+    pub fn may_confirm(&self, ticket: Ticket) -> bool {
+        self.shelf.as_ref().is_none_or(|shelf| shelf.confirm_before(ticket))
+    }
+
     fn purged_since(&self, key: &Key, page: &Page) -> bool {
         self.purged(page) || self.marks.pattern_overtook(&key.bytes, page.sequence)
     }
 
-    fn places(&self, key: &Key) -> Vec<Place> {
-        let Some(shelf) = &self.shelf else { return Vec::new() };
+    fn places(&self, key: &Key) -> (Vec<Place>, u64) {
+        let Some(shelf) = &self.shelf else { return (Vec::new(), 0) };
         let known = {
             let shard = self.shard(key);
             let resource = shard.resources.peek(key.hash, |resource| resource.is(key));

@@ -328,7 +328,7 @@ fn a_304_about_another_version_renews_nothing() {
 }
 
 /// Two ETag lines are a mistake of the origin's, and still one page: asking by the one and comparing with the other made every 304 look like
-/// one about something else, so the page was fetched anew, and an origin that insisted on its 304 was answered 502.
+/// one about something else, so the page was fetched anew each time.
 #[test]
 fn an_origin_with_two_entity_tags_is_asked_and_believed_by_the_same() {
     let site = Site::new();

@@ -15,10 +15,7 @@ use tracing::{info, warn};
 
 use crate::{edge::PoolConfig, probe::Prober};
 
-/// How often the names of fixed upstreams are looked up again.
-const RESOLVE_EVERY: Duration = Duration::from_secs(30);
-
-/// A name that does not resolve is tried again this soon.
+/// A name that does not resolve is tried again this soon, or sooner if the others are.
 const RESOLVE_RETRY: Duration = Duration::from_secs(2);
 
 /// Runs until `pools` is closed. Each new value replaces all tasks: a reload is rare, and probes start at once.
@@ -29,7 +26,7 @@ pub(crate) async fn run(mut pools: watch::Receiver<Arc<Vec<PoolConfig>>>, mut ea
         let mut tasks = JoinSet::new();
         for pool in current.iter() {
             if let Members::Upstreams(upstreams) = &pool.plan.members {
-                tasks.spawn(keep_resolved(pool.pool.clone(), upstreams.clone()));
+                tasks.spawn(keep_resolved(pool.pool.clone(), upstreams.clone(), pool.plan.resolve_every));
             }
             match Prober::of(&pool.plan) {
                 Ok(Some(prober)) => _ = tasks.spawn(keep_probing(pool.pool.clone(), Arc::new(prober))),
@@ -52,8 +49,8 @@ pub(crate) async fn run(mut pools: watch::Receiver<Arc<Vec<PoolConfig>>>, mut ea
 
 // === names ===
 
-/// Makes the pool's members what the names of `upstreams` stand for, again and again.
-async fn keep_resolved(pool: Arc<Pool>, upstreams: Vec<UpstreamPlan>) {
+/// Makes the pool's members what the names of `upstreams` stand for, again each `every`.
+async fn keep_resolved(pool: Arc<Pool>, upstreams: Vec<UpstreamPlan>, every: Duration) {
     // The plan's weights count when it is new; afterwards an operator may have changed them.
     let mut weights = Weights::Set;
     loop {
@@ -80,7 +77,7 @@ async fn keep_resolved(pool: Arc<Pool>, upstreams: Vec<UpstreamPlan>) {
         }
         set_members(&pool, &wanted, weights);
         weights = Weights::Keep;
-        tokio::time::sleep(if failed { RESOLVE_RETRY } else { RESOLVE_EVERY }).await;
+        tokio::time::sleep(if failed { RESOLVE_RETRY.min(every) } else { every }).await;
     }
 }
 

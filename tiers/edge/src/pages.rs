@@ -229,7 +229,14 @@ impl Visit<'_> {
                 Ok(())
             }
             // The 304 was about something we do not have: ask for everything.
-            (Forwarded::Answered, Took::Unconfirmed(lead)) => self.fetch(lead, Why::Stale, down).await,
+            (Forwarded::Answered, Took::Unconfirmed(lead)) => match self.fetch(lead, Why::Stale, down).await {
+                Err(trouble) if grace.covers(None) && trouble.status() >= 500 => {
+                    self.served_stale();
+                    self.send(&page, told(None), down);
+                    Ok(())
+                }
+                fetched => fetched,
+            },
             (Forwarded::Trouble(trouble), _) if grace.covers(None) && trouble.status() >= 500 => {
                 self.served_stale();
                 self.send(&page, told(None), down);
@@ -306,15 +313,20 @@ impl Visit<'_> {
         let edit = if_match_as_the_origin_knows_it(down.request());
         let mut watch = Watch::new(down, pages, key.clone(), reason, follow, &self.core.shared.habits);
         let forwarded = self.forward(&mut watch, edit.as_ref()).await;
-        watch.timer().arm(DURABLE_PATIENCE);
-        poll_fn(|context| {
-            if watch.poll_durable(context).is_ready() {
-                return Poll::Ready(());
+        loop {
+            watch.timer().arm(DURABLE_PATIENCE);
+            let durable = poll_fn(|context| {
+                if watch.poll_durable(context).is_ready() {
+                    return Poll::Ready(true);
+                }
+                watch.timer().watch(context);
+                if watch.timer().fired() { Poll::Ready(false) } else { Poll::Pending }
+            });
+            // A crash may then cost the pages on disk, and never brings one of them back.
+            if durable.await || watch.may_confirm() {
+                break;
             }
-            watch.timer().watch(context);
-            if watch.timer().fired() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        }
         watch.timer().disarm();
         finish(forwarded, down)
     }

@@ -128,7 +128,65 @@ fn a_newer_version_is_the_one_that_comes_back() {
     assert_eq!(site.restart().body("/a", "").as_deref(), Some(&b"v2"[..]));
 }
 
+/// Once it was 64 purges by pattern, whatever they named, after which every page that was only on disk was forgotten.
+#[test]
+fn purges_that_do_not_name_a_page_leave_it_on_disk() {
+    let disk = Memory::default();
+    let site = Kept::on(&disk);
+    for path in ["/kept/a", "/gone/b", "/gone/c"] {
+        site.fetch(path, "", "Cache-Control: max-age=60\r\nCache-Tag: all\r\n", path.as_bytes());
+    }
+    let site = site.restart();
+    site.purge(Purge::Prefix("/gone/b"), PurgeKind::Hard);
+    for n in 0..500 {
+        let (prefix, host) = (format!("/elsewhere/{n}"), format!("http://other.example/{n}/"));
+        site.purge(Purge::Prefix(if n % 2 == 0 { &prefix } else { &host }), PurgeKind::Hard);
+        site.purge(Purge::Target("http://example.org/x"), PurgeKind::Hard);
+        if n == 300 {
+            site.purge(Purge::Target("/gone/c"), PurgeKind::Hard);
+        }
+    }
+    assert!(site.pages.shelf_status().unwrap().entries < 3, "what patterns named has left the index");
+    for (path, there) in [("/kept/a", true), ("/gone/b", false), ("/gone/c", false)] {
+        assert_eq!(site.body(path, "").is_some(), there, "{path}");
+    }
+    // A tag is no pattern, and counts all the same.
+    let site = site.restart();
+    (0..100).for_each(|n| site.purge(Purge::Prefix(&format!("/else/{n}")), PurgeKind::Hard));
+    site.purge(Purge::Tag("all"), PurgeKind::Hard);
+    (0..100).for_each(|n| site.purge(Purge::Prefix(&format!("/else/{n}")), PurgeKind::Hard));
+    assert_eq!(site.body("/kept/a", ""), None);
+}
+
 // === a disk in trouble ===
+
+/// The disk hangs while a change is made, so that the purge is nowhere but in memory; the change is confirmed, and the program killed.
+#[test]
+fn what_was_confirmed_without_the_disk_is_not_undone_by_a_crash() {
+    let disk = Memory::default();
+    let site = Kept::on(&disk);
+    for path in ["/a", "/b"] {
+        site.fetch(path, "", "Cache-Control: max-age=60\r\n", b"old");
+    }
+    let ticket = site.pages.invalidate(&site.key("/a"), 0).expect("it is on disk");
+    assert_eq!(disk.notary.says(), Vouched::For);
+    assert!(site.pages.may_confirm(ticket));
+    assert_eq!(disk.notary.says(), Vouched::Withdrawn);
+    let crashed = Memory { notary: Arc::new(Notary(Mutex::new(disk.notary.says()))), ..disk.clone() };
+    let after = Kept::on(&crashed);
+    assert_eq!((after.body("/a", ""), after.body("/b", "")), (None, None), "nothing there is believed");
+    // The disk comes back: so does the trust in it.
+    site.settle();
+    assert_eq!(disk.notary.says(), Vouched::For);
+    assert!(site.pages.may_confirm(ticket), "it is written");
+    let crashed = Memory { notary: Arc::new(Notary(Mutex::new(disk.notary.says()))), ..disk.clone() };
+    let after = Kept::on(&crashed);
+    assert_eq!((after.body("/a", ""), after.body("/b", "").as_deref()), (None, Some(&b"old"[..])));
+    // The end as it should be.
+    site.pages.close_shelf();
+    site.pages.keep_shelf(&disk);
+    assert_eq!(disk.notary.says(), Vouched::Closed);
+}
 
 /// Kill -9, and worse: each file is cut off at any of its bytes.
 #[test]
@@ -300,7 +358,7 @@ impl<'d> Kept<'d> {
 
     fn following(disk: &'d Memory, budget_bytes: u64, freshness: Option<Arc<pumasi_freshness::Freshness>>) -> Kept<'d> {
         let pages = Pages::new(crate::Settings { budget_bytes, disk_bytes: DISK, ..settings() }, freshness);
-        pages.attach_shelf(disk).expect("readable");
+        pages.attach_shelf(disk, disk.notary.clone()).expect("readable");
         Kept { site: Site { pages }, disk }
     }
 
@@ -311,7 +369,7 @@ impl<'d> Kept<'d> {
 
     fn settle(&self) {
         let shelf = self.pages.shelf.as_ref().unwrap();
-        shelf.do_jobs(self.disk, &|key, page| self.pages.purged_since(key, page));
+        shelf.do_jobs(self.disk, &self.pages.keys, &self.pages.marks, &|key, page| self.pages.purged_since(key, page));
     }
 
     fn fetch(&self, path: &str, request: &str, response: &str, body: &[u8]) {
@@ -368,11 +426,61 @@ struct Memory {
     /// After so many writes, one fails so.
     fail_in: std::cell::Cell<Option<(usize, io::ErrorKind)>>,
     full: std::cell::Cell<bool>,
+    notary: Arc<Notary>,
 }
 
 impl Clone for Memory {
     fn clone(&self) -> Memory {
         Memory { files: self.files.clone(), ..Memory::default() }
+    }
+}
+
+/// What a witness says, as it would outlive the process.
+struct Notary(Mutex<Vouched>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Vouched {
+    For,
+    Withdrawn,
+    Closed,
+}
+
+impl Default for Notary {
+    fn default() -> Notary {
+        Notary(Mutex::new(Vouched::Closed))
+    }
+}
+
+impl Notary {
+    fn says(&self) -> Vouched {
+        *lock(&self.0)
+    }
+
+    fn note(&self, vouched: Vouched) -> io::Result<()> {
+        *lock(&self.0) = vouched;
+        Ok(())
+    }
+}
+
+impl Witness for Notary {
+    fn believed(&self) -> bool {
+        self.says() != Vouched::Withdrawn
+    }
+
+    fn begin(&self) -> io::Result<()> {
+        self.note(Vouched::For)
+    }
+
+    fn vouch(&self) -> io::Result<()> {
+        self.note(Vouched::For)
+    }
+
+    fn withdraw(&self) -> io::Result<()> {
+        self.note(Vouched::Withdrawn)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.note(Vouched::Closed)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The page store's disk tier: a directory, and the threads that write and read it. What lies there and what it means is
 //! `pumasi_pagestore`'s; no event loop ever waits for a file.
 
+mod notary;
+
 use std::{
     collections::HashMap,
     fs::{self, OpenOptions},
@@ -21,6 +23,8 @@ use pumasi_pagestore::{Disk, File, Key, Pages};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
+
+use self::notary::Notary;
 
 /// Threads that read: as many pages are on their way from a slow disk at once.
 const READERS: usize = 2;
@@ -126,7 +130,7 @@ fn thread(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<JoinH
 
 /// Whether the directory can be used.
 fn attach(pages: &Pages, directory: &Directory) -> bool {
-    match pages.attach_shelf(directory) {
+    match pages.attach_shelf(directory, Arc::new(Notary::of(&directory.path))) {
         Ok(entries) => {
             info!(directory = %directory.path.display(), entries, "pages on disk are read");
             true

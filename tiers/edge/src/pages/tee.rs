@@ -418,6 +418,11 @@ impl<'d, D: Downstream> Watch<'d, D> {
         Poll::Ready(())
     }
 
+    /// Whether the answer may go although what it waits for is not done.
+    pub fn may_confirm(&self) -> bool {
+        self.durable.is_none_or(|ticket| self.pages.may_confirm(ticket))
+    }
+
     /// RFC 9111 §4.4.
     fn invalidate(&self, answered: &Answered<'_>) -> Option<Ticket> {
         let mut tickets = vec![self.pages.invalidate(&self.key, now_ms())];

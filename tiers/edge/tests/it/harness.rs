@@ -263,6 +263,7 @@ pub fn pool(name: &str, members: &[SocketAddr]) -> PoolConfig {
     let plan = PoolPlan {
         name: name.into(),
         members: Members::Upstreams(members.iter().map(|a| UpstreamPlan { address: a.to_string(), weight: 1 }).collect()),
+        resolve_every: PATIENCE,
         wire: WirePlan::default(),
         sticky: None,
         policy: BalancePolicy::RoundRobin,

@@ -297,6 +297,25 @@ fn a_stale_page_stands_in_for_an_origin_that_fails() {
     }
 }
 
+/// A 304 with another strong tag must not renew the page (RFC 9111 §4.3.4), so everything is asked for; an origin that has nothing sensible to say then
+/// (the public suite's says 999) fails, and the page stands in for it.
+#[test]
+fn a_stale_page_stands_in_for_an_origin_that_confuses_its_versions() {
+    let site = Site::new(|number, head| match number {
+        1 => ok("Cache-Control: max-age=60, stale-if-error=60\r\nETag: \"a\"\r\nAge: 60", "old"),
+        2 => "HTTP/1.1 304 Not Modified\r\nETag: \"b\"\r\n\r\n".to_owned(),
+        _ => {
+            assert_eq!(field(head, "if-none-match"), None);
+            "HTTP/1.1 999 unknown\r\nContent-Length: 0\r\n\r\n".to_owned()
+        }
+    });
+    let mut client = site.client();
+    client.ask(GET);
+    let answer = client.ask(GET);
+    assert_eq!((answer.status, answer.content.as_str(), answer.field("etag").as_deref()), (200, "old", Some("\"a\"")));
+    assert_eq!(site.asked(), 3);
+}
+
 #[test]
 fn an_error_is_passed_on_where_stale_is_forbidden() {
     let site = Site::new(move |number, _| match number {

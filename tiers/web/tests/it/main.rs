@@ -110,6 +110,7 @@ impl House {
             stable_after: Duration::from_secs(60),
         };
         let mut plan = PoolPlan {
+            resolve_every: Duration::from_secs(30),
             wire: Default::default(),
             sticky: None,
             name: "app".into(),
