@@ -88,14 +88,25 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
     let timer = &state.timer;
     timer.arm_announced(snapshot.limits.idle_timeout);
     let mut told = false;
+    // Read, and not yet begun. At most as many as may be at work.
+    let mut accepted: Vec<(StreamAtWork, http::Request<RecvStream>, SendResponse<Bytes>)> = Vec::new();
     loop {
         if core.draining() && !state.leaving.replace(true) {
             connection.graceful_shutdown();
             timer.arm(snapshot.limits.drain_timeout);
         }
         let next = poll_fn(|context| {
-            if let Poll::Ready(next) = connection.poll_accept(context) {
-                return Poll::Ready(Some(next));
+            loop {
+                if let Poll::Ready(next) = connection.poll_accept(context) {
+                    return Poll::Ready(Some(next));
+                }
+                if accepted.is_empty() {
+                    break;
+                }
+                // Now that all that has arrived was read: the next look at the connection sends their answers in one go, not in one each.
+                for (guard, request, respond) in accepted.drain(..) {
+                    take_up(guard, request, respond, &client);
+                }
             }
             if state.calm.spent() && !told {
                 told = true;
@@ -121,7 +132,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(open: OpenConnectio
                 if !state.leaving.get() {
                     timer.disarm();
                 }
-                take_up(StreamAtWork::new(&core, &state), request, respond, &client);
+                accepted.push((StreamAtWork::new(&core, &state), request, respond));
             }
             Some(None | Some(Err(_))) => return,
             // Idle for too long: says so, and waits for what may still be under way.
