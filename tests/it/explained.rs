@@ -50,12 +50,6 @@ fn a_page_is_explained_before_it_is_kept_while_it_is_and_after_a_write() {
     let page = &kept["kept"][0];
     assert_eq!((&page["status"], &page["state"], &page["write"]), (&200.into(), &"clean".into(), &Value::Null), "{kept}");
     assert!(page["bytes"].as_u64() > Some(500), "{kept}");
-    let tables = |made_of: &Value| -> Vec<String> {
-        let tables = made_of["tables"].as_array().expect("tables");
-        let mut names: Vec<String> = tables.iter().map(|read| read["table"]["names"][0].as_str().expect("a name").to_owned()).collect();
-        names.sort();
-        names
-    };
     assert_eq!(tables(&page["made_of"]), ["askhy.ask", "askhy.cheer"], "{kept}");
     let ask = page["made_of"]["tables"].as_array().unwrap().iter().find(|read| read["table"]["names"][0] == "askhy.ask").unwrap();
     assert!(ask["rows"].as_u64() >= Some(1), "row by row: {kept}");
@@ -68,7 +62,7 @@ fn a_page_is_explained_before_it_is_kept_while_it_is_and_after_a_write() {
     assert_eq!(explain(&service, &url)["kept"][0]["state"], "clean");
     let id: u64 = path.rsplit('/').next().unwrap().parse().expect("an id");
     let stamp = page["made_of"]["stamp"].as_u64().expect("a number");
-    cheer(&service, id);
+    cheer(service.database(), id);
     let over = explain(&service, &url);
     let page = &over["kept"][0];
     assert_eq!(page["state"], "overtaken", "{over}");
@@ -100,6 +94,44 @@ fn a_page_is_explained_before_it_is_kept_while_it_is_and_after_a_write() {
     assert!(err.contains("is no address"), "{err}");
 }
 
+/// The same where a real server has the rows, and its log says which were written.
+#[test]
+fn a_page_of_a_real_server_is_explained_too() {
+    let mut service = Service::demo(&["--engine", "mariadb:1", "--workers", "1"]);
+    service.wait_until("the log is followed", |service| service.status()["sql"][0]["followed"]["mode"] == "row-exact");
+    let path = service.post("/ask", &[("message", "Why is this kept?")]).header("location").to_owned();
+    let url = format!("{}{path}", service.site);
+    let id: u64 = path.rsplit('/').next().unwrap().parse().expect("an id");
+    service.wait_until("the page is kept", |service| visit(service, &path));
+    let kept = explain(&service, &url);
+    assert_eq!(
+        (&kept["kept"][0]["state"], tables(&kept["kept"][0]["made_of"])),
+        (&"clean".into(), vec!["askhy.ask".into(), "askhy.cheer".into()])
+    );
+    // Through Pumasi: the statement is known.
+    cheer(service.database(), id);
+    let over = explain(&service, &url);
+    assert_eq!(over["kept"][0]["state"], "overtaken", "{over}");
+    dropped_by_the_cheer(&over["kept"][0]["write"]);
+    // Past it: seen in the log, and whose it was is not known.
+    service.wait_until("the page is kept again", |service| visit(service, &path));
+    let status = service.status();
+    let members = status["sql"][0]["cluster"]["members"].as_array().cloned().unwrap_or_default();
+    let primary = members.iter().find(|member| member["role"] == "primary").expect("a primary");
+    cheer(primary["address"].as_str().and_then(|address| address.parse().ok()).expect("an address"), id);
+    service.wait_until("the write is seen", |service| explain(service, &url)["kept"][0]["state"] == "overtaken");
+    let write = explain(&service, &url)["kept"][0]["write"].take();
+    assert_eq!((&write["table"]["names"][0], &write["statement"]), (&"askhy.cheer".into(), &Value::Null), "{write}");
+    assert!(!visit(&service, &path) && in_words(&service, &url).contains("askhy.cheer"));
+}
+
+fn tables(made_of: &Value) -> Vec<String> {
+    let tables = made_of["tables"].as_array().expect("tables");
+    let mut names: Vec<String> = tables.iter().map(|read| read["table"]["names"][0].as_str().expect("a name").to_owned()).collect();
+    names.sort();
+    names
+}
+
 fn dropped_by_the_cheer(write: &Value) {
     assert_eq!(write["known"], true, "{write}");
     assert_eq!(write["table"]["names"][0], "askhy.cheer", "{write}");
@@ -109,9 +141,8 @@ fn dropped_by_the_cheer(write: &Value) {
 }
 
 /// As somebody at the database does it.
-fn cheer(service: &Service, ask: u64) {
+fn cheer(database: std::net::SocketAddr, ask: u64) {
     use mysql_async::{prelude::*, *};
-    let database = service.database();
     let options = OptsBuilder::default()
         .ip_or_hostname(database.ip().to_string())
         .tcp_port(database.port())
