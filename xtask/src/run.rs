@@ -40,13 +40,14 @@ pub fn test(runner: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The rooms that start the whole program; the others have the tier they measure in themselves, and its build takes minutes.
-const WITH_THE_BINARY: [&str; 2] = ["sql-embedded", "freshness"];
+/// The rooms that start the whole program; the others have the tier they measure in themselves, and its build takes minutes. `--binary PATH` names
+/// one that is there already.
+const WITH_THE_BINARY: [&str; 3] = ["sql", "sql-embedded", "freshness"];
 
 /// Hands over to `bench/peers`, which is outside the workspace so that the engines we compare with never slow a test build.
 pub fn bench(what: &[String]) -> Result<()> {
     install::for_benches()?;
-    if what.first().is_some_and(|room| WITH_THE_BINARY.contains(&room.as_str())) {
+    if what.first().is_some_and(|room| WITH_THE_BINARY.contains(&room.as_str())) && !what.iter().any(|word| word == "--binary") {
         step("the binary", cargo().args(["build", "--quiet", "--release", "--package", "pumasi"]))?;
     }
     run(cargo().args(["run", "--quiet", "--release", "--manifest-path"]).arg(root().join("bench/peers/Cargo.toml")).arg("--").args(what))

@@ -1,44 +1,63 @@
 //! The proxy in front of a real MariaDB, beside HAProxy in TCP mode (the floor for any proxy: it looks at nothing) and no proxy at all.
 //!
-//! sysbench's own workloads over one table. The figure is the proxy's CPU time per query: both cores are shared by client, proxy and server,
-//! so queries per second say who was scheduled, not who is fast. Then ten thousand connections that all ask at once, directly and through
-//! fifty connections to the server, and what one of them costs while it is idle.
+//! sysbench's own workloads over one table, and a mix of transactions in the manner of TPC-C (`sql/orders.lua`). The figure is the proxy's
+//! CPU time per query: both cores are shared by client, proxy and server, so queries per second say who was scheduled, not who is fast.
+//! Then ten thousand clients at once (`sql/storm.rs`), directly and through fifty connections to the server, and what one of them costs
+//! while it is idle.
+
+mod storm;
 
 use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
-use mysql_async::{Conn, prelude::Queryable};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use self::storm::Crowd;
 use crate::{
     machine::{self, cpu_ticks},
     process::{Running, free_port, start, wait_for},
     table::{median, spread_percent},
 };
 
-const ROUNDS: usize = 3;
-const ROUND: Duration = Duration::from_secs(4);
 const ROWS: usize = 10_000;
 const THREADS: usize = 16;
 const PROXY_CORE: usize = 0;
 const OTHER_CORE: usize = 1;
 
-/// Connections of the storm, and how long they ask.
-const STORM: usize = 10_000;
-const STORM_ASKS: Duration = Duration::from_secs(10);
+/// Clients of the storm that stay connected, and how many come and go.
+const STAYING: usize = 10_000;
+const PASSING: usize = 1_000;
 
-const WORKLOADS: [(&str, &str); 4] =
-    [("oltp_point_select", "disable"), ("oltp_point_select", "auto"), ("oltp_read_only", "disable"), ("oltp_read_write", "disable")];
+/// Lies beside this file; sysbench takes a path for a workload of its own.
+const ORDERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/sql/orders.lua");
+
+/// A workload of sysbench's, and whether it prepares its statements.
+const WORKLOADS: [(&str, &str, &str); 6] = [
+    ("point select", "oltp_point_select", "disable"),
+    ("point select, prepared", "oltp_point_select", "auto"),
+    ("read-only", "oltp_read_only", "disable"),
+    ("read-write", "oltp_read_write", "disable"),
+    ("read-write, prepared", "oltp_read_write", "auto"),
+    ("orders (TPC-C-like)", ORDERS, "disable"),
+];
+
+/// What the command line says.
+struct Options {
+    rounds: usize,
+    round: Duration,
+    /// How long the clients of the storm ask.
+    storm: Duration,
+    /// Instead of the release build.
+    binary: PathBuf,
+    /// Nothing is written under bench/runs.
+    dry: bool,
+}
 
 struct Contender {
     name: &'static str,
@@ -47,45 +66,96 @@ struct Contender {
     proxy: Option<Running>,
 }
 
-/// `options`: the path of the `pumasi` binary, if it is not the release build.
-pub fn run(options: &[&str]) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let (port, server) = mariadb(folder.path())?;
-    let contenders = [
-        Contender { name: "direct", port, proxy: None },
-        haproxy(folder.path(), port)?,
-        pumasi(folder.path(), port, options.first().copied())?,
-    ];
-    sysbench("oltp_point_select", "disable", port, "prepare", 1)?;
-    let mut report = format!("# SQL through a proxy\n\n{}\n\n", machine::describe());
-    writeln!(report, "sysbench, {THREADS} threads, one table of {ROWS} rows, {ROUNDS} rounds of {ROUND:?} in turn; median (spread).\n")?;
-    writeln!(report, "| workload (ps mode) | proxy | its CPU per query | server's CPU per query | queries/s |\n|---|---|---|---|---|")?;
-    for (workload, ps) in WORKLOADS {
-        let mut figures = contenders.each_ref().map(|_| [vec![], vec![], vec![]]);
-        for _ in 0..ROUNDS {
-            for (contender, figures) in contenders.iter().zip(&mut figures) {
-                let ticks = || -> Result<(u64, u64)> {
-                    Ok((contender.proxy.as_ref().map_or(Ok(0), |proxy| cpu_ticks(proxy.pid()))?, cpu_ticks(server.pid())?))
-                };
-                let (before, began) = (ticks()?, Instant::now());
-                let queries = sysbench(workload, ps, contender.port, "run", THREADS)?;
-                let (after, seconds) = (ticks()?, began.elapsed().as_secs_f64());
-                let us = |ticks: u64| ticks as f64 * 1e6 / machine::ticks_per_second() as f64 / queries as f64;
-                figures[0].push(us(after.0 - before.0));
-                figures[1].push(us(after.1 - before.1));
-                figures[2].push(queries as f64 / seconds);
+impl Options {
+    /// `--rounds N --seconds N --storm SECONDS --binary PATH --dry`.
+    fn of(words: &[&str]) -> Result<Options> {
+        let binary = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/release/pumasi");
+        let mut options = Options { rounds: 3, round: Duration::from_secs(4), storm: Duration::from_secs(10), binary, dry: false };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().with_context(|| format!("{word} needs a value"));
+            match *word {
+                "--rounds" => options.rounds = value()?.parse()?,
+                "--seconds" => options.round = Duration::from_secs(value()?.parse()?),
+                "--storm" => options.storm = Duration::from_secs(value()?.parse()?),
+                "--binary" => options.binary = PathBuf::from(value()?),
+                "--dry" => options.dry = true,
+                other => bail!("sql knows no {other}: --rounds N, --seconds N, --storm SECONDS (0: none), --binary PATH, --dry"),
             }
         }
-        for (contender, [proxy, server, rate]) in contenders.iter().zip(&figures) {
-            let cpu =
-                if contender.proxy.is_some() { format!("{:.1} us ({:.0} %)", median(proxy), spread_percent(proxy)) } else { "-".into() };
-            let name = contender.name;
-            writeln!(report, "| {workload} ({ps}) | {name} | {cpu} | {:.1} us | {:.0} |", median(server), median(rate))?;
+        ensure!(options.rounds > 0 && !options.round.is_zero(), "no rounds, no figures");
+        ensure!(options.binary.exists(), "{} is missing: cargo build --release -p pumasi", options.binary.display());
+        Ok(options)
+    }
+}
+
+pub fn run(words: &[&str]) -> Result<()> {
+    let options = Options::of(words)?;
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum })?;
+    let folder = tempfile::tempdir()?;
+    let (port, server) = mariadb(folder.path())?;
+    let contenders =
+        [Contender { name: "direct", port, proxy: None }, haproxy(folder.path(), port)?, pumasi(folder.path(), port, &options.binary)?];
+    sysbench("oltp_point_select", "disable", port, "prepare", 1, options.round)?;
+    sysbench(ORDERS, "disable", port, "prepare", 1, options.round)?;
+    let mut report = format!("# SQL through a proxy\n\n{}\n\n", machine::describe());
+    let versions = [machine::version_of("mariadbd", "--version"), machine::version_of("haproxy", "-v"), machine::version_of("sysbench", "--version")];
+    writeln!(report, "{}\n", versions.join("; "))?;
+    writeln!(
+        report,
+        "sysbench, {THREADS} threads, a table of {ROWS} rows; {} rounds of {:?} in turn, median (spread). The proxy alone on one core,\n\
+         server and sysbench on the other; CPU is user and system ticks over queries.\n",
+        options.rounds, options.round
+    )?;
+    writeln!(report, "| workload | proxy | its CPU per query | beside HAProxy | server's CPU per query | queries/s |\n|---|---|---|---|---|---|")?;
+    for (name, workload, ps) in WORKLOADS {
+        eprintln!("{name}");
+        workload_rows(name, workload, ps, &options, &contenders, &server, &mut report)?;
+    }
+    if !options.storm.is_zero() {
+        storms(&contenders, &server, options.storm, &mut report)?;
+    }
+    print!("{report}");
+    if !options.dry {
+        fs::write(machine::run_directory()?.join("sql.md"), &report)?;
+    }
+    Ok(())
+}
+
+fn workload_rows(
+    name: &str,
+    workload: &str,
+    ps: &str,
+    options: &Options,
+    contenders: &[Contender; 3],
+    server: &Running,
+    report: &mut String,
+) -> Result<()> {
+    let mut figures = contenders.each_ref().map(|_| [vec![], vec![], vec![]]);
+    for _ in 0..options.rounds {
+        for (contender, figures) in contenders.iter().zip(&mut figures) {
+            let ticks = || -> Result<(u64, u64)> {
+                Ok((contender.proxy.as_ref().map_or(Ok(0), |proxy| cpu_ticks(proxy.pid()))?, cpu_ticks(server.pid())?))
+            };
+            let (before, began) = (ticks()?, Instant::now());
+            let queries = sysbench(workload, ps, contender.port, "run", THREADS, options.round)?;
+            let (after, seconds) = (ticks()?, began.elapsed().as_secs_f64());
+            let us = |ticks: u64| ticks as f64 * 1e6 / machine::ticks_per_second() as f64 / queries as f64;
+            figures[0].push(us(after.0 - before.0));
+            figures[1].push(us(after.1 - before.1));
+            figures[2].push(queries as f64 / seconds);
         }
     }
-    storm(&contenders, &mut report)?;
-    print!("{report}");
-    fs::write(machine::run_directory()?.join("sql.md"), &report)?;
+    let floor = median(&figures[1][0]);
+    for (contender, [proxy, server, rate]) in contenders.iter().zip(&figures) {
+        let (cpu, beside) = match contender.proxy {
+            Some(_) => (format!("{:.1} us ({:.0} %)", median(proxy), spread_percent(proxy)), format!("{:.2}x", median(proxy) / floor)),
+            None => ("-".into(), "-".into()),
+        };
+        let (server, rate, proxy) = (median(server), median(rate), contender.name);
+        writeln!(report, "| {name} | {proxy} | {cpu} | {beside} | {server:.1} us | {rate:.0} |")?;
+    }
     Ok(())
 }
 
@@ -104,7 +174,7 @@ fn mariadb(folder: &Path) -> Result<(u16, Running)> {
         ["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-name-resolve"].map(str::to_owned).to_vec();
     arguments.extend(small.map(str::to_owned));
     arguments.extend(["--innodb-flush-log-at-trx-commit=2".into(), "--back-log=10000".into()]);
-    arguments.extend([format!("--max-connections={}", STORM + 100), "--thread-stack=256K".into(), "--open-files-limit=30000".into()]);
+    arguments.extend([format!("--max-connections={}", STAYING + 100), "--thread-stack=256K".into(), "--open-files-limit=30000".into()]);
     arguments.extend([
         format!("--port={port}"),
         format!("--datadir={}", data.display()),
@@ -123,7 +193,7 @@ fn haproxy(folder: &Path, server: u16) -> Result<Contender> {
     let port = free_port()?;
     let file = folder.join("haproxy.cfg");
     let text = format!(
-        "global\n nbthread 1\n maxconn 30000\ndefaults\n mode tcp\n timeout connect 10s\n timeout client 10m\n timeout server 10m\n\
+        "global\n nbthread 1\n maxconn 1000\ndefaults\n mode tcp\n timeout connect 10s\n timeout client 10m\n timeout server 10m\n\
          listen sql\n bind 127.0.0.1:{port}\n server one 127.0.0.1:{server}\n"
     );
     fs::write(&file, text)?;
@@ -132,18 +202,15 @@ fn haproxy(folder: &Path, server: u16) -> Result<Contender> {
     Ok(Contender { name: "HAProxy (tcp)", port, proxy: Some(proxy) })
 }
 
-fn pumasi(folder: &Path, server: u16, binary: Option<&str>) -> Result<Contender> {
+fn pumasi(folder: &Path, server: u16, binary: &Path) -> Result<Contender> {
     let port = free_port()?;
     let file = folder.join("pumasi.toml");
     let text = format!(
         "state = \"{}\"\n[sql.main]\nlisten = \"127.0.0.1:{port}\"\nprimary = \"mysql://root@127.0.0.1:{server}/sbtest\"\nconnections_max = {}\nserver_connections_wait = \"60s\"\n",
         folder.display(),
-        STORM + 100
+        STAYING + 100
     );
     fs::write(&file, text)?;
-    let release = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/release/pumasi");
-    let binary = binary.map_or_else(release, PathBuf::from);
-    ensure!(binary.exists(), "{} is missing: cargo build --release -p pumasi", binary.display());
     let arguments = ["run", "--console", "off", "--config", &file.display().to_string()].map(str::to_owned);
     let proxy = start(PROXY_CORE, &binary.display().to_string(), &arguments.iter().map(String::as_str).collect::<Vec<_>>())?;
     wait_for(port)?;
@@ -151,11 +218,14 @@ fn pumasi(folder: &Path, server: u16, binary: Option<&str>) -> Result<Contender>
 }
 
 /// Runs one workload; how many queries it made. Errors: a query that failed.
-fn sysbench(workload: &str, ps: &str, port: u16, verb: &str, threads: usize) -> Result<u64> {
+fn sysbench(workload: &str, ps: &str, port: u16, verb: &str, threads: usize, time: Duration) -> Result<u64> {
     let output = Command::new("taskset")
         .args(["-c", &OTHER_CORE.to_string(), "sysbench", workload, "--db-driver=mysql", "--mysql-host=127.0.0.1", "--mysql-user=root"])
-        .args([format!("--mysql-port={port}"), "--mysql-db=sbtest".into(), "--tables=1".into(), format!("--table-size={ROWS}")])
-        .args([format!("--db-ps-mode={ps}"), format!("--threads={threads}"), format!("--time={}", ROUND.as_secs()), verb.to_owned()])
+        .args([format!("--mysql-port={port}"), "--mysql-db=sbtest".into(), format!("--db-ps-mode={ps}")])
+        .args([format!("--threads={threads}"), format!("--time={}", time.as_secs())])
+        // Options of its own workloads, which another refuses.
+        .args(if workload == ORDERS { vec![] } else { vec!["--tables=1".to_owned(), format!("--table-size={ROWS}")] })
+        .arg(verb)
         .output()
         .context("sysbench")?;
     let said = String::from_utf8_lossy(&output.stdout);
@@ -170,71 +240,47 @@ fn sysbench(workload: &str, ps: &str, port: u16, verb: &str, threads: usize) -> 
     queries.with_context(|| format!("no number of queries in {said}"))
 }
 
-/// Ten thousand connections, each asking for one row again and again.
-fn storm(contenders: &[Contender], report: &mut String) -> Result<()> {
-    let files = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum })?;
+/// Ten thousand clients that stay, and a thousand that come and go.
+fn storms(contenders: &[Contender; 3], server: &Running, time: Duration, report: &mut String) -> Result<()> {
+    let rows = storm::rows(contenders[0].port, ROWS)?;
+    // A proxy with a core of its own would be compared with a server that has only half the machine.
+    for pid in contenders.iter().filter_map(|contender| contender.proxy.as_ref()).chain([server]).map(Running::pid) {
+        let cores = format!("{PROXY_CORE},{OTHER_CORE}");
+        let moved = Command::new("taskset").args(["-a", "-p", "-c", &cores, &pid.to_string()]).stdout(Stdio::null()).status()?;
+        ensure!(moved.success(), "process {pid} cannot be given both cores");
+    }
     writeln!(
         report,
-        "\n{STORM} connections that all ask for one row again and again, for {STORM_ASKS:?} from when the last has connected:\n"
+        "\n{STAYING} clients that have logged in and ask for one row again and again, and {PASSING} that connect, log in, ask for one row \
+         and leave, again and again; {time:?} each, both cores for everybody, every answer compared with its row:\n"
     )?;
-    writeln!(report, "| way | connected within | queries/s | errors | memory of the proxy per idle connection |\n|---|---|---|---|---|")?;
+    writeln!(
+        report,
+        "| way | {STAYING} logged in within | staying: queries/s | passing: queries/s | failures | memory of the proxy per idle client |\n\
+         |---|---|---|---|---|---|"
+    )?;
+    let mut rates = Vec::new();
     for contender in contenders.iter().filter(|contender| contender.name != "HAProxy (tcp)") {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let before = contender.proxy.as_ref().map(|proxy| memory(proxy.pid())).transpose()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let (asked, failed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let (connected, idle, elapsed) = runtime.block_on(async {
-            let began = Instant::now();
-            let mut connections = Vec::new();
-            for _ in 0..STORM {
-                let options = mysql_async::OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(contender.port).user(Some("root"));
-                match Conn::new(options.db_name(Some("sbtest"))).await {
-                    Ok(connection) => connections.push(connection),
-                    Err(_) => drop(failed.fetch_add(1, Ordering::Relaxed)),
-                }
-            }
-            let connected = began.elapsed();
-            let idle = contender.proxy.as_ref().map(|proxy| memory(proxy.pid())).transpose()?;
-            let began = Instant::now();
-            let tasks: Vec<_> = connections
-                .into_iter()
-                .map(|mut connection| {
-                    let (stop, asked, failed) = (stop.clone(), asked.clone(), failed.clone());
-                    tokio::spawn(async move {
-                        let mut id = 0_usize;
-                        while !stop.load(Ordering::Relaxed) {
-                            id = 1 + (id + 7919) % ROWS;
-                            let row: Result<Option<String>, _> =
-                                connection.query_first(format!("SELECT c FROM sbtest1 WHERE id = {id}")).await;
-                            let counter = if matches!(row, Ok(Some(_))) { &asked } else { &failed };
-                            counter.fetch_add(1, Ordering::Relaxed);
-                        }
-                    })
-                })
-                .collect();
-            tokio::time::sleep(STORM_ASKS).await;
-            let (count, elapsed) = (asked.load(Ordering::Relaxed), began.elapsed());
-            stop.store(true, Ordering::Relaxed);
-            for task in tasks {
-                let _ = task.await;
-            }
-            asked.store(count, Ordering::Relaxed);
-            anyhow::Ok((connected, idle, elapsed))
-        })?;
-        let rate = asked.load(Ordering::Relaxed) as f64 / elapsed.as_secs_f64();
-        let each = match (before, idle) {
-            (Some(before), Some(idle)) => format!("{:.1} KiB", (idle.saturating_sub(before)) as f64 / 1024.0 / STORM as f64),
+        eprintln!("storm, {}", contender.name);
+        let memory = || contender.proxy.as_ref().map(|proxy| machine::resident_kib(proxy.pid())).transpose();
+        let before = memory()?;
+        let mut crowd = Crowd::new(contender.port, &rows)?;
+        let connected = crowd.connect(STAYING)?;
+        let each = match (before, memory()?) {
+            (Some(before), Some(idle)) => format!("{:.1} KiB", idle.saturating_sub(before) as f64 / STAYING as f64),
             _ => "-".into(),
         };
-        writeln!(report, "| {} | {connected:.1?} | {rate:.0} | {} | {each} |", contender.name, failed.load(Ordering::Relaxed))?;
+        let staying = crowd.ask_for(time)?;
+        let mut failures = crowd.failures;
+        drop(crowd);
+        let mut crowd = Crowd::new(contender.port, &rows)?;
+        let passing = crowd.pass_for(PASSING, time)?;
+        failures += crowd.failures;
+        writeln!(report, "| {} | {connected:.1?} | {staying:.0} | {passing:.0} | {failures} | {each} |", contender.name)?;
+        rates.push((staying, passing));
+    }
+    if let [direct, through] = rates[..] {
+        writeln!(report, "\nThrough Pumasi beside directly: {:.2}x staying, {:.2}x passing.", through.0 / direct.0, through.1 / direct.1)?;
     }
     Ok(())
-}
-
-/// Resident memory, in bytes.
-fn memory(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse::<u64>()? * 1024)
 }
