@@ -1,8 +1,8 @@
 //! How a password is proven without being sent: `mysql_native_password`, `caching_sha2_password` and MariaDB's `client_ed25519`.
 //!
-//! Both sides of the first two, the client's of the third. Salts come in as random bytes; nothing here asks for dice.
+//! Both sides of all three. Salts come in as random bytes; nothing here asks for dice.
 
-use ed25519_dalek::{VerifyingKey, hazmat};
+use ed25519_dalek::{Signature, VerifyingKey, hazmat};
 use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha512};
 
@@ -75,8 +75,18 @@ fn mixed(bytes: [u8; 20], hash: &[u8; 20], salt: &Salt) -> [u8; 20] {
 /// The client's proof for `client_ed25519`: `nonce` signed as RFC 8032 does (section 5.1.6), but with `SHA512(password)` for the hash of the
 /// private key, which has 32 bytes there and any number here.
 pub fn ed25519_proof(password: &[u8], nonce: &[u8; 32]) -> [u8; 64] {
-    let key = hazmat::ExpandedSecretKey::from_bytes(&Sha512::digest(password).into());
+    let key = ed25519_key(password);
     hazmat::raw_sign::<Sha512>(&key, nonce, &VerifyingKey::from(&key)).to_bytes()
+}
+
+/// Whether `proof` is [`ed25519_proof`]'s signature of `nonce`, by the public key that follows from `password` (RFC 8032, section 5.1.7).
+pub fn ed25519_proves(proof: &[u8], password: &[u8], nonce: &[u8; 32]) -> bool {
+    let Ok(signature) = Signature::from_slice(proof) else { return false };
+    VerifyingKey::from(&ed25519_key(password)).verify_strict(nonce, &signature).is_ok()
+}
+
+fn ed25519_key(password: &[u8]) -> hazmat::ExpandedSecretKey {
+    hazmat::ExpandedSecretKey::from_bytes(&Sha512::digest(password).into())
 }
 
 /// The client's proof for `caching_sha2_password`: `SHA256(pw) ^ SHA256(SHA256(SHA256(pw)), salt)`; nothing for an empty password.

@@ -1,6 +1,6 @@
 //! Where a server's answer ends: looks at its packets as they pass, so that a proxy can forward them as they are.
 
-use crate::{Capabilities, EofPacket, FRAME_MAX, OkPacket, Prepared, ServerStatus, WireError, cursor::Cursor};
+use crate::{Capabilities, EofPacket, FRAME_MAX, HEADER, Header, OkPacket, Prepared, Sequence, ServerStatus, WireError, cursor::Cursor};
 
 /// What kind of answer a command has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,16 @@ pub enum Passed<'a> {
     Prepared(Prepared),
     /// LOAD DATA LOCAL: the client sends a file's content, ended by an empty packet; the answer goes on after that.
     WantsFile,
+}
+
+/// Rows at the beginning of what has come, as [`Follower::rows`] found them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    pub rows: u64,
+    /// Their packets, with headers.
+    pub bytes: usize,
+    /// The longest of them, without its header.
+    pub longest: usize,
 }
 
 /// Follows one answer from its first packet to its last.
@@ -93,6 +103,28 @@ impl Follower {
     /// A row that long cannot be mistaken for an end, except for an error, whose first byte tells.
     pub fn may_stream(&self, first: u8) -> bool {
         self.continued || (self.state == State::AwaitRows && first != 0xff)
+    }
+
+    /// Takes note of all packets at the beginning of `raw` that are whole and cannot be anything but rows; none where the next packet
+    /// is no row. What follows them is for [`Follower::packet`]. A handful of instructions per row.
+    pub fn rows(&mut self, raw: &[u8], sequence: &mut Sequence) -> Result<Run, WireError> {
+        let mut run = Run::default();
+        if !self.in_rows() {
+            return Ok(run);
+        }
+        while let Some((head, rest)) = raw.get(run.bytes..).and_then(|left| left.split_first_chunk::<HEADER>()) {
+            let header = Header::decode(*head);
+            // An end, an error, or a row whose first value is so long that only its length tells it from an end.
+            let plain = rest.first().is_some_and(|first| *first < 0xfe);
+            if !plain || header.length == 0 || header.length == FRAME_MAX || rest.len() < header.length {
+                break;
+            }
+            sequence.accept(header.sequence)?;
+            run.rows += 1;
+            run.longest = run.longest.max(header.length);
+            run.bytes += HEADER + header.length;
+        }
+        Ok(run)
     }
 
     /// Takes note of one packet (not of a joined payload). `payload` may be cut short where [`Follower::may_stream`] allows it;

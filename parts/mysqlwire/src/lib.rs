@@ -26,7 +26,7 @@ pub use command::Command;
 pub use compress::Compressor;
 pub use error::SqlError;
 pub use flags::{Capabilities, ServerStatus};
-pub use follow::{Expect, Follower, Passed};
+pub use follow::{Expect, Follower, Passed, Run};
 pub use handshake::{AuthStep, FirstPacket, Greeting, Login, decode_change_user, put_change_user, put_tls_request};
 pub use packet::{Begun, FRAME_MAX, HEADER, Header, Inbox, Outbox, Sequence};
 pub use response::{EofPacket, ErrPacket, ErrorPhase, OkPacket, SessionChange, SessionChanges, put_error};

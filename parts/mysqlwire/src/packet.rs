@@ -61,6 +61,16 @@ impl Sequence {
         now
     }
 
+    /// Numbers packets that are copied from another exchange: whole ones, back to back, or the beginning of one at the end.
+    pub fn number(&mut self, packets: &mut [u8]) {
+        let mut at = 0;
+        while let Some(header) = packets.get_mut(at..at + HEADER) {
+            header[HEADER - 1] = self.issue();
+            let header: [u8; HEADER] = (&*header).try_into().expect("HEADER bytes");
+            at += HEADER + Header::decode(header).length;
+        }
+    }
+
     /// Takes the number of a packet that was read.
     pub fn accept(&mut self, got: u8) -> Result<(), WireError> {
         if got != self.next && !self.any {

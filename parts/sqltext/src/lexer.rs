@@ -1,7 +1,7 @@
 //! The lexical structure of a MySQL statement (Reference Manual, "Language Structure"), for any bytes at all: what is not closed runs to the end.
 //!
-//! For the server's default modes: `"x"` is a string, a backslash escapes. Sessions that set ANSI_QUOTES or NO_BACKSLASH_ESCAPES are
-//! not for this lexer; whoever tracks the session keeps them away.
+//! For the server's default modes: `"x"` is a string, a backslash escapes. The texts of sessions that have set others are read through
+//! [`crate::Modes`] first.
 
 /// A piece of a statement, with its bytes as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use pumasi_mysqlwire::{
-    AuthStep, Capabilities, Column, ColumnFlags, ColumnType, EofPacket, ErrPacket, Expect, Follower, Greeting, OkPacket, Prepared,
+    AuthStep, Capabilities, Column, ColumnFlags, ColumnType, EofPacket, ErrPacket, Expect, Follower, Greeting, HEADER, OkPacket, Prepared, Sequence,
     decode_binary_row, decode_text_row,
 };
 
@@ -52,6 +52,12 @@ fuzz_target!(|input: (Vec<u8>, &[u8])| {
                     break;
                 }
                 rest = behind;
+            }
+            // What comes in one piece is rows or nothing.
+            let mut follower = Follower::new(Expect::Rows, capabilities);
+            if let Ok(run) = follower.rows(bytes, &mut Sequence::default()) {
+                assert!(run.bytes <= bytes.len() && run.rows as usize * HEADER <= run.bytes);
+                Sequence::default().number(&mut bytes[..run.bytes].to_vec());
             }
         }
     }

@@ -71,6 +71,47 @@ fn the_rest_of_a_long_row_is_never_taken_for_an_end() {
 }
 
 proptest! {
+    /// Whatever a run leaves is taken packet by packet, to the same end.
+    #[test]
+    fn a_run_of_rows_is_what_its_packets_are_one_by_one(
+        packets in prop::collection::vec(prop_oneof![
+            4 => prop::collection::vec(any::<u8>(), 0..6),
+            4 => Just(ROW.to_vec()),
+            1 => Just(EOF.to_vec()),
+            1 => Just(OK_EOF.to_vec()),
+            1 => Just(ERR.to_vec()),
+        ], 0..20),
+        cut in 0..8_usize,
+        eof in any::<bool>(),
+    ) {
+        let mut raw = Vec::new();
+        for (number, packet) in packets.iter().enumerate() {
+            raw.extend_from_slice(&Header { length: packet.len(), sequence: number as u8 }.encode());
+            raw.extend_from_slice(packet);
+        }
+        raw.truncate(raw.len().saturating_sub(cut));
+        let capabilities = if eof { PLAIN } else { NO_EOF };
+        let (mut slow, mut fast) = (Follower::new(Expect::Rows, capabilities), Follower::new(Expect::Rows, capabilities));
+        let mut sequence = Sequence::default();
+        let run = fast.rows(&raw, &mut sequence).unwrap();
+        let mut at = 0;
+        for number in 0..run.rows {
+            let header = Header::decode(raw[at..at + HEADER].try_into().unwrap());
+            let passed = slow.packet(&raw[at + HEADER..at + HEADER + header.length], header.length);
+            prop_assert_eq!((passed, u64::from(header.sequence)), (Ok(Passed::Data), number));
+            at += HEADER + header.length;
+        }
+        prop_assert_eq!(at, run.bytes);
+        prop_assert_eq!(slow.state, fast.state);
+        // Copied for another exchange, they count on from there.
+        let mut copy = raw[..run.bytes].to_vec();
+        let mut theirs = Sequence::default();
+        theirs.issue();
+        theirs.number(&mut copy);
+        prop_assert_eq!(u64::from(theirs.issue()), run.rows + 1);
+        prop_assert!(copy.iter().zip(&raw).filter(|(one, other)| one != other).count() as u64 == run.rows);
+    }
+
     #[test]
     fn any_packets_are_an_answer_or_an_error(packets in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..20)) {
         for expect in [Expect::Results, Expect::Cursor, Expect::Prepared, Expect::Rows, Expect::One] {

@@ -1,7 +1,7 @@
 //! Any bytes are a statement: tokens cover it in order, the digest has no more operands than it has tokens, and the analysis ends.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
-use pumasi_sqltext::{Catalogue, Class, Digest, Relation, TOKENS_MAX, Tokens, analyse, asks_settings};
+use pumasi_sqltext::{Catalogue, Class, Digest, Modes, Relation, TOKENS_MAX, Tokens, analyse, asks_settings};
 
 struct Nothing;
 
@@ -19,6 +19,11 @@ fuzz_target!(|sql: &[u8]| {
         end = tokens.end();
     }
     let _ = (Class::of(sql), asks_settings(sql));
+    // Read under other settings, nothing is lost but what quotes it.
+    for (ansi_quotes, no_backslash_escapes) in [(true, false), (false, true), (true, true)] {
+        let read = Modes { ansi_quotes, no_backslash_escapes, shifting: false }.read(sql);
+        assert!(read.len() >= sql.len() - sql.iter().filter(|byte| **byte == b'"').count() && read.len() <= 2 * sql.len());
+    }
     if let Ok(digest) = Digest::of(sql) {
         assert!(digest.operands.len() <= TOKENS_MAX);
         let analysis = analyse(&digest, &Nothing);
