@@ -162,3 +162,16 @@ fn encrypted_and_compressed_on_either_side() {
     let refused = house.mariadb("mariadb", &["--skip-ssl", "-e", "SELECT 1"]);
     assert!(said(&refused).contains("1429"), "{}", said(&refused));
 }
+
+/// By its shape: what a user typed into it does not get into the log.
+#[test]
+fn a_slow_statement_is_logged_without_its_values() {
+    let mut house = House::new(&[], "slow_log = \"300ms\"");
+    let asked = house.mariadb("mariadb", &["-N", "-eSELECT 'secret', SLEEP(0.4); SELECT 'quick'"]);
+    assert!(asked.status.success(), "{}", said(&asked));
+    house.service.wait_until("it is logged", |service| service.said().contains("slow statement"));
+    let log = house.service.said();
+    let slow: Vec<&str> = log.lines().filter(|line| line.contains("slow statement")).collect();
+    assert!(slow.len() == 1 && slow[0].contains("SELECT ?, SLEEP(?)") && slow[0].contains("rows=1"), "{log}");
+    assert!(!log.contains("secret"), "{log}");
+}

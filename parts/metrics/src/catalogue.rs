@@ -119,6 +119,10 @@ pub const ALL: &[&Family] = &[
     &SQL_DIGEST_CALLS,
     &SQL_DIGEST_SECONDS,
     &SQL_DIGEST_ERRORS,
+    &SQL_DIGEST_LATENCY,
+    &SQL_TABLE_STATEMENTS,
+    &SQL_TABLE_ROW_MEAN,
+    &SQL_TABLE_ROW_MAX,
 ];
 
 pub static BUILD: Family = Family {
@@ -731,6 +735,42 @@ pub static SQL_DIGEST_ERRORS: Family = Family {
     labels: &["sql", "digest"],
     meaning: "How many of them failed.",
     remedy: "Nothing to do by itself.",
+};
+
+pub static SQL_DIGEST_LATENCY: Family = Family {
+    name: "pumasi_sql_digest_latency_seconds",
+    kind: Kind::Gauge,
+    unit: "seconds",
+    labels: &["sql", "digest", "quantile"],
+    meaning: "How long each of them takes, since the start and not over ten seconds; at most an eighth too high.",
+    remedy: "A median far below the 0.99 speaks of waiting, for locks or for connections, and not of the statement itself.",
+};
+
+pub static SQL_TABLE_STATEMENTS: Family = Family {
+    name: "pumasi_sql_table_statements_total",
+    kind: Kind::Counter,
+    unit: "statements",
+    labels: &["sql", "table", "kind"],
+    meaning: "Statements that name a table, by what they do to it (`read`, `insert`, `update`, `delete`); the 20 tables most used.",
+    remedy: "Many reads and few writes: keep the results. Many of both: the first table to look at when the database is busy.",
+};
+
+pub static SQL_TABLE_ROW_MEAN: Family = Family {
+    name: "pumasi_sql_table_row_bytes_mean",
+    kind: Kind::Gauge,
+    unit: "bytes",
+    labels: &["sql", "table"],
+    meaning: "Mean size of the rows that SELECTs of this table alone have sent, since the start.",
+    remedy: "Large rows: select the columns that are needed.",
+};
+
+pub static SQL_TABLE_ROW_MAX: Family = Family {
+    name: "pumasi_sql_table_row_bytes_max",
+    kind: Kind::Gauge,
+    unit: "bytes",
+    labels: &["sql", "table"],
+    meaning: "Size of the largest of them.",
+    remedy: "One far above the mean: something stores files in its rows.",
 };
 
 #[cfg(test)]

@@ -183,6 +183,9 @@ pub struct Sql {
     pub followed: Option<Followed>,
     /// Slowest by total time first, at most 50.
     pub digests: Vec<Digest>,
+    /// Most used first.
+    #[serde(default)]
+    pub tables: Vec<TableUse>,
     /// Why sessions were kept on one server connection, and how often.
     #[serde(default)]
     pub pins: Vec<(String, u64)>,
@@ -279,8 +282,28 @@ pub struct Digest {
     pub max_us: u64,
     pub rows: u64,
     pub hits: u64,
+    /// Since the start; at most an eighth too high.
+    #[serde(default)]
+    pub p50_us: u64,
+    #[serde(default)]
+    pub p95_us: u64,
+    #[serde(default)]
+    pub p99_us: u64,
     /// Why its results are not stored, if they are not.
     pub bypass: Option<String>,
+}
+
+/// What statements did to one table since the start, by the names in their texts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableUse {
+    pub name: String,
+    pub reads: u64,
+    pub inserts: u64,
+    pub updates: u64,
+    pub deletes: u64,
+    /// Of the rows that SELECTs of this table alone have sent; 0 if there were none.
+    pub row_bytes_mean: u64,
+    pub row_bytes_max: u64,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

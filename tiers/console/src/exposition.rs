@@ -4,6 +4,8 @@ use pumasi_status::{Cluster, Status, Store, Traffic};
 
 /// Statements shown per database; the digests page has the rest. A scraper keeps every label value it ever saw.
 const DIGESTS_MAX: usize = 20;
+/// Tables shown per database.
+const TABLES_MAX: usize = 20;
 /// Characters of a statement that become a label.
 const DIGEST_CHARS_MAX: usize = 120;
 
@@ -131,6 +133,13 @@ fn databases(out: &mut Exposition, status: &Status) {
             ];
             store(out, families, &labels, results);
         }
+        for used in sql.tables.iter().take(TABLES_MAX) {
+            for (kind, times) in [("read", used.reads), ("insert", used.inserts), ("update", used.updates), ("delete", used.deletes)] {
+                out.add(&c::SQL_TABLE_STATEMENTS, &[sql.name.as_str(), used.name.as_str(), kind], times as f64);
+            }
+            out.add(&c::SQL_TABLE_ROW_MEAN, &[sql.name.as_str(), used.name.as_str()], used.row_bytes_mean as f64);
+            out.add(&c::SQL_TABLE_ROW_MAX, &[sql.name.as_str(), used.name.as_str()], used.row_bytes_max as f64);
+        }
         let mut shown: Vec<String> = Vec::new();
         for digest in sql.digests.iter().take(DIGESTS_MAX) {
             let text: String = digest.text.chars().take(DIGEST_CHARS_MAX).collect();
@@ -142,6 +151,9 @@ fn databases(out: &mut Exposition, status: &Status) {
             out.add(&c::SQL_DIGEST_CALLS, &labels, digest.count as f64);
             out.add(&c::SQL_DIGEST_SECONDS, &labels, seconds(digest.total_us));
             out.add(&c::SQL_DIGEST_ERRORS, &labels, digest.errors as f64);
+            for (quantile, us) in [("0.5", digest.p50_us), ("0.95", digest.p95_us), ("0.99", digest.p99_us), ("1", digest.max_us)] {
+                out.add(&c::SQL_DIGEST_LATENCY, &[labels[0], labels[1], quantile], seconds(us));
+            }
             shown.push(text);
         }
     }

@@ -154,6 +154,7 @@ impl<E: Engine> Server<E> {
             cluster: None,
             followed: self.0.results.as_ref().map(|_| pumasi_status::Followed { mode: "row-exact".to_owned(), ..Default::default() }),
             digests: self.0.digests.slowest(),
+            tables: self.0.digests.tables(),
             pins: Vec::new(),
             pool_waits_total: 0,
         }

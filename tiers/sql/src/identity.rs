@@ -1,7 +1,11 @@
 //! Who a client has proven to be, and what proves the same at a server.
 
 use pumasi_config::{SqlPassword, SqlUser};
-use pumasi_mysqlwire::auth::{self, CACHING_SHA2, NATIVE, NativeKey, Salt};
+use std::io;
+
+use pumasi_mysqlwire::auth::{self, CACHING_SHA2, ED25519, NATIVE, NativeKey, Salt};
+
+use crate::front::login::{new_salt, random};
 
 /// As whom to log in at a server.
 #[derive(Clone, Debug)]
@@ -18,6 +22,35 @@ pub enum Secret {
     NativeKey(NativeKey),
 }
 
+/// What a client has to answer. Worth nothing a second time.
+#[derive(Clone, Copy, Debug)]
+pub enum Challenge {
+    Salt(Salt),
+    /// `client_ed25519`'s: bytes of any value.
+    Nonce([u8; 32]),
+}
+
+impl Challenge {
+    /// Errors: the operating system has no dice.
+    pub fn of(plugin: &str) -> io::Result<Challenge> {
+        if plugin != ED25519 {
+            return new_salt().map(Challenge::Salt);
+        }
+        let mut nonce = [0; 32];
+        for piece in nonce.chunks_mut(20) {
+            piece.copy_from_slice(&random()?[..piece.len()]);
+        }
+        Ok(Challenge::Nonce(nonce))
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Challenge::Salt(salt) => &salt.0,
+            Challenge::Nonce(nonce) => nonce,
+        }
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("***")
@@ -25,14 +58,19 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// If `proof`, made for `plugin` and `salt`, shows knowledge of `password`.
-    pub fn proven(password: &SqlPassword, plugin: &str, proof: &[u8], salt: &Salt) -> Option<Secret> {
-        match password {
-            SqlPassword::Plain(password) => {
+    /// If `proof`, made for `plugin` and `challenge`, shows knowledge of `password`.
+    pub fn proven(password: &SqlPassword, plugin: &str, proof: &[u8], challenge: &Challenge) -> Option<Secret> {
+        match (password, challenge) {
+            (SqlPassword::Plain(password), Challenge::Salt(salt)) => {
                 auth::proves(plugin, proof, password.as_bytes(), salt).then(|| Secret::Password(password.clone()))
             }
-            SqlPassword::NativeHash(hash) if plugin == NATIVE => NativeKey::proven(proof, hash, salt).map(Secret::NativeKey),
-            SqlPassword::NativeHash(_) => None,
+            (SqlPassword::Plain(password), Challenge::Nonce(nonce)) => {
+                auth::ed25519_proves(proof, password.as_bytes(), nonce).then(|| Secret::Password(password.clone()))
+            }
+            (SqlPassword::NativeHash(hash), Challenge::Salt(salt)) if plugin == NATIVE => {
+                NativeKey::proven(proof, hash, salt).map(Secret::NativeKey)
+            }
+            (SqlPassword::NativeHash(_), _) => None,
         }
     }
 
@@ -60,6 +98,7 @@ pub fn plugin_for(wanted: &str, password: Option<&SqlPassword>) -> &'static str 
     match password {
         Some(SqlPassword::NativeHash(_)) => NATIVE,
         _ if wanted == CACHING_SHA2 => CACHING_SHA2,
+        _ if wanted == ED25519 => ED25519,
         _ => NATIVE,
     }
 }

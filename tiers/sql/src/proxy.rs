@@ -5,6 +5,7 @@
 //! runs its next statement; what cannot be carried keeps the session on its connection ([`nature`], [`client`]).
 pub(crate) mod backend;
 mod client;
+mod crowd;
 pub mod follow;
 pub(crate) mod link;
 pub mod nature;
@@ -226,6 +227,7 @@ impl Proxy {
             cluster: self.0.route.status(),
             followed: self.0.follow.as_ref().map(|follow| follow.status()),
             digests: self.0.digests.slowest(),
+            tables: self.0.digests.tables(),
             pins: self.0.pins().iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             pool_waits_total: self.0.pool_waits.value(),
         }
@@ -271,7 +273,12 @@ fn lane(shared: &Arc<Shared>, number: usize, server_connections_max: usize) -> i
             // Ends when the proxy and with it the senders are gone.
             while let Some(arrival) = arrivals.recv().await {
                 let Some(shared) = shared.upgrade() else { return };
-                let pools = pools.get_or_insert_with(|| Pools::new(shared.clone(), server_connections_max)).clone();
+                let pools = pools.get_or_insert_with(|| {
+                    let pools = Pools::new(shared.clone(), server_connections_max);
+                    tokio::task::spawn_local(pools.clients.clone().look_over());
+                    pools
+                });
+                let pools = pools.clone();
                 tokio::task::spawn_local(async move {
                     let Arrival { stream, place, signals, witness } = arrival;
                     if let Ok(stream) = tokio::net::TcpStream::from_std(stream) {
@@ -294,6 +301,8 @@ impl Shared {
     /// Globals or accounts have changed.
     fn outdated(&self) {
         self.era.fetch_add(1, Ordering::SeqCst);
+        // Among them may be what a new session begins with: who logs in next asks again.
+        *self.known_facts() = None;
     }
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr, witness: Option<Arc<Witness>>) {
@@ -329,7 +338,7 @@ impl Shared {
             return Ok(facts);
         }
         let user = &self.asking;
-        let key = Arc::new(Key::plain(&user.name));
+        let key = Arc::new(Key { era: self.era(), ..Key::plain(&user.name) });
         let state = state::SessionState::default();
         let errand = Errand { sql: b"", nature: nature::Nature::default(), user: &user.name, state: &state, fenced: false };
         let lease = self.lease(pools, &key, user, &errand).await?;

@@ -2,7 +2,7 @@
 use maud::{Markup, html};
 use pumasi_status::{Cluster, Digest, Sql, Status};
 
-use super::{Part, count, figure, share_of, state, table, time, traffic_cells, traffic_heads};
+use super::{Part, bytes, count, figure, share_of, state, table, time, traffic_cells, traffic_heads};
 
 pub fn parts(status: &Status) -> Vec<Part> {
     let head = html! {
@@ -28,7 +28,7 @@ pub fn parts(status: &Status) -> Vec<Part> {
     let clusters = html! { @for sql in &status.sql { @if let Some(cluster) = &sql.cluster { (servers(&sql.name, cluster)) } } };
     let pins = html! { @for sql in status.sql.iter().filter(|sql| !sql.pins.is_empty()) { (pins(sql)) } };
     let databases = html! { (databases) (clusters) (pins) };
-    let digests = html! { @for sql in &status.sql { (digests(sql)) } };
+    let digests = html! { @for sql in &status.sql { (tables(sql)) (digests(sql)) } };
     vec![Part { id: "databases", content: databases }, Part { id: "digests", content: digests }]
 }
 
@@ -86,6 +86,31 @@ fn servers(name: &str, cluster: &Cluster) -> Markup {
     }
 }
 
+/// What is read and written most. By the names in the statements' texts.
+fn tables(sql: &Sql) -> Markup {
+    let head = html! {
+        th scope="col" { "Table" } th scope="col" { "Reads" } th scope="col" { "Inserts" } th scope="col" { "Updates" }
+        th scope="col" { "Deletes" } th scope="col" { "Mean row" } th scope="col" { "Largest row" }
+    };
+    let size = |of: u64| if of > 0 { bytes(of) } else { "-".to_owned() };
+    let body = html! {
+        @for used in &sql.tables {
+            tr {
+                th scope="row" { (used.name) }
+                @for number in [used.reads, used.inserts, used.updates, used.deletes] { td { (count(number)) } }
+                td { (size(used.row_bytes_mean)) }
+                td { (size(used.row_bytes_max)) }
+            }
+        }
+    };
+    html! {
+        @if !sql.tables.is_empty() {
+            h2 { "Tables of " (sql.name) span.aside { "statements since the start that name them" } }
+            (table("Tables", head, body))
+        }
+    }
+}
+
 /// One card per statement: a statement is too long for a cell of a table.
 fn digests(sql: &Sql) -> Markup {
     let all_us: u64 = sql.digests.iter().map(|digest| digest.total_us).sum();
@@ -103,6 +128,11 @@ fn card(digest: &Digest, all_us: u64) -> Markup {
             (figure("of all time", share_of(digest.total_us, all_us)))
             (figure("calls", count(digest.count)))
             (figure("mean", time(digest.total_us / digest.count.max(1))))
+            @if digest.p50_us > 0 {
+                (figure("half within", time(digest.p50_us)))
+                (figure("95 % within", time(digest.p95_us)))
+                (figure("99 % within", time(digest.p99_us)))
+            }
             (figure("longest", time(digest.max_us)))
             (figure("rows", count(digest.rows)))
             @if digest.hits > 0 { (figure("from kept results", count(digest.hits))) }

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     engine::{Client, Engine, EngineSession},
-    identity::{Secret, plugin_for},
+    identity::{Challenge, Secret, plugin_for},
 };
 
 /// utf8mb4_general_ci: what the greeting names as the server's collation. It has one byte for it, too few for MySQL 8's own default (255
@@ -189,18 +189,18 @@ pub fn prove<E: Engine>(
     let password = shared.password_of(&login.user);
     let plugins = login.capabilities.contains(Capabilities::PLUGIN_AUTH);
     let native = login.plugin.is_empty() || login.plugin == NATIVE;
-    let (plugin, salt, proof) = match first {
-        FirstProof::For(salt) if native || !plugins => (NATIVE, salt, login.auth_response.clone()),
+    let (plugin, challenge, proof) = match first {
+        FirstProof::For(salt) if native || !plugins => (NATIVE, Challenge::Salt(salt), login.auth_response.clone()),
         FirstProof::Stale if !plugins => return Err(SqlError::new(1251, "08004", "Client does not support authentication plugins").into()),
         _ => {
             let plugin = plugin_for(&login.plugin, password);
-            let salt = new_salt()?;
-            wire.out.packet(|out| AuthStep::Switch { plugin, data: &salt.0 }.encode(out));
+            let challenge = Challenge::of(plugin)?;
+            wire.out.packet(|out| AuthStep::Switch { plugin, data: challenge.bytes() }.encode(out));
             wire.out.flush()?;
-            (plugin, salt, wire.receive_by(deadline)?.to_vec())
+            (plugin, challenge, wire.receive_by(deadline)?.to_vec())
         }
     };
-    let Some(secret) = password.and_then(|password| Secret::proven(password, plugin, &proof, &salt)) else {
+    let Some(secret) = password.and_then(|password| Secret::proven(password, plugin, &proof, &challenge)) else {
         shared.logins_refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let with = if proof.is_empty() || proof == [0] { "NO" } else { "YES" };
         let message = format!("Access denied for user '{}'@'{}' (using password: {with})", login.user, entry.peer.ip().to_canonical());

@@ -188,11 +188,6 @@ impl Entry {
         }
     }
 
-    /// Commands that took no time worth showing have been answered: it sleeps since `now`.
-    pub fn rests(&self, now: Instant) {
-        self.lock().since = now;
-    }
-
     /// The thread that waits for a command finds the end of the stream instead; one that runs a statement can still send its answer.
     fn end_when_idle(&self) {
         self.ending.store(true, Ordering::SeqCst);

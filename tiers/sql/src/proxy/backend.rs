@@ -75,6 +75,8 @@ pub struct Facts {
     pub version: String,
     pub capabilities: Capabilities,
     pub collation: u8,
+    /// A new session's, as the server shows it.
+    pub sql_mode: Vec<u8>,
 }
 
 /// Whose LAST_INSERT_ID() a connection has.
@@ -154,7 +156,12 @@ impl Backend {
             let message = format!("The server at {} is older than the one asked first: it cannot report sessions", target.address());
             return Err(NoBackend::Refused(SqlError::new(1105, "HY000", message)));
         }
-        let facts = Facts { version: greeting.version.clone(), capabilities: greeting.capabilities, collation: greeting.collation };
+        let facts = Facts {
+            version: greeting.version.clone(),
+            capabilities: greeting.capabilities,
+            collation: greeting.collation,
+            sql_mode: Vec::new(),
+        };
         let mut login = Login {
             capabilities: key.capabilities,
             max_packet: PACKET_MAX as u32,
@@ -187,7 +194,18 @@ impl Backend {
             backend.link.compress();
         }
         backend.track().await.map_err(unreachable)?.map_err(NoBackend::Refused)?;
+        backend.learn_sql_mode().await.map_err(unreachable)?.map_err(NoBackend::Refused)?;
         Ok(backend)
+    }
+
+    /// What is not reported, because nobody has set it: how texts are read in a new session.
+    async fn learn_sql_mode(&mut self) -> Result<Answer, Lost> {
+        let rows = match self.rows("SELECT @@sql_mode", 1).await? {
+            Ok(rows) => rows,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.facts.sql_mode = rows.into_iter().flatten().flatten().next().unwrap_or_default().into_bytes();
+        Ok(Ok(()))
     }
 
     async fn log_in(&mut self, greeting: &Greeting, login: Login, user: &Identity) -> Result<Answer, Lost> {
@@ -341,6 +359,7 @@ impl Backend {
             return None;
         }
         match self.state.statement_towards(wanted) {
+            // Others' user variables may be overwritten.
             Some(_) => Some(1),
             None => self.resettable().then_some(2),
         }
@@ -357,6 +376,7 @@ impl Backend {
             return Ok(Ok(()));
         }
         let mut towards = self.state.statement_towards(wanted);
+        let read_anew = towards.as_ref().is_none_or(|sql| !sql.is_empty());
         if towards.is_none() {
             if let Err(error) = self.reset().await? {
                 return Ok(Err(error));
@@ -374,6 +394,13 @@ impl Backend {
                 return Ok(Err(error));
             }
             self.state.variables.clone_from(&wanted.variables);
+        }
+        let user = self.state.user_variables_towards(wanted, read_anew);
+        if !user.is_empty() {
+            if let Err(error) = self.run(Command::Query(&user), Expect::Results).await? {
+                return Ok(Err(error));
+            }
+            self.state.user.clone_from(&wanted.user);
         }
         Ok(Ok(()))
     }
@@ -394,12 +421,18 @@ impl Backend {
 
     // === prepared statements ===
 
+    /// The server's number of a statement, if it is known here.
+    pub fn known_statement(&mut self, key: &StatementKey) -> Option<u32> {
+        self.clock += 1;
+        let known = self.statements.get_mut(key)?;
+        known.used = self.clock;
+        Some(known.id)
+    }
+
     /// The server's number of a statement, preparing it if it is not known here.
     pub async fn statement(&mut self, key: &StatementKey) -> Result<Result<u32, SqlError>, Lost> {
-        self.clock += 1;
-        if let Some(known) = self.statements.get_mut(key) {
-            known.used = self.clock;
-            return Ok(Ok(known.id));
+        if let Some(known) = self.known_statement(key) {
+            return Ok(Ok(known));
         }
         let mut prepared = None;
         let answer = self.run_watching(Command::Prepare(&key.sql), Expect::Prepared, |passed| {

@@ -15,30 +15,20 @@ mod prepared;
 mod quick;
 mod relay;
 mod session;
+mod signals;
 mod stored;
 mod texts;
+mod turn;
 
-use std::{
-    collections::HashMap,
-    net::Shutdown,
-    pin::Pin,
-    rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::{collections::HashMap, rc::Rc, sync::Arc};
 
 use pumasi_freshness::Witness;
-use pumasi_mysqlwire::{Capabilities, Command, EofPacket, ErrorPhase, Execution, Expect, OkPacket, ServerStatus, SqlError, put_error};
-use tokio::{
-    net::TcpStream,
-    sync::Notify,
-    time::{Sleep, sleep},
-};
+use pumasi_mysqlwire::{Capabilities, Command, EofPacket, ErrorPhase, Expect, OkPacket, ServerStatus, SqlError, put_error};
+use pumasi_sqltext::Modes;
+use tokio::net::TcpStream;
 use tracing::debug;
 
+pub use self::signals::{LOOK_OVER, Signals};
 use self::{
     hold::{Hold, in_transaction},
     insert_id::InsertId,
@@ -53,13 +43,14 @@ use super::{
     backend::Key,
     follow::Session,
     link::{Link, in_time},
+    nature::Assignment,
     pool::{Lease, Pools},
-    state::SessionState,
+    state::{SQL_MODE, SessionState},
 };
 use crate::front::{
-    IDLE_TIMEOUT, LOGIN_TIMEOUT, PACKET_MAX,
+    LOGIN_TIMEOUT, PACKET_MAX,
     login::LOGIN_BYTES_MAX,
-    registry::{HangUp, Kill, Place},
+    registry::{Kill, Place},
     shutting_down,
     wire::Lost,
 };
@@ -92,37 +83,6 @@ const ALWAYS: Capabilities = Capabilities(
         | Capabilities::DEPRECATE_EOF.0,
 );
 
-/// How others reach into a client's task.
-#[derive(Default)]
-pub struct Signals {
-    wake: Notify,
-    /// KILL QUERY.
-    interrupt: AtomicBool,
-    /// The deadline of a shutdown has passed.
-    cut: AtomicBool,
-}
-
-impl Signals {
-    /// For the registry: ends the client's wait for a command, or cuts it off.
-    pub fn hang_up(self: &Arc<Signals>) -> HangUp {
-        let signals = self.clone();
-        Box::new(move |how| {
-            if how == Shutdown::Both {
-                signals.cut.store(true, Ordering::SeqCst);
-            }
-            signals.wake.notify_one();
-        })
-    }
-
-    fn interrupter(self: &Arc<Signals>) -> crate::engine::Interrupter {
-        let signals = self.clone();
-        Arc::new(move || {
-            signals.interrupt.store(true, Ordering::SeqCst);
-            signals.wake.notify_one();
-        })
-    }
-}
-
 /// Serves one connection until it ends.
 pub async fn serve(
     shared: Arc<Shared>,
@@ -132,8 +92,10 @@ pub async fn serve(
     signals: Arc<Signals>,
     witness: Option<Arc<Witness>>,
 ) {
+    signals.adopt().await;
+    let _known = pools.clients.enter(place.entry.id, &signals);
     let mut link = Link::new(stream, LOGIN_BYTES_MAX, CLIENT_ROOM);
-    let opened = match in_time(LOGIN_TIMEOUT, welcome(&shared, &pools, &mut link, &place.entry)).await {
+    let opened = match in_time(LOGIN_TIMEOUT, Box::pin(welcome(&shared, &pools, &mut link, &place.entry))).await {
         Ok(Ok(opened)) => opened,
         Ok(Err((error, phase))) => {
             link.packet(|out| put_error(out, &error, phase));
@@ -148,7 +110,7 @@ pub async fn serve(
     link.inbox.limit(PACKET_MAX);
     let mut client = Client::new(shared, pools, link, place, signals, witness, opened);
     client.run().await;
-    client.leave().await;
+    Box::pin(client.leave()).await;
 }
 
 struct Client {
@@ -164,12 +126,16 @@ struct Client {
     server: Capabilities,
     /// Attempts to become another user that failed.
     changes_refused: u8,
+    /// The session's, until it sets another.
+    sql_mode: Vec<u8>,
     user: Identity,
     key: Arc<Key>,
     /// What the session was at its login, and is again after COM_RESET_CONNECTION.
     state: SessionState,
     /// `state` as it last was when somebody asked to share it.
     state_shared: Arc<SessionState>,
+    /// What the running statement's text means, if not what it would mean today: it was prepared before the session changed.
+    meaning: Option<Arc<SessionState>>,
     lease: Option<Lease>,
     /// The leased connection has been sent something whose answer has not ended.
     answering: bool,
@@ -188,6 +154,8 @@ struct Client {
     insert_id: InsertId,
     /// By the statement that runs now, if it succeeds.
     collation_to_set: Option<Vec<u8>>,
+    /// Likewise: user variables and their literals.
+    variables_to_set: Vec<Assignment>,
     /// Its transaction, as far as stored answers are concerned.
     session: Session,
     /// The packets of the answer that is being forwarded, if it may be kept.
@@ -196,10 +164,6 @@ struct Client {
     shaping: (Arc<SessionState>, Arc<[u8]>),
     /// The short way of a hit.
     quick: Quick,
-    /// Fires when the client has said nothing for [`IDLE_TIMEOUT`], or had when it was last set.
-    idle: Pin<Box<Sleep>>,
-    /// Since when it has said nothing.
-    heard: Instant,
 }
 
 /// Why a command was not answered by the server.
@@ -248,10 +212,12 @@ impl Client {
             collation: opened.login.collation,
             server: opened.server,
             changes_refused: 0,
+            sql_mode: opened.sql_mode,
             user: opened.user,
             key,
             state,
             state_shared: Arc::default(),
+            meaning: None,
             lease: None,
             answering: false,
             passed: false,
@@ -264,12 +230,11 @@ impl Client {
             last: Last::default(),
             insert_id: InsertId::default(),
             collation_to_set: None,
+            variables_to_set: Vec::new(),
             session: Session::default(),
             recording: None,
             shaping: (Arc::default(), Arc::from([])),
             quick: Quick::default(),
-            idle: Box::pin(sleep(IDLE_TIMEOUT)),
-            heard: Instant::now(),
         }
     }
 
@@ -313,7 +278,6 @@ impl Client {
         }
         self.link.flush().await?;
         self.quick_sent();
-        self.quick_rests();
         self.wait().await?;
         Ok(Flow::Next)
     }
@@ -321,19 +285,24 @@ impl Client {
     /// The command is here.
     async fn next_command(&mut self) -> Result<Flow, Lost> {
         self.link.sequence.restart();
-        let payload = self.link.inbox.take(&mut self.link.sequence)?.expect("it is here: looked at by turn").to_vec();
+        let mut payload = self.pools.spare.take();
+        payload.extend_from_slice(self.link.inbox.take(&mut self.link.sequence)?.expect("it is here: looked at by turn"));
+        let flow = self.obey(&payload).await;
+        self.pools.spare.put(payload);
+        // Its patience counts from the answer, not from the question.
+        self.signals.spoke();
+        flow
+    }
+
+    async fn obey(&mut self, payload: &[u8]) -> Result<Flow, Lost> {
+        self.meaning = None;
         if self.place.entry.ending() {
             self.put_error(&if self.shared.stopping() { shutting_down() } else { killed() });
             return Ok(Flow::End);
         }
-        let command = Command::decode(&payload)?;
-        let (name, sql) = self.described(&command);
-        self.place.entry.begins(name, sql, Instant::now());
+        let command = Command::decode(payload)?;
         self.leave_quick();
-        let answered = self.answer(command).await;
-        let database = self.state.database.as_deref().map(String::from_utf8_lossy);
-        self.place.entry.ends(database.as_deref(), Instant::now());
-        let flow = match answered {
+        let flow = match self.answer(command).await {
             Ok(flow) => flow,
             Err(Trouble::Refused(error)) => {
                 self.put_error(&error);
@@ -360,27 +329,22 @@ impl Client {
         if had { Flow::End } else { Flow::Next }
     }
 
-    /// Waits for more of a command, for a KILL, for the end of the server.
+    /// Waits for more of a command, for a KILL, for the end of the server or of patience.
     async fn wait(&mut self) -> Result<(), Lost> {
         loop {
-            if self.place.entry.ending() {
-                return Err(Lost::HungUp);
+            if self.place.entry.ending() || self.signals.idle_too_long() {
+                // What it is told it will read as the answer to its next command.
+                self.link.sequence.restart();
+                self.link.sequence.issue();
+                return Err(if self.place.entry.ending() { Lost::HungUp } else { Lost::TimedOut });
             }
             tokio::select! {
                 biased;
                 filled = self.link.fill() => {
-                    self.heard = Instant::now();
+                    self.signals.spoke();
                     return filled;
                 }
-                () = self.signals.wake.notified() => {}
-                // Set again only when it fires: to do that for each command would cost more than many a command.
-                () = &mut self.idle => {
-                    let until = self.heard + IDLE_TIMEOUT;
-                    if until <= Instant::now() {
-                        return Err(Lost::TimedOut);
-                    }
-                    self.idle.as_mut().reset(until.into());
-                }
+                () = self.signals.told() => {}
             }
         }
     }
@@ -410,34 +374,46 @@ impl Client {
         match command {
             Command::Quit => return Ok(Flow::End),
             Command::Query(sql) => return self.query(sql).await,
-            Command::Prepare(sql) => self.prepare(sql).await?,
             Command::Execute(payload) => self.execute(payload).await?,
+            Command::Ping => self.put_ok(),
+            Command::ProcessKill(id) => return self.kill(id, Kill::Connection),
+            rare => return Box::pin(self.answer_rare(rare)).await,
+        }
+        Ok(Flow::Next)
+    }
+
+    /// What comes once a session or less, apart from the path of everyday statements.
+    async fn answer_rare(&mut self, command: Command<'_>) -> Result<Flow, Trouble> {
+        match command {
+            Command::Prepare(sql) => self.prepare(sql).await?,
             Command::LongData { statement, parameter, data } => self.long_data(statement, parameter, data).await?,
             Command::CloseStatement(id) => self.close_statement(id).await?,
             Command::ResetStatement(id) => self.reset_statement(id).await?,
             Command::Fetch { statement, rows } => self.fetch(statement, rows).await?,
-            Command::Ping => self.put_ok(),
             Command::InitDb(_) => self.forward(command, Expect::One).await?,
             Command::FieldList { .. } => self.forward(command, Expect::Rows).await?,
             Command::Statistics => self.forward(command, Expect::One).await?,
             Command::SetMultiStatements(on) => self.set_multi_statements(on).await?,
             Command::ResetConnection => self.reset_connection().await?,
             Command::ChangeUser(payload) => return self.change_user(payload).await,
-            Command::ProcessKill(id) => return self.kill(id, Kill::Connection),
-            Command::Other(_) => return Err(SqlError::new(1047, "08S01", "Unknown command").into()),
+            // The others are answered above.
+            _ => return Err(SqlError::new(1047, "08S01", "Unknown command").into()),
         }
         Ok(Flow::Next)
     }
 
-    fn described<'c>(&'c self, command: &Command<'c>) -> (&'static str, &'c [u8]) {
-        match command {
-            Command::Query(sql) => ("Query", sql),
-            Command::Prepare(sql) => ("Prepare", sql),
-            Command::Execute(payload) => {
-                let statement = Execution::decode(payload).ok().and_then(|execution| self.statements.get(&execution.statement));
-                ("Execute", statement.map_or(&[], |statement| &statement.sql))
-            }
-            _ => ("Command", b""),
+    /// By which the running statement's names and quotes are understood.
+    fn text_state(&self) -> &SessionState {
+        self.meaning.as_deref().unwrap_or(&self.state)
+    }
+
+    /// How this session's texts are to be read.
+    fn modes(&self) -> Modes {
+        let variable = |name: &[u8]| self.state.variables.get(name).map(Vec::as_slice);
+        let modes = Modes::default().with_sql_mode(variable(SQL_MODE).unwrap_or(&self.sql_mode));
+        match variable(b"character_set_client") {
+            Some(charset) => modes.with_charset(charset),
+            None => modes.with_collation(self.collation),
         }
     }
 

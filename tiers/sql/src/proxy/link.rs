@@ -6,7 +6,7 @@ use std::{
     os::fd::AsFd,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -243,9 +243,18 @@ impl Link {
         self.port
     }
 
-    /// False if the other side has hung up, or said something nobody asked for: a server that says goodbye before it closes.
+    /// False if the other side has hung up, or said something nobody asked for: a server that says goodbye before it closes. As far as this
+    /// core's loop has heard: no system call, as long as it has heard nothing.
     pub fn quiet(&self) -> bool {
         let Some(socket) = self.stream.socket() else { return false };
+        let mut context = Context::from_waker(Waker::noop());
+        if self.inbox.pending() == 0
+            && self.compression.is_none()
+            && matches!(self.stream, Stream::Plain(_))
+            && socket.poll_read_ready(&mut context).is_pending()
+        {
+            return true;
+        }
         // Looked at, not taken: within TLS it would be missing.
         let peeked = rustix::net::recv(socket.as_fd(), &mut [0; 1], rustix::net::RecvFlags::PEEK | rustix::net::RecvFlags::DONTWAIT);
         let nothing = matches!(peeked, Err(rustix::io::Errno::WOULDBLOCK));

@@ -39,6 +39,7 @@ impl Nature {
         let mut nature = Nature::default();
         let mut first = None;
         let (mut tokens, mut end, mut named, mut assigned) = (Tokens::new(sql), 0, false, false);
+        let (mut variables, mut assigns, mut before) = (false, false, None);
         while let Some(token) = tokens.next() {
             let host = named && end == tokens.began();
             end = tokens.end();
@@ -51,11 +52,19 @@ impl Nature {
                 _ => Word::None,
             };
             let first = *first.get_or_insert(word);
+            variables |= word == Word::UserVariable;
+            // `@a := 1`, `INTO @a`.
+            assigns |= before == Some(Token::Sign(b':')) && token == Token::Sign(b'=');
+            assigns |= word == Word::UserVariable && before.is_some_and(|before| before.is("into"));
+            before = Some(token);
             nature.note(first, word);
             nature.outdates |= word == Word::Global && first == Word::Set && assigned;
             assigned = matches!(word, Word::Set) || token == Token::Sign(b',');
         }
         let first = first.unwrap_or(Word::None);
+        if variables && (assigns || !matches!(first, Word::Select | Word::With | Word::Change)) {
+            nature.pin(USER_VARIABLE);
+        }
         nature.reads = matches!(first, Word::Select | Word::With | Word::Table | Word::Values);
         nature.controls = matches!(first, Word::Set | Word::Show | Word::Control);
         match first {
@@ -76,7 +85,6 @@ impl Nature {
 
     fn note(&mut self, first: Word, word: Word) {
         match word {
-            Word::UserVariable => self.pin("user variable"),
             Word::Temporary => self.pin("temporary table"),
             Word::GetLock => self.pin("GET_LOCK"),
             Word::CalcFoundRows => self.pin("SQL_CALC_FOUND_ROWS"),
@@ -100,6 +108,71 @@ impl Nature {
 
     fn pin(&mut self, reason: &'static str) {
         self.pins.get_or_insert(reason);
+    }
+}
+
+/// A user variable with its `@`, in lower case, and the literal that it was set to.
+pub type Assignment = (Vec<u8>, Vec<u8>);
+
+/// What [`Nature::pins`] says of a user variable that was set, or may have been.
+pub const USER_VARIABLE: &str = "user variable";
+
+/// Bytes of a literal that is carried from connection to connection.
+const LITERAL_MAX: usize = 1024;
+
+/// The variables and literals of `SET @a = 1, @b = 'x'`; empty for any other statement, and for a literal that could mean something else on another
+/// connection: one with a backslash or a byte that is not ASCII.
+pub fn literals_assigned(sql: &[u8]) -> Vec<Assignment> {
+    assignments(sql).unwrap_or_default()
+}
+
+fn assignments(sql: &[u8]) -> Option<Vec<Assignment>> {
+    let mut tokens = Tokens::new(sql).peekable();
+    tokens.next().filter(|token| token.is("set"))?;
+    let mut found = Vec::new();
+    loop {
+        let Token::Variable(name) = tokens.next()? else { return None };
+        let plain = name.len() > 1 && name[1..].iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'.'));
+        if !plain {
+            return None;
+        }
+        tokens.next_if_eq(&Token::Sign(b':'));
+        tokens.next().filter(|token| *token == Token::Sign(b'='))?;
+        let mut literal = Vec::new();
+        if tokens.next_if_eq(&Token::Sign(b'-')).is_some() {
+            literal.push(b'-');
+        }
+        match tokens.next()? {
+            Token::Number(digits) => literal.extend_from_slice(digits),
+            Token::String(text) if literal.is_empty() => literal.extend_from_slice(&plain_string(text)?),
+            Token::Word(word) if literal.is_empty() => {
+                let known = [&b"NULL"[..], b"TRUE", b"FALSE"].into_iter().find(|known| known.eq_ignore_ascii_case(word))?;
+                literal.extend_from_slice(known);
+            }
+            _ => return None,
+        }
+        if literal.len() > LITERAL_MAX {
+            return None;
+        }
+        found.push((name.to_ascii_lowercase(), literal));
+        match tokens.next() {
+            Some(Token::Sign(b',')) => {}
+            Some(Token::Sign(b';')) if tokens.next().is_none() => return Some(found),
+            None => return Some(found),
+            Some(_) => return None,
+        }
+    }
+}
+
+/// A string as it may be written under any sql_mode.
+fn plain_string(text: &[u8]) -> Option<Vec<u8>> {
+    let (first, last) = (*text.first()?, *text.last()?);
+    let inner = text.get(1..text.len().checked_sub(1)?)?;
+    let plain = first == last && inner.is_ascii() && !inner.contains(&b'\\') && !inner.contains(&0);
+    match first {
+        b'\'' if plain && inner.iter().filter(|byte| **byte == b'\'').count() % 2 == 0 => Some(text.to_vec()),
+        b'"' if plain && !inner.iter().any(|byte| matches!(byte, b'"' | b'\'')) => Some([b"'", inner, b"'"].concat()),
+        _ => None,
     }
 }
 
@@ -137,6 +210,8 @@ enum Word {
     Show,
     /// BEGIN, START, COMMIT, ROLLBACK, USE.
     Control,
+    /// INSERT, REPLACE, UPDATE, DELETE.
+    Change,
     Prepare,
     Handler,
     Call,
@@ -178,7 +253,7 @@ impl Word {
         if text.first() == Some(&b'@') {
             return Word::UserVariable;
         }
-        const WORDS: [(&str, Word); 48] = [
+        const WORDS: [(&str, Word); 52] = [
             ("select", Word::Select),
             ("with", Word::With),
             ("table", Word::Table),
@@ -186,6 +261,10 @@ impl Word {
             ("set", Word::Set),
             ("show", Word::Show),
             ("begin", Word::Control),
+            ("insert", Word::Change),
+            ("replace", Word::Change),
+            ("update", Word::Change),
+            ("delete", Word::Change),
             ("start", Word::Control),
             ("commit", Word::Control),
             ("rollback", Word::Control),
@@ -266,7 +345,10 @@ mod tests {
         for (sql, reason) in [
             ("SET @a = 1", "user variable"),
             ("SELECT @b := 5", "user variable"),
-            ("SELECT 1+@b", "user variable"),
+            ("SET @b = @a", "user variable"),
+            ("SELECT 1 INTO @b", "user variable"),
+            ("LOAD DATA INFILE 'x' INTO TABLE t (@b)", "user variable"),
+            ("DO @b", "user variable"),
             ("SELECT id INTO @x FROM t", "user variable"),
             ("CREATE TEMPORARY TABLE x (a INT)", "temporary table"),
             ("create or replace temporary table x (a int)", "temporary table"),
@@ -325,6 +407,9 @@ mod tests {
         for sql in [
             "SELECT * FROM t WHERE a = 'SET @a' -- GET_LOCK\n",
             "SELECT @@session.autocommit, @@version_comment",
+            "SELECT 1+@b",
+            "INSERT INTO t SELECT @b",
+            "UPDATE t SET a = @b",
             "SET NAMES utf8mb4",
             "SET autocommit = 0, sql_mode = 'STRICT_TRANS_TABLES'",
             "SET character_set_results = NULL",
@@ -336,6 +421,35 @@ mod tests {
             "CREATE USER 'app'@'%' IDENTIFIED BY 'x'",
         ] {
             assert_eq!(Nature::of(sql.as_bytes()).pins, None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn literals_that_user_variables_are_set_to_are_known() {
+        for (sql, expected) in [
+            ("SET @a = 1", "@a=1"),
+            ("set @A := -1.5e3, @b='it''s';", "@a=-1.5e3 @b='it''s'"),
+            ("SET @a = \"x\", @b = null, @c=TRUE", "@a='x' @b=NULL @c=TRUE"),
+            ("SET @a.b$c = ''", "@a.b$c=''"),
+            ("SET @a = 'x\\'y'", ""),
+            ("SET @a = '가'", ""),
+            ("SET @a = \"it's\"", ""),
+            ("SET @a = 1 + 1", ""),
+            ("SET @a = x'41'", ""),
+            ("SET @a = _latin1'x'", ""),
+            ("SET @a = NOW()", ""),
+            ("SET @a = -'1'", ""),
+            ("SET @a = 1, autocommit = 0", ""),
+            ("SET @`a b` = 1", ""),
+            ("SET @@sql_mode = ''", ""),
+            ("SET @a = 1; SELECT 1", ""),
+            ("SET @a = 'never ends", ""),
+            ("SET @a", ""),
+        ] {
+            let found = literals_assigned(sql.as_bytes());
+            let shown: Vec<String> =
+                found.iter().map(|(name, value)| format!("{}={}", String::from_utf8_lossy(name), String::from_utf8_lossy(value))).collect();
+            assert_eq!(shown.join(" "), expected, "{sql}");
         }
     }
 

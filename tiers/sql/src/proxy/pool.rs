@@ -10,6 +10,7 @@ use std::{
 use pumasi_mysqlwire::{Command, Expect, SqlError};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::AbortHandle,
     time::timeout,
 };
 use tracing::debug;
@@ -17,6 +18,7 @@ use tracing::debug;
 use super::{
     Options, Shared,
     backend::{Backend, Key, NoBackend},
+    crowd::{Crowd, Spare},
     nature::Nature,
     route::Server,
     rules::denied,
@@ -39,11 +41,21 @@ pub struct Pools {
     by_server: RefCell<HashMap<u64, Rc<Pool>>>,
     /// The statements of this core's clients.
     known: RefCell<Remembered<(Nature, bool)>>,
+    pub clients: Rc<Crowd>,
+    /// For the commands that are being answered.
+    pub spare: Spare,
 }
 
 impl Pools {
     pub fn new(shared: Arc<Shared>, max: usize) -> Rc<Pools> {
-        Rc::new(Pools { shared, max, by_server: RefCell::default(), known: RefCell::default() })
+        Rc::new(Pools {
+            shared,
+            max,
+            by_server: RefCell::default(),
+            known: RefCell::default(),
+            clients: Rc::default(),
+            spare: Spare::default(),
+        })
     }
 
     /// A statement's numbers and nature, without reading it word by word if its like was there before.
@@ -64,7 +76,7 @@ impl Pools {
         }
         // A new server is rare; the pools of those it may have replaced go with their idle connections.
         pools.retain(|_, pool| !pool.server.retired());
-        let pool = Pool::new(self.shared.clone(), server.clone(), self.max);
+        let pool = Pool::new(self.shared.clone(), server.clone(), self.max, &self.clients);
         pools.insert(server.number, pool.clone());
         pool
     }
@@ -78,6 +90,8 @@ pub struct Pool {
     max: usize,
     inner: RefCell<Inner>,
     reserve: Reserve,
+    /// Tells the clients when the server is deposed.
+    watch: AbortHandle,
 }
 
 /// A connection beside the others, for KILL QUERY: when the statement to be ended is one of many that have taken all the connections the
@@ -135,6 +149,12 @@ impl From<NoBackend> for NoLease {
 
 struct Open(Option<Rc<Pool>>);
 
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
         if let Some(pool) = &self.0 {
@@ -145,20 +165,37 @@ impl Drop for Open {
 
 impl Pool {
     /// At most `max` connections.
-    fn new(shared: Arc<Shared>, server: Arc<Server>, max: usize) -> Rc<Pool> {
-        Rc::new(Pool { shared, server, places: Arc::new(Semaphore::new(max)), max, inner: RefCell::default(), reserve: Reserve::default() })
+    fn new(shared: Arc<Shared>, server: Arc<Server>, max: usize, clients: &Rc<Crowd>) -> Rc<Pool> {
+        let (watched, clients) = (server.clone(), clients.clone());
+        // One task for all that wait for this server's answers: each statement then waits for its answer and nothing else.
+        let watch = tokio::task::spawn_local(async move {
+            watched.deposition().await;
+            clients.tell();
+        });
+        Rc::new(Pool {
+            shared,
+            server,
+            places: Arc::new(Semaphore::new(max)),
+            max,
+            inner: RefCell::default(),
+            reserve: Reserve::default(),
+            watch: watch.abort_handle(),
+        })
     }
 
     /// A connection of `key`'s kind, as near to the state `wanted` as there is one; not yet aligned to it.
     pub async fn acquire(self: &Rc<Pool>, key: &Arc<Key>, user: &Identity, wanted: &SessionState) -> Result<Lease, NoLease> {
-        if self.places.available_permits() == 0 {
-            self.shared.pool_waits.add(1);
-        }
-        let waiting = self.places.clone().acquire_owned();
-        let Ok(place) = timeout(self.shared.options.connections_wait, waiting).await else {
-            return Err(NoLease::Refused(self.none_free()));
+        let place = match self.places.clone().try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => {
+                self.shared.pool_waits.add(1);
+                let waiting = self.places.clone().acquire_owned();
+                let Ok(place) = timeout(self.shared.options.connections_wait, waiting).await else {
+                    return Err(NoLease::Refused(self.none_free()));
+                };
+                place.expect("the semaphore is never closed")
+            }
         };
-        let place = place.expect("the semaphore is never closed");
         while let Some(backend) = self.nearest(key, wanted) {
             if backend.link.quiet() {
                 return Ok(Lease { backend, pool: self.clone(), open: Open(Some(self.clone())), _place: place });
@@ -169,7 +206,9 @@ impl Pool {
         self.make_room();
         let open = Open(Some(self.clone()));
         self.inner.borrow_mut().open += 1;
-        let backend = cluster::admitted(&self.server, Backend::connect(&self.server.target, key, user)).await?;
+        // Apart, as everything rare is: a task is as large as the largest thing it ever waits for, and there are as many as clients.
+        let connecting = Box::pin(Backend::connect(&self.server.target, key, user));
+        let backend = Box::pin(cluster::admitted(&self.server, connecting)).await?;
         self.shared.learn_facts(&backend.facts);
         self.open_reserve(user);
         Ok(Lease { backend, pool: self.clone(), open, _place: place })
@@ -263,7 +302,8 @@ impl Pool {
     /// Takes the idle connection that is the least work to align.
     fn nearest(&self, key: &Arc<Key>, wanted: &SessionState) -> Option<Backend> {
         let mut inner = self.inner.borrow_mut();
-        let candidates = inner.idle.iter().enumerate().rev().filter(|(_, backend)| backend.key == *key).take(LOOK_MAX);
+        let candidates =
+            inner.idle.iter().enumerate().rev().filter(|(_, backend)| Arc::ptr_eq(&backend.key, key) || backend.key == *key).take(LOOK_MAX);
         let mut best: Option<(u8, usize)> = None;
         for (at, backend) in candidates {
             let Some(distance) = backend.distance(wanted) else { continue };

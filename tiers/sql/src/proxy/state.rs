@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 
 use pumasi_mysqlwire::{OkPacket, SessionChange};
 
+use super::nature::Assignment;
+
 /// A session's state since its login. Two sessions of the same login (user, flags, character set) with equal states are the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SessionState {
     pub database: Option<Vec<u8>>,
     /// Those that were ever set, by lower-case name.
     pub variables: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// User variables that were set to literals, by lower-case name with its `@`: what was written. The server does not report them.
+    pub user: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 /// What an OK packet reported.
@@ -29,9 +33,16 @@ pub struct Learned {
 const OF_ONE_CONNECTION: [&[u8]; 7] =
     [b"insert_id", b"rand_seed1", b"rand_seed2", b"pseudo_thread_id", b"gtid_seq_no", b"gtid_next", b"sql_log_bin"];
 
+/// What pins a session of which the server says no more than that it has changed.
+pub const SESSION_STATE: &str = "session state";
+
+/// User variables of one session that are carried from connection to connection; who has more keeps its connection.
+const USER_VARIABLES_MAX: usize = 64;
+
 /// MariaDB reports the position of a commit as a variable.
 const LAST_GTID: &[u8] = b"last_gtid";
 
+pub const SQL_MODE: &[u8] = b"sql_mode";
 const CONNECTION_CHARSET: &[u8] = b"character_set_connection";
 const CONNECTION_COLLATION: &[u8] = b"collation_connection";
 
@@ -62,6 +73,10 @@ impl SessionState {
                             // How it must be quoted depends on another variable; rather keep the connection than guess.
                             learned.pins = Some("variable with a backslash");
                         }
+                        if (name == CONNECTION_CHARSET || name == CONNECTION_COLLATION) && !self.user.is_empty() {
+                            // They have the collation of the moment in which they were set.
+                            learned.pins = Some("user variable of another character set");
+                        }
                         if name == CONNECTION_CHARSET {
                             // Its collation is the character set's own again, until somebody says otherwise.
                             self.variables.remove(CONNECTION_COLLATION);
@@ -82,7 +97,7 @@ impl SessionState {
         }
         if changed && !explained {
             // User variables, temporary tables, statements prepared by text: the server says that there is something, not what.
-            learned.pins = Some("session state");
+            learned.pins = Some(SESSION_STATE);
         }
         learned
     }
@@ -92,6 +107,42 @@ impl SessionState {
         if self != other {
             other.clone_from(self);
         }
+    }
+
+    /// User variables were set to literals. False, and nothing is changed, if there are too many by now.
+    pub fn assign(&mut self, assigned: Vec<Assignment>) -> bool {
+        let new = assigned.iter().filter(|(name, _)| !self.user.contains_key(name)).count();
+        if self.user.len() + new > USER_VARIABLES_MAX {
+            return false;
+        }
+        self.user.extend(assigned);
+        true
+    }
+
+    /// A text means the same in both.
+    pub fn reads_alike(&self, other: &SessionState) -> bool {
+        self.database == other.database && self.variables == other.variables
+    }
+
+    pub fn without_user_variables(&self) -> SessionState {
+        SessionState { database: self.database.clone(), variables: self.variables.clone(), user: BTreeMap::new() }
+    }
+
+    /// The statement that sets the user variables to what they are in `wanted`; `all`: also those that are equal already, because they may have
+    /// another character set. Empty: nothing is to be done.
+    pub fn user_variables_towards(&self, wanted: &SessionState, all: bool) -> Vec<u8> {
+        let mut sql = Vec::new();
+        let mut put = |name: &[u8], value: &[u8]| {
+            sql.extend_from_slice(if sql.is_empty() { b"SET " } else { b", " });
+            sql.extend_from_slice(name);
+            sql.push(b'=');
+            sql.extend_from_slice(value);
+        };
+        // One that was never set is NULL.
+        self.user.keys().filter(|name| !wanted.user.contains_key(*name)).for_each(|name| put(name, b"NULL"));
+        let changed = wanted.user.iter().filter(|(name, value)| all || self.user.get(*name) != Some(value));
+        changed.for_each(|(name, value)| put(name, value));
+        sql
     }
 
     /// The statement that turns a session in state `self` into one in state `wanted`, as far as variables go.
@@ -197,6 +248,21 @@ mod tests {
         let with_collation = state.clone();
         learn(&mut state, &[set("character_set_connection", "utf8mb4")]);
         assert_eq!(with_collation.statement_towards(&state), None, "what the character set's own is, is not known here");
+    }
+
+    #[test]
+    fn user_variables_are_brought_along_and_left_behind() {
+        let of = |pairs: &[(&str, &str)]| SessionState {
+            user: pairs.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect(),
+            ..SessionState::default()
+        };
+        let (here, wanted) = (of(&[("@a", "1"), ("@b", "'x'")]), of(&[("@b", "'x'"), ("@c", "NULL")]));
+        assert_eq!(here.user_variables_towards(&wanted, false), b"SET @a=NULL, @c=NULL");
+        assert_eq!(here.user_variables_towards(&wanted, true), b"SET @a=NULL, @b='x', @c=NULL");
+        assert_eq!(here.user_variables_towards(&here, false), b"");
+        let mut full = SessionState::default();
+        let many = |from: usize| (from..from + USER_VARIABLES_MAX).map(|n| (format!("@v{n}").into_bytes(), b"1".to_vec())).collect();
+        assert!(full.assign(many(0)) && full.assign(many(0)) && !full.assign(many(1)));
     }
 
     #[test]

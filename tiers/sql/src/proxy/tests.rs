@@ -59,14 +59,19 @@ impl Drop for House {
 
 type Story = (&'static str, fn(&MariaDb));
 
-const STORIES: [Story; 26] = [
+const STORIES: [Story; 31] = [
     ("logins_are_checked_here_and_at_the_server", logins_are_checked_here_and_at_the_server),
     ("a_hash_opens_this_side_and_the_login_made_with_it_the_other", a_hash_opens_this_side_and_the_login_made_with_it_the_other),
     ("servers_that_ask_for_ed25519_get_it", servers_that_ask_for_ed25519_get_it),
+    ("clients_may_prove_themselves_with_ed25519", clients_may_prove_themselves_with_ed25519),
     ("everyday_statements_come_back_as_the_server_sent_them", everyday_statements_come_back_as_the_server_sent_them),
     ("clients_share_connections_between_transactions", clients_share_connections_between_transactions),
     ("variables_and_database_follow_their_session", variables_and_database_follow_their_session),
     ("what_cannot_be_carried_pins", what_cannot_be_carried_pins),
+    ("user_variables_set_to_literals_are_carried", user_variables_set_to_literals_are_carried),
+    ("who_waits_for_a_limit_can_be_killed_and_can_leave", who_waits_for_a_limit_can_be_killed_and_can_leave),
+    ("texts_are_read_as_their_session_means_them", texts_are_read_as_their_session_means_them),
+    ("a_prepared_text_means_what_it_meant", a_prepared_text_means_what_it_meant),
     ("a_session_that_leaves_takes_its_traces_with_it", a_session_that_leaves_takes_its_traces_with_it),
     ("functions_that_look_back_are_right_after_multiplexing", functions_that_look_back_are_right_after_multiplexing),
     ("prepared_statements_run_on_any_connection", prepared_statements_run_on_any_connection),
@@ -149,7 +154,7 @@ fn a_hash_opens_this_side_and_the_login_made_with_it_the_other(database: &MariaD
     database.run("CREATE USER ann@'%' IDENTIFIED BY 'ann''s own'; GRANT ALL ON shop.* TO ann@'%'");
     let house = House::of(database, vec![hashed(database, "bob", "secret"), hashed(database, "ann", "ann''s own")], 10, Options::default());
     let login = |user, password, plugin| Client::login_with(&house.listener, user, password, client::PLAIN, plugin, Some("shop"));
-    for plugin in ["mysql_native_password", "caching_sha2_password", "a_plugin_nobody_has"] {
+    for plugin in ["mysql_native_password", "caching_sha2_password", "client_ed25519", "a_plugin_nobody_has"] {
         for wrong in ["Secret", "", "ann's own"] {
             assert_eq!(login("bob", wrong, plugin).err(), Some(1045), "{plugin}");
         }
@@ -193,6 +198,26 @@ fn servers_that_ask_for_ed25519_get_it(database: &MariaDb) {
     }
 }
 
+/// By the codec's client and by MariaDB's own.
+fn clients_may_prove_themselves_with_ed25519(database: &MariaDb) {
+    let house = House::new(database, 10);
+    for (password, refusal) in [("secret", None), ("Secret", Some(1045)), ("", Some(1045))] {
+        let login = Client::login_with(&house.listener, "app", password, client::PLAIN, "client_ed25519", Some("shop"));
+        assert_eq!(login.err(), refusal);
+    }
+    assert_eq!(Client::login_with(&house.listener, "nobody", "secret", client::PLAIN, "client_ed25519", None).err(), Some(1045));
+    let mut client = house.client();
+    assert_eq!(client.change_user("app", "secret", "client_ed25519"), Ok(()));
+    let port = house.listener.address().port();
+    let program = |password: &str| {
+        let mut command = std::process::Command::new("mariadb");
+        command.args(["--no-defaults", "--default-auth=client_ed25519", "-h127.0.0.1", "-uapp", "-N", "-eSELECT CURRENT_USER()"]);
+        command.args([format!("-P{port}"), format!("-p{password}")]).output().expect("MariaDB's client")
+    };
+    assert_eq!(String::from_utf8_lossy(&program("secret").stdout).trim(), "app@%");
+    assert!(String::from_utf8_lossy(&program("guessed").stderr).contains("1045"));
+}
+
 fn everyday_statements_come_back_as_the_server_sent_them(database: &MariaDb) {
     let house = House::new(database, 10);
     for capabilities in [
@@ -224,6 +249,10 @@ fn everyday_statements_come_back_as_the_server_sent_them(database: &MariaDb) {
     let status = house.proxy.status();
     assert!(
         status.digests.iter().any(|digest| digest.text == "SELECT a FROM t ORDER BY id" && digest.count == 4 && digest.rows == 12),
+        "{status:?}"
+    );
+    assert!(
+        status.digests.iter().all(|digest| digest.count == digest.errors || digest.p50_us > 0 && digest.p50_us <= digest.p99_us),
         "{status:?}"
     );
 }
@@ -274,7 +303,7 @@ fn variables_and_database_follow_their_session(database: &MariaDb) {
 
 fn what_cannot_be_carried_pins(database: &MariaDb) {
     for (sql, reason) in [
-        ("SET @a = 5", "user variable"),
+        ("SET @a = 5 + 0", "user variable"),
         ("CREATE TEMPORARY TABLE x (a INT)", "temporary table"),
         ("SELECT GET_LOCK('pumasi', 1)", "GET_LOCK"),
         ("PREPARE p FROM 'SELECT 1'", "PREPARE"),
@@ -295,6 +324,157 @@ fn what_cannot_be_carried_pins(database: &MariaDb) {
     let mut ann = house.client_with(client::PLAIN | Capabilities::MULTI_RESULTS);
     ann.query("CALL remember()").ok();
     assert_eq!(one(&mut ann, "SELECT @inside"), "1");
+}
+
+fn user_variables_set_to_literals_are_carried(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let (mut ann, mut ben, mut holder) = (house.client(), house.client(), house.client());
+    let both = "SELECT CONCAT_WS(',', @a, @b, CONNECTION_ID())";
+    ann.query("SET @a = 5, @b := 'x'").ok();
+    ben.query("SET @b = 'y'").ok();
+    let connection = connection_of(&mut holder);
+    for _ in 0..3 {
+        assert_eq!((one(&mut ann, both), one(&mut ben, both)), (format!("5,x,{connection}"), format!("y,{connection}")));
+    }
+    assert_eq!(one(&mut holder, "SELECT @b"), "NULL");
+    holder.query("BEGIN").ok();
+    assert_eq!(connection_of(&mut holder), connection);
+    assert!(one(&mut ann, both).starts_with("5,x,"), "on a connection that has never seen it");
+    assert_ne!(connection_of(&mut ann), connection);
+    holder.query("COMMIT").ok();
+
+    // Not named in the statement that depends on it.
+    database.run("CREATE TRIGGER shop.who BEFORE INSERT ON shop.t FOR EACH ROW SET NEW.a = @b");
+    for client in [&mut ann, &mut ben, &mut holder] {
+        client.query("INSERT INTO t (a) VALUES ('nobody')").ok();
+    }
+    assert_eq!(one(&mut holder, "SELECT GROUP_CONCAT(IFNULL(a, '-') ORDER BY id) FROM t"), "x,y,-");
+    let read = ben.prepare("SELECT @b").unwrap().statement;
+    ben.query("SET @b = 'z'").ok();
+    assert_eq!(ben.execute(read, &[]).binary_rows(), [[Value::Bytes(b"z".to_vec())]]);
+    ben.command(Command::ResetConnection).ok();
+    assert_eq!(one(&mut ben, "SELECT @b"), "NULL");
+    assert_eq!(house.pinned(), Vec::<&str>::new());
+
+    // It has the collation of the moment in which it was set.
+    ann.query("SET NAMES latin1").ok();
+    assert_eq!(house.pinned(), ["user variable of another character set"]);
+    assert_eq!(one(&mut ann, "SELECT COLLATION(@b)"), "utf8mb4_general_ci");
+}
+
+fn who_waits_for_a_limit_can_be_killed_and_can_leave(database: &MariaDb) {
+    const LONG: &str = "SELECT SUM(a.seq * b.seq) FROM seq_1_to_1000000 a, seq_1_to_1000000 b WHERE a.seq <> 7";
+    let wait = |rules: Rules, server_connections: usize| {
+        let options = Options { connections_wait: PATIENCE, connections_max: server_connections, rules, ..Options::default() };
+        let house = House::with(database, 10, options);
+        // All of them now: a login with a database asks the server for it, and so waits for a connection itself.
+        let (mut runner, mut killer, victim, mut leaver) = (house.client(), house.client(), house.client(), house.client());
+        let (runner_id, (sender, long)) = (runner.id, mpsc::channel());
+        thread::spawn(move || {
+            let _ = sender.send(runner.query(LONG));
+        });
+        let running =
+            || database.run("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SUM(a.seq%'").trim() == "1";
+        wait_for("the statement to run", running);
+        let waiting = |mut client: Client| {
+            let (id, (sender, answer)) = (client.id, mpsc::channel());
+            thread::spawn(move || {
+                let reply = client.query(&LONG.replace('7', "8"));
+                let _ = sender.send((reply, client));
+            });
+            (id, answer)
+        };
+        // KILL has no limit to wait for: it is answered here.
+        let (id, answer) = waiting(victim);
+        let mut interrupted = None;
+        wait_for("KILL QUERY to be heard", || {
+            killer.query(&format!("KILL QUERY {id}")).ok();
+            interrupted = answer.recv_timeout(Duration::from_millis(50)).ok();
+            interrupted.is_some()
+        });
+        let (reply, client) = interrupted.expect("waited for");
+        assert_eq!(reply.error(), 1317);
+
+        let (id, answer) = waiting(client);
+        killer.query(&format!("KILL {id}")).ok();
+        let (reply, mut client) = answer.recv_timeout(PATIENCE).unwrap();
+        assert!(reply.is_error(1927) && client.closed(), "{reply:?}");
+
+        wait_for("the victim to be gone", || house.proxy.status().connections == 3);
+        leaver.send(Command::Query(LONG.as_bytes()));
+        drop(leaver);
+        wait_for("its place to be free", || house.proxy.status().connections == 2);
+        assert!(running(), "meanwhile nobody had a turn");
+        killer.query(&format!("KILL QUERY {runner_id}")).ok();
+        assert_eq!(long.recv_timeout(PATIENCE).unwrap().error(), 1317);
+        assert_eq!(one(&mut house.client(), "SELECT 5"), "5");
+    };
+    wait(Rules { user_statements_max: Some(1), ..Rules::default() }, 10);
+    wait(Rules { digest_statements_max: Some(1), ..Rules::default() }, 10);
+    wait(Rules::default(), 1);
+}
+
+/// What a text leaves behind must not be overlooked because its session's settings make it mean something else, nor be seen where it is not.
+fn texts_are_read_as_their_session_means_them(database: &MariaDb) {
+    let lock_in_quotes: &[u8] = br"SELECT 'a\', GET_LOCK('modes', 0), '\'";
+    let lock_behind_name: &[u8] = br#"SELECT 1 AS "\", GET_LOCK('modes', 0) AS "x""#;
+    let texts: [(&str, &[u8], Option<&str>); 6] = [
+        ("sql_mode = 'NO_BACKSLASH_ESCAPES'", lock_in_quotes, Some("GET_LOCK")),
+        ("sql_mode = 'ANSI'", lock_behind_name, Some("GET_LOCK")),
+        ("NAMES gbk", b"SELECT '\xbf\x5c', GET_LOCK('modes', 0), '\xbf\x5c'", Some("CALL")),
+        ("NAMES gbk", br"SELECT 'ASCII', '\''", None),
+        ("sql_mode = 'NO_BACKSLASH_ESCAPES'", br"SELECT 'a\', '@b', 'GET_LOCK()'", None),
+        ("sql_mode = ''", br"SELECT 'a\', GET_LOCK(', '@b'", None),
+    ];
+    for (setting, sql, reason) in texts {
+        let house = House::new(database, 10);
+        let mut ann = house.client();
+        ann.query(&format!("SET {setting}")).ok();
+        let reply = ann.command(Command::Query(sql));
+        assert!(matches!(reply, Reply::Rows { .. }), "{setting}: {reply:?}");
+        assert_eq!(house.pinned(), reason.into_iter().collect::<Vec<_>>(), "{setting}: {}", String::from_utf8_lossy(sql));
+    }
+
+    // Nobody sets it: it is the server's default, and a session keeps it when the default changes.
+    database.run("SET GLOBAL sql_mode = 'ANSI_QUOTES'");
+    let house = House::new(database, 10);
+    let (mut ann, mut ben) = (house.client(), house.client());
+    let five = r#"SELECT "a" FROM (SELECT 5 AS a) x"#;
+    assert_eq!((one(&mut ann, five), one(&mut ben, five)), ("5".into(), "5".into()));
+    database.run("SET GLOBAL sql_mode = DEFAULT");
+    ben.query("BEGIN").ok();
+    let taken = connection_of(&mut ben);
+    assert_eq!(one(&mut ann, five), "5", "on a connection that was made after the change");
+    assert_ne!(connection_of(&mut ann), taken);
+    ann.command(Command::Query(lock_behind_name)).text_rows();
+    assert_eq!(house.pinned(), ["GET_LOCK"]);
+    assert_eq!(one(&mut house.client(), five), "a", "a session that begins after the change");
+}
+
+fn a_prepared_text_means_what_it_meant(database: &MariaDb) {
+    let house = House::new(database, 10);
+    let (mut ann, mut ben) = (house.client(), house.client());
+    let statement = ann.prepare(r#"SELECT "a", CONNECTION_ID() FROM (SELECT 5 AS a) x"#).unwrap().statement;
+    let run = |ann: &mut Client| ann.execute(statement, &[]).binary_rows().remove(0);
+    let first = run(&mut ann);
+    ann.query("SET sql_mode = 'ANSI_QUOTES'").ok();
+    assert_eq!(run(&mut ann)[0], Value::Bytes(b"a".to_vec()));
+    // Nor on a connection that has never seen it.
+    ben.query("BEGIN").ok();
+    let mut seen = vec![first[1].clone()];
+    let taken = connection_of(&mut ben);
+    let again = run(&mut ann);
+    assert_eq!(again[0], Value::Bytes(b"a".to_vec()));
+    seen.push(again[1].clone());
+    assert!(!taken.is_empty() && seen.len() == 2);
+    assert_eq!(one(&mut ann, r#"SELECT "a" FROM (SELECT 5 AS a) x"#), "5", "the session itself is where it was");
+    // In the middle of a transaction the connection cannot be brought back to what it was.
+    ann.query("BEGIN").ok();
+    ann.query("INSERT INTO t (a) VALUES ('kept')").ok();
+    let reply = ann.execute(statement, &[]);
+    assert!(reply.is_error(1615) || matches!(reply, Reply::Rows { .. }), "{reply:?}");
+    ann.query("COMMIT").ok();
+    assert_eq!(one(&mut ben, "SELECT COUNT(*) FROM t"), "1");
 }
 
 fn a_session_that_leaves_takes_its_traces_with_it(database: &MariaDb) {
@@ -712,6 +892,24 @@ fn rules_refuse_and_hold_back(database: &MariaDb) {
         let _ = sender.send(ann.query("SELECT SUM(a.seq * b.seq) FROM seq_1_to_1000000 a, seq_1_to_1000000 b"));
     });
     wait_for("the limit to hold", || ben.query("SELECT 1").is_error(1226));
+    ben.query(&format!("KILL QUERY {id}")).ok();
+    assert_eq!(answer.recv_timeout(PATIENCE).unwrap().error(), 1317);
+
+    // One statement of a shape at a time; others pass.
+    let rules = Rules { digest_statements_max: Some(1), ..Rules::default() };
+    let house = House::with(database, 10, Options { connections_wait: Duration::from_millis(200), rules, ..Options::default() });
+    let (mut ann, mut ben) = (house.client(), house.client());
+    let id = ann.id;
+    let long = |end: &str| format!("SELECT SUM(a.seq * b.seq), '{end}' FROM seq_1_to_1000000 a, seq_1_to_1000000 b");
+    let (sender, answer) = mpsc::channel();
+    let first = long("first");
+    thread::spawn(move || {
+        let _ = sender.send(ann.query(&first));
+    });
+    let running = || database.run("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SUM(a.seq%'").trim() == "1";
+    wait_for("the first of them to run", running);
+    assert_eq!(ben.query(&long("second")).error(), 1226);
+    assert_eq!(one(&mut ben, "SELECT 5"), "5");
     ben.query(&format!("KILL QUERY {id}")).ok();
     assert_eq!(answer.recv_timeout(PATIENCE).unwrap().error(), 1317);
     wait_for("the limit to be free", || !ben.query("SELECT 1").is_error(1226));

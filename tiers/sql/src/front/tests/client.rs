@@ -8,7 +8,7 @@ use std::{
 use pumasi_mysqlwire::{
     AuthStep, Capabilities, Column, Command, EofPacket, ErrPacket, Greeting, Inbox, Login, OkPacket, Outbox, Prepared, Sequence,
     ServerStatus, SessionChange, Value,
-    auth::{CACHING_SHA2, native_proof, sha2_proof},
+    auth::{CACHING_SHA2, ED25519, ed25519_proof, native_proof, sha2_proof},
     cursor::{Cursor, put_lenenc_bytes},
     decode_binary_row, decode_text_row, put_change_user,
 };
@@ -124,6 +124,10 @@ impl Client {
                 AuthStep::Accepted => return Ok(()),
                 AuthStep::Refused => return Err(ErrPacket::decode(&payload).expect("an error").code),
                 AuthStep::More(data) => assert_eq!(data, [3], "only the fast path is expected"),
+                AuthStep::Switch { plugin: ED25519, data } => {
+                    let proof = ed25519_proof(password.as_bytes(), data.try_into().expect("thirty-two bytes of nonce"));
+                    self.send_payload(|out| out.extend_from_slice(&proof));
+                }
                 AuthStep::Switch { plugin, data } => {
                     let salt = pumasi_mysqlwire::auth::Salt(data.try_into().expect("twenty bytes of salt"));
                     let proof = if plugin == CACHING_SHA2 { sha2_proof } else { native_proof }(password.as_bytes(), &salt);

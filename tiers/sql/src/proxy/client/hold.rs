@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use pumasi_mysqlwire::{Command, Expect, ServerStatus};
+use pumasi_sqltext::Modes;
 use tracing::debug;
 
 use super::{
@@ -11,8 +12,10 @@ use super::{
         nature::{LooksBack, Nature},
         pool::Lease,
         route::{Errand, Role},
+        state::SQL_MODE,
     },
     Client, Relayed, Trouble,
+    turn::in_turn,
 };
 use crate::front::wire::Lost;
 
@@ -44,10 +47,28 @@ impl Client {
             self.leave_replica();
         }
         let fenced = nature.reads && self.reads_what_is_fenced(sql);
-        let errand = Errand { sql, nature, user: &self.user.name, state: &self.state, fenced };
-        let mut lease = self.shared.lease(&self.pools, &self.key, &self.user, &errand).await?;
-        self.leave_insert_id(&mut lease).await?;
-        match lease.backend.align(&self.state).await {
+        let Client { shared, pools, link, signals, place, user, key, state, meaning, .. } = self;
+        let errand = Errand { sql, nature, user: &user.name, state: meaning.as_deref().unwrap_or(state), fenced };
+        let mut lease = in_turn(shared, link, signals, &place.entry, shared.lease(pools, key, user, &errand)).await??;
+        if lease.backend.insert_id.asked.is_some() {
+            Box::pin(self.leave_insert_id(&mut lease)).await?;
+        }
+        let begins_with = &lease.backend.facts.sql_mode;
+        if *begins_with != self.sql_mode && !self.state.variables.contains_key(SQL_MODE) {
+            let alike = Modes::default().with_sql_mode(begins_with) == Modes::default().with_sql_mode(&self.sql_mode);
+            if self.last.place.is_none() && (alike || sql.is_empty()) {
+                // The server's default has changed since it was last asked, and nothing has been read by the old one yet.
+                self.sql_mode.clone_from(begins_with);
+            } else {
+                // It has changed since this session began, which keeps what it began with.
+                self.state.variables.insert(SQL_MODE.to_vec(), self.sql_mode.clone());
+            }
+        }
+        if lease.backend.state == self.state {
+            self.lease = Some(lease);
+            return Ok(());
+        }
+        match Box::pin(lease.backend.align(&self.state)).await {
             Ok(Ok(())) => {
                 self.lease = Some(lease);
                 Ok(())

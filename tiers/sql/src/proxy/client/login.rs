@@ -24,7 +24,7 @@ use crate::{
         registry::Entry,
         wire::Lost,
     },
-    identity::{Identity, Secret, plugin_for},
+    identity::{Challenge, Identity, Secret, plugin_for},
 };
 
 /// What the client may use of the protocol: what a server behind the proxy answers with the same bytes.
@@ -38,6 +38,8 @@ pub(super) struct Opened {
     pub(super) user: Identity,
     /// What the server offers.
     pub(super) server: Capabilities,
+    /// What a new session of the server's has.
+    pub(super) sql_mode: Vec<u8>,
 }
 
 /// Attempts to become somebody else that a connection may lose before COM_CHANGE_USER is refused unseen: passwords are not to be tried out
@@ -84,10 +86,10 @@ pub(super) async fn welcome(shared: &Shared, pools: &Pools, link: &mut Link, ent
         Err(error) => return Ok(Err((error, ErrorPhase::AfterGreeting))),
     };
     let capabilities = login.capabilities & offered;
-    Ok(Ok(Opened { login, capabilities, user, server: facts.capabilities }))
+    Ok(Ok(Opened { login, capabilities, user, server: facts.capabilities, sql_mode: facts.sql_mode }))
 }
 
-/// As the front's login: native, or `caching_sha2_password` for a client that names it and whose password is known. `first`: the salt that
+/// As the front's login: native, or what a client names whose password is known. `first`: the salt that
 /// the login's proof was made with; none if it has been used before. Returns whom to be at the server.
 async fn prove(
     shared: &Shared,
@@ -99,18 +101,18 @@ async fn prove(
     let password = shared.settings.password_of(&login.user);
     let plugins = login.capabilities.contains(Capabilities::PLUGIN_AUTH);
     let native = login.plugin.is_empty() || login.plugin == NATIVE || !plugins;
-    let (plugin, salt, proof) = match first {
-        Some(salt) if native => (NATIVE, salt, login.auth_response.clone()),
+    let (plugin, challenge, proof) = match first {
+        Some(salt) if native => (NATIVE, Challenge::Salt(salt), login.auth_response.clone()),
         None if !plugins => return Ok(Err(SqlError::new(1251, "08004", "Client does not support authentication plugins"))),
         _ => {
             let plugin = plugin_for(&login.plugin, password);
-            let salt = new_salt().map_err(Lost::Io)?;
-            link.packet(|out| AuthStep::Switch { plugin, data: &salt.0 }.encode(out));
+            let challenge = Challenge::of(plugin).map_err(Lost::Io)?;
+            link.packet(|out| AuthStep::Switch { plugin, data: challenge.bytes() }.encode(out));
             link.flush().await?;
-            (plugin, salt, link.receive().await?)
+            (plugin, challenge, link.receive().await?)
         }
     };
-    let Some(secret) = password.and_then(|password| Secret::proven(password, plugin, &proof, &salt)) else {
+    let Some(secret) = password.and_then(|password| Secret::proven(password, plugin, &proof, &challenge)) else {
         let with = if proof.is_empty() || proof == [0] { "NO" } else { "YES" };
         let host = entry.peer.ip().to_canonical();
         let message = format!("Access denied for user '{}'@'{host}' (using password: {with})", login.user);

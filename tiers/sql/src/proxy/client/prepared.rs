@@ -1,6 +1,6 @@
 //! Prepared statements: the client's numbers for them, on whichever connection they run.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use pumasi_freshness::Observed;
 use pumasi_mysqlwire::{Command, Execution, Expect, SqlError, WireError};
@@ -28,7 +28,12 @@ pub(super) const LATEST: u32 = u32::MAX;
 
 /// A prepared statement of the client.
 pub(super) struct Statement {
+    /// As the client wrote it.
     pub(super) sql: Arc<[u8]>,
+    /// As it is read; the same, if the session has no other settings.
+    pub(super) read: Arc<[u8]>,
+    /// What the session was when it was prepared: its text means what it meant then.
+    pub(super) state: Arc<SessionState>,
     pub(super) parameters: usize,
     /// Two bytes per parameter, as last sent: another client may have run the server's statement with other types meanwhile.
     pub(super) types: Vec<u8>,
@@ -48,18 +53,22 @@ impl Client {
             let message = format!("Can't keep more than {STATEMENT_BYTES_MAX} bytes of prepared statements for one client");
             return Err(SqlError::new(1461, "42000", message).into());
         }
-        let (count, nature) = self.pools.known(sql)?;
-        self.acquire(sql, nature).await?;
+        let read = self.modes().read(sql);
+        let (count, nature) = self.pools.known(&read)?;
+        self.acquire(&read, nature).await?;
         let id = self.next_statement();
         let relayed = self.relay_prepare(sql, id).await?;
         if let Some(prepared) = relayed.prepared.filter(|_| !relayed.failed) {
+            let read = matches!(read, Cow::Owned(_)).then(|| Arc::from(&*read));
             let sql: Arc<[u8]> = sql.into();
-            let key = StatementKey { sql: sql.clone(), state: self.state_key() };
+            let (read, state) = (read.unwrap_or_else(|| sql.clone()), self.state_key());
+            let key = StatementKey { sql: sql.clone(), state: state.clone() };
             let lease = self.lease.as_mut().expect("acquired above");
             lease.backend.remember(key, prepared.statement).await.map_err(Trouble::Backend)?;
             self.latest = Some(id);
             self.statement_bytes = kept;
-            self.statements.insert(id, Statement { sql, parameters: prepared.parameters.into(), types: Vec::new(), nature, count });
+            let parameters = prepared.parameters.into();
+            self.statements.insert(id, Statement { sql, read, state, parameters, types: Vec::new(), nature, count });
         }
         self.settle(&relayed);
         Ok(())
@@ -74,13 +83,14 @@ impl Client {
         let execution = Execution::decode(payload).map_err(SqlError::from)?;
         let id = self.latest.filter(|_| execution.statement == LATEST).unwrap_or(execution.statement);
         let statement = self.statements.get(&id).ok_or_else(|| unknown_statement(id, "mysqld_stmt_execute"))?;
-        let (nature, count, sql) = (statement.nature, statement.count.clone(), statement.sql.clone());
+        let (nature, count, sql) = (statement.nature, statement.count.clone(), statement.read.clone());
+        self.meaning = (!statement.state.reads_alike(&self.state)).then(|| statement.state.clone());
         let _permits = self.admit(&count).await?;
         if let Some(back) = nature.looks_back {
             if matches!(back, LooksBack::FoundRows | LooksBack::RowCount) && self.lease.is_none() {
                 self.require_same_connection(back)?;
             } else {
-                self.look_back(back, &sql, nature).await?;
+                Box::pin(self.look_back(back, &sql, nature)).await?;
             }
         } else if self.hold.warnings {
             self.hold.warnings = false;
@@ -149,16 +159,34 @@ impl Client {
 
     /// The number by which the leased connection knows the client's statement.
     pub(super) async fn server_statement(&mut self, id: u32) -> Result<u32, Trouble> {
-        let sql = self.statements.get(&id).ok_or_else(|| unknown_statement(id, "mysqld_stmt_execute"))?.sql.clone();
-        let key = StatementKey { sql, state: self.state_key() };
-        let prepared = self.lease_mut().backend.statement(&key).await.map_err(Trouble::Backend)?;
-        Ok(prepared?)
+        let statement = self.statements.get(&id).ok_or_else(|| unknown_statement(id, "mysqld_stmt_execute"))?;
+        let key = StatementKey { sql: statement.sql.clone(), state: statement.state.clone() };
+        let backend = &mut self.lease.as_mut().expect("acquired by the caller").backend;
+        if let Some(known) = backend.known_statement(&key) {
+            return Ok(known);
+        }
+        // Prepared in the state in which the client prepared it, and run in the one of today.
+        let elsewhere = !key.state.reads_alike(&self.state);
+        if elsewhere {
+            if backend.distance(&key.state) != Some(1) && (self.had_something() || self.hold.warnings) {
+                let message = "A prepared statement is not known on the connection of this transaction, which has other settings than the \
+                    statement was prepared with. Prepare it again";
+                return Err(SqlError::new(1615, "HY000", message).into());
+            }
+            Box::pin(self.lease_mut().backend.align(&key.state)).await.map_err(Trouble::Backend)??;
+        }
+        let prepared = Box::pin(self.lease_mut().backend.statement(&key)).await.map_err(Trouble::Backend)??;
+        if elsewhere {
+            let Client { lease, state, .. } = self;
+            Box::pin(lease.as_mut().expect("acquired by the caller").backend.align(state)).await.map_err(Trouble::Backend)??;
+        }
+        Ok(prepared)
     }
 
     /// The session's state for [`StatementKey`]: the same allocation as long as nothing changes.
     pub(super) fn state_key(&mut self) -> Arc<SessionState> {
-        if *self.state_shared != self.state {
-            self.state_shared = Arc::new(self.state.clone());
+        if !self.state_shared.reads_alike(&self.state) {
+            self.state_shared = Arc::new(self.state.without_user_variables());
         }
         self.state_shared.clone()
     }
@@ -166,7 +194,7 @@ impl Client {
     pub(super) async fn long_data(&mut self, id: u32, parameter: u16, data: &[u8]) -> Result<(), Trouble> {
         let Some(statement) = self.statements.get(&id) else { return Ok(()) };
         // Wherever the pieces go the execution goes, and a transaction may begin with it.
-        let (sql, nature) = (statement.sql.clone(), Nature { reads: false, ..statement.nature });
+        let (sql, nature) = (statement.read.clone(), Nature { reads: false, ..statement.nature });
         // Nothing may be answered to this command; what goes wrong is found by the execution, which needs the same connection.
         match self.acquire(&sql, nature).await {
             Ok(()) => {}

@@ -34,8 +34,6 @@ pub(super) struct Quick {
     parameters: Vec<u8>,
     /// Told to the worker's requests until their answers have been sent.
     witnessed: Vec<Statement>,
-    /// Commands were answered since the list of connections last heard of this one.
-    answered: bool,
 }
 
 impl Client {
@@ -52,20 +50,12 @@ impl Client {
                 break;
             }
         }
-        self.quick.answered |= any;
         any
     }
 
     /// The answers are with the client, or on their way for good.
     pub(super) fn quick_sent(&mut self) {
         self.quick.witnessed.clear();
-    }
-
-    /// Nothing more is here: the list of connections shows it asleep since now.
-    pub(super) fn quick_rests(&mut self) {
-        if std::mem::take(&mut self.quick.answered) {
-            self.place.entry.rests(Instant::now());
-        }
     }
 
     /// The next command does not find what was true of the session before this one.
@@ -88,7 +78,7 @@ impl Client {
 
     /// The moment it was answered; `None` if the next command is not here, or not to be answered so.
     fn answer_one(&mut self, began: Instant) -> Option<Instant> {
-        let Client { shared, link, quick, statements, latest, capabilities, witness, last, .. } = self;
+        let Client { shared, link, quick, statements, latest, capabilities, witness, last, state_shared, .. } = self;
         let (header, payload) = link.inbox.peek()?;
         let mut sequence = link.sequence;
         sequence.restart();
@@ -103,6 +93,10 @@ impl Client {
                 let id = u32::from_le_bytes(head[..4].try_into().expect("four bytes"));
                 let id = latest.filter(|_| id == LATEST).unwrap_or(id);
                 let statement = statements.get_mut(&id)?;
+                if !Arc::ptr_eq(&statement.state, state_shared) {
+                    // Prepared before the session changed: its text may mean something else than it would today.
+                    return None;
+                }
                 quick.parameters.clear();
                 quick.parameters.extend_from_slice(&head[4..]);
                 statement.with_types(rest, &mut quick.parameters)?;

@@ -1,7 +1,5 @@
 //! Forwards answers packet by packet as they come. Only OK packets are looked into, and rewritten where they report session changes.
 
-use std::sync::atomic::Ordering;
-
 use pumasi_mysqlwire::{
     Capabilities, Command, EofPacket, Expect, Follower, HEADER, OkPacket, Passed, ServerStatus, SessionChange, WireError,
 };
@@ -22,6 +20,9 @@ pub(super) struct Relayed {
     pub(super) error: Option<u16>,
     /// Of all results of the answer.
     pub(super) rows: u64,
+    /// Their bytes, and those of the longest.
+    pub(super) row_bytes: u64,
+    pub(super) row_bytes_max: u64,
     /// Of the last one.
     pub(super) last_rows: u64,
     pub(super) results: u32,
@@ -76,13 +77,13 @@ impl Client {
     /// Forwards an answer, packet by packet. `statement`: the client's number for the statement that is being prepared.
     pub(super) async fn relay(&mut self, expect: Expect, statement: Option<u32>) -> Result<Relayed, Trouble> {
         self.answering = true;
-        // A KILL QUERY that came when nothing ran is not for this statement.
-        self.signals.interrupt.store(false, Ordering::SeqCst);
+        self.signals.statement_begins();
         let mut follower = Follower::new(expect, self.key.capabilities);
         let mut eofs = Eofs::new(self.key.capabilities, self.capabilities, expect);
         let mut relayed = Relayed { cursors: matches!(expect, Expect::Cursor | Expect::Rows), ..Relayed::default() };
         self.passed = false;
         loop {
+            self.pass_rows(&mut follower, &eofs, &mut relayed).map_err(|error| Trouble::Backend(Lost::Wire(error)))?;
             while let Some(step) =
                 self.pass(&mut follower, &mut eofs, &mut relayed, statement).map_err(|error| Trouble::Backend(Lost::Wire(error)))?
             {
@@ -90,16 +91,50 @@ impl Client {
                 match step {
                     Step::Passed => {}
                     Step::Stream { left } => self.stream(left).await?,
-                    Step::SendFile => self.send_file().await?,
+                    Step::SendFile => Box::pin(self.send_file()).await?,
                 }
                 if follower.done() {
                     self.answering = false;
                     return Ok(relayed);
                 }
+                self.pass_rows(&mut follower, &eofs, &mut relayed).map_err(|error| Trouble::Backend(Lost::Wire(error)))?;
                 self.link.flush_if_large().await.map_err(Trouble::Client)?;
             }
             self.fill().await?;
         }
+    }
+
+    /// Puts all rows that are here and whole into the client's outbox at once. What is left comes packet by packet.
+    fn pass_rows(&mut self, follower: &mut Follower, eofs: &Eofs, relayed: &mut Relayed) -> Result<(), WireError> {
+        if eofs.due || !follower.in_rows() {
+            return Ok(());
+        }
+        let Client { link, lease, recording, .. } = self;
+        let lease = lease.as_mut().expect("acquired by the caller");
+        if lease.server().deposed() {
+            return Ok(());
+        }
+        let server = &mut lease.backend.link;
+        let run = follower.rows(server.inbox.raw(), &mut server.sequence)?;
+        if run.rows == 0 {
+            return Ok(());
+        }
+        self.passed = true;
+        relayed.rows += run.rows;
+        relayed.last_rows += run.rows;
+        relayed.row_bytes += run.bytes as u64 - run.rows * HEADER as u64;
+        relayed.row_bytes_max = relayed.row_bytes_max.max(run.longest as u64);
+        let at = link.outbox.bytes().len();
+        link.outbox.payload().extend_from_slice(&server.inbox.raw()[..run.bytes]);
+        link.sequence.number(&mut link.outbox.payload()[at..]);
+        server.inbox.skip(run.bytes);
+        if let Some(packets) = recording {
+            packets.extend_from_slice(&link.outbox.bytes()[at..]);
+            if packets.len() > RESULT_MAX {
+                *recording = None;
+            }
+        }
+        Ok(())
     }
 
     /// Takes one packet of the answer, if there is a whole one, and puts it into the client's outbox.
@@ -136,6 +171,10 @@ impl Client {
         }
         match passed {
             Passed::Data => {
+                if row {
+                    relayed.row_bytes += header.length as u64;
+                    relayed.row_bytes_max = relayed.row_bytes_max.max(header.length as u64);
+                }
                 relayed.rows += u64::from(row);
                 relayed.last_rows += u64::from(row);
                 forward(link, raw);
@@ -153,7 +192,9 @@ impl Client {
             Passed::Ok(ok) => {
                 backend.status = ok.status;
                 let learned = backend.state.learn(&ok);
-                backend.state.copy_to(state);
+                if !ok.changes.is_empty() {
+                    backend.state.copy_to(state);
+                }
                 backend.transaction_holds = learned.transaction_holds.unwrap_or(backend.transaction_holds);
                 relayed.saw(ok.status, ok.warnings);
                 relayed.pins = relayed.pins.or(learned.pins);
@@ -250,29 +291,33 @@ impl Client {
         }
     }
 
-    /// Reads more of the answer; meanwhile listens for KILL QUERY and for the end of patience.
+    /// Reads more of the answer; meanwhile listens for KILL QUERY and for the end of the primary.
     async fn fill(&mut self) -> Result<(), Trouble> {
-        let lease = self.lease.as_mut().expect("acquired by the caller");
-        tokio::select! {
-            biased;
-            filled = lease.backend.link.fill() => return filled.map_err(Trouble::Backend),
-            () = std::future::ready(()) => {}
+        if !self.link.outbox.bytes().is_empty() {
+            let lease = self.lease.as_mut().expect("acquired by the caller");
+            tokio::select! {
+                biased;
+                filled = lease.backend.link.fill() => return filled.map_err(Trouble::Backend),
+                () = std::future::ready(()) => {}
+            }
+            // Nothing more is here: what is may be all for a while, and the client need not wait for it.
+            self.link.flush().await.map_err(Trouble::Client)?;
         }
-        // Nothing more is here: what is may be all for a while, and the client need not wait for it.
-        self.link.flush().await.map_err(Trouble::Client)?;
         loop {
             let lease = self.lease.as_mut().expect("acquired by the caller");
-            let server = lease.server().clone();
             tokio::select! {
+                biased;
                 filled = lease.backend.link.fill() => return filled.map_err(Trouble::Backend),
-                () = server.deposition() => return Err(Trouble::Backend(Lost::HungUp)),
-                () = self.signals.wake.notified() => {}
+                () = self.signals.told() => {}
             }
-            if self.signals.cut.load(Ordering::SeqCst) {
+            if lease.server().deposed() {
+                return Err(Trouble::Backend(Lost::HungUp));
+            }
+            if self.signals.cut() {
                 return Err(Trouble::Client(Lost::HungUp));
             }
-            if self.signals.interrupt.swap(false, Ordering::SeqCst) {
-                self.interrupt().await;
+            if self.signals.interrupted() {
+                Box::pin(self.interrupt()).await;
             }
         }
     }

@@ -28,6 +28,7 @@ impl Client {
         self.insert_id = InsertId::default();
         self.writes = Writes::default();
         self.state.variables.clear();
+        self.state.user.clear();
         let era = self.shared.era();
         if era != self.key.era {
             // As a login would, it begins with what is global now.

@@ -113,6 +113,14 @@ impl Client {
         if self.hold.pinned.is_some() {
             return Some("session-pinned");
         }
+        if self.meaning.is_some() {
+            // Kept under the settings of today, it would be found by those for whom the text means something else.
+            return Some("prepared-elsewhere");
+        }
+        if !self.state.user.is_empty() {
+            // A stored function may read them.
+            return Some("user-variables");
+        }
         if self.hold.until_transaction {
             return Some("set-transaction");
         }
@@ -121,10 +129,8 @@ impl Client {
         if uncommitted(b"tx_isolation") || uncommitted(b"transaction_isolation") {
             return Some("read-uncommitted");
         }
-        // Under these a text means something else than the lexer thinks.
-        let modes = variable(b"sql_mode").unwrap_or_default();
-        let mode = |name: &[u8]| modes.split(|byte| *byte == b',').any(|mode| mode.eq_ignore_ascii_case(name));
-        if mode(b"ANSI_QUOTES") || mode(b"NO_BACKSLASH_ESCAPES") || mode(b"ANSI") {
+        if !self.modes().plain() {
+            // Read right, but two texts of one meaning would be two keys, and one that cannot be read is everybody's.
             return Some("sql-mode");
         }
         let follow = self.shared.follow.as_ref()?;
@@ -138,7 +144,7 @@ impl Client {
     /// Whether a write to what `sql` reads is on its way. Asked after the stamp was taken, before a server is chosen.
     pub(super) fn reads_what_is_fenced(&self, sql: &[u8]) -> bool {
         let Some(follow) = &self.shared.follow else { return false };
-        follow.freshness().fences() > 0 && follow.fenced(sql, self.state.database.as_deref().map(String::from_utf8_lossy).as_deref())
+        follow.freshness().fences() > 0 && follow.fenced(sql, self.text_state().database.as_deref().map(String::from_utf8_lossy).as_deref())
     }
 
     async fn answer_stored(&mut self, stored: &Stored, stamp: Stamp, started: Instant, count: &Count) -> Result<(), Trouble> {
@@ -193,7 +199,7 @@ impl Client {
             target: lease.server().target.clone(),
             user: self.user.clone(),
         };
-        let database = self.state.database.as_deref().map(String::from_utf8_lossy);
+        let database = self.meaning.as_deref().unwrap_or(&self.state).database.as_deref().map(String::from_utf8_lossy);
         let parameters: Vec<Scalar<'_>> = question.parameters.iter().map(crate::results::scalar).collect();
         let running = self.session.begins(
             follow,

@@ -220,6 +220,14 @@ impl Running {
         }
     }
 
+    /// Why the answer of a read may not be kept, whoever asks.
+    pub fn refused(&self) -> Option<&'static str> {
+        match self.plan.reads {
+            Reads::Refused(reason) => Some(reason),
+            Reads::Rows(_) | Reads::Nothing => None,
+        }
+    }
+
     /// What the answer is made of and when its snapshot may have begun, if it may be kept.
     pub fn reading(&self) -> Option<(Stamp, Arc<Deps>)> {
         self.reading.as_ref().map(|deps| (self.stamp, deps.clone()))

@@ -66,7 +66,7 @@ impl House<'_> {
 
 type Story = (&'static str, fn(&House<'_>));
 
-const STORIES: [Story; 14] = [
+const STORIES: [Story; 16] = [
     ("an_answer_is_kept_until_its_table_is_written", an_answer_is_kept_until_its_table_is_written),
     ("prepared_answers_are_kept_by_their_values", prepared_answers_are_kept_by_their_values),
     ("triggers_cascades_views_and_functions_are_followed", triggers_cascades_views_and_functions_are_followed),
@@ -78,6 +78,8 @@ const STORIES: [Story; 14] = [
     ("a_schema_change_is_followed", a_schema_change_is_followed),
     ("a_schema_change_waits_for_those_who_planned_before_it", a_schema_change_waits_for_those_who_planned_before_it),
     ("sessions_that_differ_share_nothing", sessions_that_differ_share_nothing),
+    ("a_prepared_statement_is_followed_to_the_tables_it_meant", a_prepared_statement_is_followed_to_the_tables_it_meant),
+    ("a_write_that_other_settings_hide_is_seen", a_write_that_other_settings_hide_is_seen),
     ("what_is_not_a_function_of_rows_is_not_kept", what_is_not_a_function_of_rows_is_not_kept),
     ("a_lost_answer_keeps_its_fence_until_the_server_is_done", a_lost_answer_keeps_its_fence_until_the_server_is_done),
     ("commands_sent_without_waiting_are_answered_in_order", commands_sent_without_waiting_are_answered_in_order),
@@ -314,6 +316,10 @@ fn what_is_not_a_function_of_rows_is_not_kept(house: &House<'_>) {
         assert_eq!(house.hits(), hits, "{sql}");
     }
     one(&mut client, N);
+    let digests = house.proxy.status().digests;
+    let why = |text: &str| digests.iter().find(|digest| digest.text == text).map(|digest| digest.bypass.clone());
+    assert!(why("SELECT UUID() FROM t").is_some_and(|why| why.is_some()), "{digests:?}");
+    assert_eq!(why("SELECT n FROM t WHERE id = ?"), Some(None), "it is kept");
     for (before, after) in [
         ("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED", "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"),
         ("SET sql_mode = 'ANSI_QUOTES'", "SET sql_mode = DEFAULT"),
@@ -582,4 +588,43 @@ fn whoever_chooses_servers_hears_of_fences() {
     fence.commit(&Changes::new());
     assert_eq!(fenced("SELECT 3 FROM t"), [false]);
     house.proxy.stop(Duration::from_secs(5));
+}
+
+/// Read by the default settings, everything behind the first backslash is text; under NO_BACKSLASH_ESCAPES it is another statement.
+fn a_write_that_other_settings_hide_is_seen(house: &House<'_>) {
+    house.unseen("CREATE TABLE u (id INT PRIMARY KEY, n INT) ENGINE=InnoDB; INSERT INTO u VALUES (1, 10)");
+    let house = &House::new(house.database);
+    let capabilities = client::PLAIN | Capabilities::MULTI_STATEMENTS | Capabilities::MULTI_RESULTS;
+    let mut writer = Client::login_with(&house.listener, "app", "secret", capabilities, "mysql_native_password", Some("shop")).unwrap();
+    let mut reader = house.client();
+    let read = "SELECT n FROM u WHERE id = 1";
+    assert_eq!((one(&mut reader, read), one(&mut reader, read)), ("10".into(), "10".into()));
+    assert_eq!(house.hits(), 1);
+    writer.query("SET sql_mode = 'NO_BACKSLASH_ESCAPES'").ok();
+    writer.query_all(r"UPDATE t SET n = LENGTH('\'); UPDATE u SET n = 11 WHERE 'x' = 'x' AND '\' <> ''");
+    assert_eq!(one(&mut reader, read), "11");
+    writer.query("SET sql_mode = 'ANSI_QUOTES'").ok();
+    writer.query(r#"UPDATE "u" SET n = 12"#).ok();
+    assert_eq!(one(&mut reader, read), "12");
+}
+
+/// Its names were looked up when it was prepared, in another database than the session has today.
+fn a_prepared_statement_is_followed_to_the_tables_it_meant(house: &House<'_>) {
+    house.unseen("CREATE DATABASE IF NOT EXISTS other; CREATE OR REPLACE TABLE other.t SELECT 1 AS id, 500 AS n");
+    let house = &House::new(house.database);
+    let (mut writer, mut reader) = (house.client(), house.client());
+    let write = writer.prepare("UPDATE t SET n = n + 1 WHERE id = 1").unwrap().statement;
+    let read = writer.prepare(N).unwrap().statement;
+    let shown = |client: &mut Client, statement| client.execute(statement, &[]).binary_rows().remove(0).remove(0);
+    assert_eq!((one(&mut reader, N), shown(&mut writer, read)), ("10".into(), Value::Int(10)));
+    writer.query("USE other").ok();
+    for n in 11..13 {
+        writer.execute(write, &[]).ok();
+        assert_eq!((one(&mut reader, N), shown(&mut writer, read)), (n.to_string(), Value::Int(n)));
+        assert_eq!((one(&mut writer, N), one(&mut writer, N)), ("500".into(), "500".into()));
+    }
+    let here = writer.prepare(N).unwrap().statement;
+    assert_eq!((shown(&mut writer, here), shown(&mut writer, here)), (Value::Int(500), Value::Int(500)));
+    assert_eq!(shown(&mut writer, read), Value::Int(12));
+    house.unseen("DROP DATABASE other");
 }
