@@ -313,8 +313,10 @@ impl Upstream {
             .stdout(Stdio::piped())
             .spawn()
             .expect("this program again");
-        let said = BufReader::new(process.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        assert!(said.into_iter().any(|line| line.ends_with("listening")), "the upstream listens");
+        let mut said = BufReader::new(process.stdout.take().expect("piped")).lines().map_while(Result::ok);
+        assert!(said.any(|line| line.ends_with("listening")), "the upstream listens");
+        // Read on: after a minute a test says that it still runs, and ends if nobody listens.
+        std::thread::spawn(move || said.for_each(drop));
         Upstream { address, process }
     }
 

@@ -1,6 +1,6 @@
 //! Finding a place for a request at an upstream, and another one if the first fails.
 
-use std::{future::poll_fn, rc::Rc, sync::Arc, time::Instant};
+use std::{error::Error, future::poll_fn, rc::Rc, sync::Arc, time::Instant};
 
 use pumasi_balance::{Lease, Outcome, Upstream, UpstreamId};
 use pumasi_config::{AccessLog, HashBy};
@@ -296,7 +296,8 @@ impl<'a, D: Downstream> Forward<'a, D> {
         let (pool, upstream) = (lease.pool().clone(), lease.upstream().clone());
         debug!(pool = %pool.name, upstream = %upstream.name, %fault, "a request failed at an upstream");
         if let Some(change) = lease.end(Outcome::Failed, Instant::now()) {
-            warn!(pool = %pool.name, upstream = %upstream.name, %fault, from = change.from.word(), to = change.to.word(), "upstream changed health");
+            let cause = fault.source().map(tracing::field::display);
+            warn!(pool = %pool.name, upstream = %upstream.name, %fault, cause, from = change.from.word(), to = change.to.word(), "upstream changed health");
         }
     }
 
