@@ -17,6 +17,7 @@ fn a_full_status_shows_every_family_and_no_series_twice() {
     let member = Member { role: "replica".into(), lag_transactions: Some(1), ..Member::default() };
     let cluster = Cluster { primary_reasons: vec![("write".into(), 1)], members: vec![member], ..Cluster::default() };
     status.sql.push(Sql {
+        tables: vec![pumasi_status::TableUse { name: "ask".into(), reads: 3, ..Default::default() }],
         cluster: Some(cluster),
         results: Some(Store::default()),
         digests: vec![alike("a"), alike("b")],
