@@ -46,6 +46,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Why the log of a server is not followed any more when it is no longer the primary.
 const ANOTHER: &str = "another server is the primary";
 
+/// HEARTBEAT_LOG_EVENT's type, the fifth byte of an event.
+const HEARTBEAT: u8 = 27;
+
 /// Without an event or a heartbeat for so long the connection counts as lost. The server is asked for a heartbeat each second.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
@@ -375,8 +378,12 @@ async fn dump(connection: &mut Backend, number: u32) -> Result<(), Lost> {
     connection.link.flush().await
 }
 
-/// The log's clock counts seconds; an event without a time is the server's own.
+/// The log's clock counts seconds; an event without a time is the server's own. A heartbeat is sent when there is nothing else to send: whatever the
+/// age of the event before it, such as the head of a log that nobody has written to since, nothing is behind then.
 fn note_lag(told: &Told, event: &[u8]) {
+    if event.get(4) == Some(&HEARTBEAT) {
+        return told.lag_ms.store(0, Relaxed);
+    }
     let Some(seconds) = event.first_chunk::<4>().map(|bytes| u64::from(u32::from_le_bytes(*bytes))).filter(|seconds| *seconds > 0) else {
         return;
     };
@@ -547,4 +554,22 @@ pub fn changes(group: &Group, catalogue: &Catalogue, fence: &Tables) -> Changes 
 
 fn images(change: &(Option<Row>, Option<Row>)) -> impl Iterator<Item = &Row> {
     change.0.iter().chain(change.1.iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After a promotion at rest the console said that the log of the new primary was minutes behind: it was the age of the log's first event.
+    #[test]
+    fn a_heartbeat_says_that_nothing_is_behind() {
+        let told = Told::default();
+        let event = |seconds: u32, kind: u8| [&seconds.to_le_bytes()[..], &[kind; 15]].concat();
+        note_lag(&told, &event(1_000_000, 15));
+        assert!(told.lag_ms() > 1_000_000_000, "the age of an event that has just come");
+        note_lag(&told, &event(0, 4));
+        assert!(told.lag_ms() > 1_000_000_000, "an event without a time says nothing");
+        note_lag(&told, &event(0, HEARTBEAT));
+        assert_eq!(told.lag_ms(), 0);
+    }
 }
