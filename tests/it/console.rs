@@ -334,3 +334,26 @@ fn the_board_is_readable_by_everybody() {
         }
     }
 }
+
+/// The seconds that the charts are drawn from, oldest first: when, and requests per second.
+fn seconds(service: &Service) -> Vec<(u64, f64)> {
+    let address = format!("{}/api/history?of=seconds", service.console);
+    let answered: Value = ureq::get(&address).call().expect("the console answers").body_mut().read_json().expect("JSON");
+    let samples = answered.as_array().expect("samples").iter();
+    samples.map(|sample| (sample["unix_s"].as_u64().expect("a time"), sample["rate"].as_f64().expect("a rate"))).collect()
+}
+
+/// The charts of the last hour survive a kill -9: the file is written as the seconds pass, and nothing has to be closed.
+#[test]
+fn the_history_is_there_after_a_kill() {
+    let mut service = Service::demo(&["--workers", "1"]);
+    service.wait_until("three seconds with visitors", |service| {
+        assert_eq!(service.get("/").status, 200);
+        seconds(service).iter().filter(|(_, rate)| *rate > 0.0).count() >= 3
+    });
+    let before = seconds(&service);
+    service.kill();
+    let again = Service::demo_in(service.home.clone(), &["--workers", "1"]);
+    let after = seconds(&again);
+    assert_eq!(after[..before.len()], before[..], "what was shown before is shown again");
+}

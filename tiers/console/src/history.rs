@@ -13,28 +13,51 @@ use std::{
 
 use pumasi_status::{Status, Traffic};
 
-/// What the charts know of one second or one minute. Rates are per second; of a minute, latencies are the largest.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Sample {
-    /// Seconds since the Unix epoch; of a minute, its first.
-    pub unix_s: u64,
-    pub rate: f32,
+/// A structure of numbers that is an array as well: the file and the sums go by place, everybody else by name. The order is the file's.
+macro_rules! sample {
+    ($($(#[$doc:meta])* $field:ident),* $(,)?) => {
+        /// What the charts know of one second or one minute. Rates are per second; of a minute, latencies are the largest.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize)]
+        pub struct Sample {
+            /// Seconds since the Unix epoch; of a minute, its first.
+            pub unix_s: u64,
+            $($(#[$doc])* pub $field: f32,)*
+        }
+
+        const FIELDS: usize = [$(stringify!($field)),*].len();
+
+        impl Sample {
+            fn fields(&self) -> [f32; FIELDS] {
+                [$(self.$field),*]
+            }
+
+            fn of_fields(unix_s: u64, fields: [f32; FIELDS]) -> Sample {
+                let [$($field),*] = fields;
+                Sample { unix_s, $($field),* }
+            }
+        }
+    };
+}
+
+sample! {
+    rate,
     /// Answers of 5xx per second.
-    pub errors: f32,
-    pub p50_us: f32,
-    pub p95_us: f32,
-    pub p99_us: f32,
-    pub in_flight: f32,
-    pub queue_p95_us: f32,
+    errors,
+    p50_us,
+    p95_us,
+    p99_us,
+    in_flight,
+    queue_p95_us,
     /// Requests per second that were answered from kept pages.
-    pub kept: f32,
-    /// Cores' worth of CPU: Pumasi itself, and all workers together.
-    pub cpu: f32,
-    pub workers_cpu: f32,
-    pub sql_rate: f32,
-    pub sql_p95_us: f32,
-    pub sql_in_flight: f32,
-    pub memory: f32,
+    kept,
+    /// Cores' worth of CPU of Pumasi itself.
+    cpu,
+    /// And of all workers together.
+    workers_cpu,
+    sql_rate,
+    sql_p95_us,
+    sql_in_flight,
+    memory,
 }
 
 /// The samples of the last hour and week.
@@ -89,12 +112,12 @@ impl History {
 
     /// Seconds not older than `reach` seconds before `now`, oldest first; there may be gaps.
     pub fn seconds(&self, now: u64, reach: u64) -> impl Iterator<Item = &Sample> {
-        self.seconds.iter().skip_while(move |sample| sample.unix_s + reach < now)
+        self.seconds.iter().skip_while(move |sample| sample.unix_s.saturating_add(reach) < now)
     }
 
     /// Minutes of the last week, oldest first; there may be gaps.
     pub fn minutes(&self, now: u64, reach: u64) -> impl Iterator<Item = &Sample> {
-        self.minutes.iter().skip_while(move |sample| sample.unix_s + reach < now)
+        self.minutes.iter().skip_while(move |sample| sample.unix_s.saturating_add(reach) < now)
     }
 
     /// The best median latency of any busy second of the last hour, in microseconds: what a request takes when none waits.
@@ -233,61 +256,6 @@ impl Sample {
         Some(sum.divided(count))
     }
 
-    fn fields(&self) -> [f32; FIELDS] {
-        [
-            self.rate,
-            self.errors,
-            self.p50_us,
-            self.p95_us,
-            self.p99_us,
-            self.in_flight,
-            self.queue_p95_us,
-            self.kept,
-            self.cpu,
-            self.workers_cpu,
-            self.sql_rate,
-            self.sql_p95_us,
-            self.sql_in_flight,
-            self.memory,
-        ]
-    }
-
-    fn of_fields(unix_s: u64, fields: [f32; FIELDS]) -> Sample {
-        let [
-            rate,
-            errors,
-            p50_us,
-            p95_us,
-            p99_us,
-            in_flight,
-            queue_p95_us,
-            kept,
-            cpu,
-            workers_cpu,
-            sql_rate,
-            sql_p95_us,
-            sql_in_flight,
-            memory,
-        ] = fields;
-        Sample {
-            unix_s,
-            rate,
-            errors,
-            p50_us,
-            p95_us,
-            p99_us,
-            in_flight,
-            queue_p95_us,
-            kept,
-            cpu,
-            workers_cpu,
-            sql_rate,
-            sql_p95_us,
-            sql_in_flight,
-            memory,
-        }
-    }
-
     /// Time (8 bytes), fields (4 each), checksum (4); little-endian.
     fn encode(&self) -> [u8; RECORD_BYTES] {
         let mut record = [0; RECORD_BYTES];
@@ -333,7 +301,6 @@ impl Ring {
     }
 }
 
-const FIELDS: usize = 14;
 /// Latencies, of which a minute keeps the largest: p50, p95, p99, queue, SQL.
 const LARGEST: [usize; 5] = [2, 3, 4, 6, 11];
 const CHECKSUM: usize = 8 + FIELDS * 4;

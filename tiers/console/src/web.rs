@@ -3,8 +3,8 @@ use std::{future::IntoFuture, sync::Arc};
 
 use axum::{
     Form, Router,
-    extract::{DefaultBodyLimit, Path, Query, Request, State, rejection::FormRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
+    extract::{DefaultBodyLimit, FromRequestParts, Path, Query, Request, State, rejection::FormRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts},
     middleware::{self, Next},
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
@@ -16,7 +16,9 @@ use tokio::sync::oneshot;
 use crate::{
     Cluster, ClusterChange, Drain, Purge, Purged, Shared,
     bounded::Bounded,
-    exposition, guard, live,
+    exposition, guard,
+    history::Sample,
+    live,
     load::{LoadTests, Wanted},
     pages::{self, Notice, Page, Question},
 };
@@ -47,6 +49,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/status", get(async |State(shared): State<Arc<Shared>>| json(&shared.service.status())))
         .route("/api/findings", get(async |State(shared): State<Arc<Shared>>| json(&shared.picture().findings)))
         .route("/api/configuration", get(async |State(shared): State<Arc<Shared>>| json(&shared.service.configuration())))
+        .route("/api/history", get(history))
         .route("/api/explain", get(explain))
         .route("/api/record", post(record))
         .route("/api/reload", post(reload))
@@ -54,15 +57,12 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/purge", post(purge))
         .route("/api/load/start", post(start_load))
         .route("/api/load/stop", post(stop_load))
-        .route("/api/drain", post(async |state, headers, form| drain(state, headers, form, Drain::Out).await))
-        .route("/api/undrain", post(async |state, headers, form| drain(state, headers, form, Drain::Back).await))
-        .route("/api/sql/promote", post(async |state, headers, form| cluster(state, headers, form, promote).await))
-        .route("/api/sql/drain", post(async |state, headers, form| cluster(state, headers, form, |form| drained(form, Drain::Out)).await))
-        .route(
-            "/api/sql/undrain",
-            post(async |state, headers, form| cluster(state, headers, form, |form| drained(form, Drain::Back)).await),
-        )
-        .route("/api/sql/rejoin", post(async |state, headers, form| cluster(state, headers, form, rejoin).await))
+        .route("/api/drain", post(async |state, caller, form| drain(state, caller, form, Drain::Out).await))
+        .route("/api/undrain", post(async |state, caller, form| drain(state, caller, form, Drain::Back).await))
+        .route("/api/sql/promote", post(async |state, caller, form| cluster(state, caller, form, promote).await))
+        .route("/api/sql/drain", post(async |state, caller, form| cluster(state, caller, form, |form| drained(form, Drain::Out)).await))
+        .route("/api/sql/undrain", post(async |state, caller, form| cluster(state, caller, form, |form| drained(form, Drain::Back)).await))
+        .route("/api/sql/rejoin", post(async |state, caller, form| cluster(state, caller, form, rejoin).await))
         .route("/api/weigh", post(weigh))
         .fallback(nothing_here)
         .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "This address does not take that method.\n"))
@@ -138,6 +138,33 @@ fn json(value: &impl serde::Serialize) -> Response {
 }
 
 #[derive(Deserialize)]
+struct Asked {
+    of: Reach,
+}
+
+/// How far back, and how fine.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Reach {
+    /// Each second of the last hour.
+    Seconds,
+    /// Each minute of the last week.
+    Minutes,
+}
+
+/// What the charts are drawn from, oldest first.
+async fn history(State(shared): State<Arc<Shared>>, Query(Asked { of }): Query<Asked>) -> Response {
+    let history = shared.history();
+    let now = shared.picture().unix_s;
+    let samples: Vec<Sample> = match of {
+        Reach::Seconds => history.seconds(now, u64::MAX).copied().collect(),
+        Reach::Minutes => history.minutes(now, u64::MAX).copied().collect(),
+    };
+    drop(history);
+    json(&samples)
+}
+
+#[derive(Deserialize)]
 struct Explain {
     url: Option<String>,
 }
@@ -164,30 +191,26 @@ fn asset(content_type: &'static str, text: String) -> impl IntoResponse {
 // === changes ===
 
 /// Single requests are somebody's: only who may change something may read them.
-async fn record(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    match Caller::of(&shared, &headers) {
-        Err(refused) => *refused,
-        Ok(_) => match shared.service.record() {
-            Ok(recording) => json(&recording),
-            Err(text) => (StatusCode::CONFLICT, format!("{text}\n")).into_response(),
-        },
+async fn record(State(shared): State<Arc<Shared>>, _: Caller, Query(Recorded { bodies }): Query<Recorded>) -> Response {
+    match shared.service.record(bodies) {
+        Ok(recording) => json(&recording),
+        Err(text) => (StatusCode::CONFLICT, format!("{text}\n")).into_response(),
     }
 }
 
-async fn reload(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    let caller = match Caller::of(&shared, &headers) {
-        Ok(caller) => caller,
-        Err(refused) => return *refused,
-    };
+#[derive(Deserialize)]
+struct Recorded {
+    /// Also what forms and programs sent.
+    #[serde(default)]
+    bodies: bool,
+}
+
+async fn reload(State(shared): State<Arc<Shared>>, caller: Caller) -> Response {
     let service = shared.service.clone();
     caller.answer(&shared, Page::Configuration, tokio::task::spawn_blocking(move || service.reload()).await)
 }
 
-async fn upgrade(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    let caller = match Caller::of(&shared, &headers) {
-        Ok(caller) => caller,
-        Err(refused) => return *refused,
-    };
+async fn upgrade(State(shared): State<Arc<Shared>>, caller: Caller) -> Response {
     let service = shared.service.clone();
     caller.answer(&shared, Page::Configuration, tokio::task::spawn_blocking(move || service.upgrade()).await)
 }
@@ -225,11 +248,7 @@ impl PurgeForm {
     }
 }
 
-async fn purge(State(shared): State<Arc<Shared>>, headers: HeaderMap, form: Result<Form<PurgeForm>, FormRejection>) -> Response {
-    let caller = match Caller::of(&shared, &headers) {
-        Ok(caller) => caller,
-        Err(refused) => return *refused,
-    };
+async fn purge(State(shared): State<Arc<Shared>>, caller: Caller, form: Result<Form<PurgeForm>, FormRejection>) -> Response {
     let wish = match form {
         Ok(Form(form)) => form.wish(),
         Err(rejection) => Err(rejection.body_text()),
@@ -251,11 +270,7 @@ struct LoadForm {
     name: String,
 }
 
-async fn start_load(State(shared): State<Arc<Shared>>, headers: HeaderMap, form: Result<Form<LoadForm>, FormRejection>) -> Response {
-    let caller = match Caller::of(&shared, &headers) {
-        Ok(caller) => caller,
-        Err(refused) => return *refused,
-    };
+async fn start_load(State(shared): State<Arc<Shared>>, caller: Caller, form: Result<Form<LoadForm>, FormRejection>) -> Response {
     let wanted = match form {
         Ok(Form(form)) => Wanted::checked(&form.path, &form.rate, &form.lasts_s, &form.name),
         Err(_) => Err("Say what to load by the form fields `path`, `rate` and `lasts_s`.".into()),
@@ -267,11 +282,7 @@ async fn start_load(State(shared): State<Arc<Shared>>, headers: HeaderMap, form:
     caller.answer(&shared, Page::Load, outcome)
 }
 
-async fn stop_load(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    let caller = match Caller::of(&shared, &headers) {
-        Ok(caller) => caller,
-        Err(refused) => return *refused,
-    };
+async fn stop_load(State(shared): State<Arc<Shared>>, caller: Caller) -> Response {
     caller.answer(&shared, Page::Load, with_load_tests(&shared, |tests| tests.stop()).await)
 }
 
@@ -308,11 +319,7 @@ struct Drained {
     upstream: String,
 }
 
-async fn drain(State(shared): State<Arc<Shared>>, headers: HeaderMap, form: Result<Form<Drained>, FormRejection>, way: Drain) -> Response {
-    let caller = match Caller::of(&shared, &headers) {
-        Ok(caller) => caller,
-        Err(refused) => return *refused,
-    };
+async fn drain(State(shared): State<Arc<Shared>>, caller: Caller, form: Result<Form<Drained>, FormRejection>, way: Drain) -> Response {
     let Ok(Form(Drained { upstream })) = form else {
         return caller.answer(&shared, Page::Workers, Ok(Err("Say which upstream by the form field `upstream`, such as app.1.".into())));
     };
@@ -331,14 +338,10 @@ struct ClusterForm {
 
 async fn cluster(
     State(shared): State<Arc<Shared>>,
-    headers: HeaderMap,
+    caller: Caller,
     form: Result<Form<ClusterForm>, FormRejection>,
     change: fn(&ClusterForm) -> Option<ClusterChange>,
 ) -> Response {
-    let caller = match Caller::of(&shared, &headers) {
-        Ok(caller) => caller,
-        Err(refused) => return *refused,
-    };
     let asked = form.ok().and_then(|Form(form)| change(&form).map(|change| Cluster { database: form.database.clone(), change }));
     let Some(order) = asked else {
         return caller.answer(&shared, Page::Sql, Ok(Err("Say which server by the form field `member`, such as main.2.".into())));
@@ -365,11 +368,7 @@ struct Weighed {
     weight: u32,
 }
 
-async fn weigh(State(shared): State<Arc<Shared>>, headers: HeaderMap, form: Result<Form<Weighed>, FormRejection>) -> Response {
-    let caller = match Caller::of(&shared, &headers) {
-        Ok(caller) => caller,
-        Err(refused) => return *refused,
-    };
+async fn weigh(State(shared): State<Arc<Shared>>, caller: Caller, form: Result<Form<Weighed>, FormRejection>) -> Response {
     let Ok(Form(Weighed { upstream, weight })) = form else {
         let missing = "Say which upstream and how much by the form fields `upstream`, such as app.1, and `weight`, from 1 to 1000.";
         return caller.answer(&shared, Page::Workers, Ok(Err(missing.into())));
@@ -386,20 +385,24 @@ enum Caller {
     Browser,
 }
 
-impl Caller {
-    /// Boxed: an answer is large beside what is returned when all is well.
-    fn of(shared: &Shared, headers: &HeaderMap) -> Result<Caller, Box<Response>> {
+impl FromRequestParts<Arc<Shared>> for Caller {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Caller, Response> {
+        let headers = &parts.headers;
         let bearer = headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
         match bearer {
             Some(value) if value.strip_prefix("Bearer ").is_some_and(|shown| shared.token.matches(shown)) => Ok(Caller::Program),
-            Some(_) => Err(Box::new(refused(shared, "This is not the console's token"))),
+            Some(_) => Err(refused(shared, "This is not the console's token")),
             None if signed_in(shared, headers) => Ok(Caller::Browser),
             // A browser that was sent here by a form is led to where it can sign in.
-            None if wants_html(headers) => Err(Box::new(Redirect::to("/login").into_response())),
-            None => Err(Box::new(refused(shared, "Changes need the console's token: send `Authorization: Bearer TOKEN`"))),
+            None if wants_html(headers) => Err(Redirect::to("/login").into_response()),
+            None => Err(refused(shared, "Changes need the console's token: send `Authorization: Bearer TOKEN`")),
         }
     }
+}
 
+impl Caller {
     fn answer(&self, shared: &Shared, page: Page, outcome: Outcome) -> Response {
         let outcome = outcome.unwrap_or_else(|error| Err(format!("It ended in a bug of ours: {error}")));
         let status = if outcome.is_ok() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };

@@ -88,7 +88,7 @@ fn runs(runs: &[Run]) -> Markup {
     };
     html! {
         h2 { "Kept runs" }
-        @if runs.is_empty() { p.quiet { "None yet. Start one below, or with " code { "pumasi load" } "." } } @else { (table("Kept runs", head, body)) }
+        @if runs.is_empty() { p.quiet { "None yet. Start one here when signed in, or anywhere with " code { "pumasi load" } "." } } @else { (table("Kept runs", head, body)) }
         @if runs.len() > 1 { (choice(runs)) }
     }
 }

@@ -27,7 +27,10 @@ pub fn parts(status: &Status) -> Vec<Part> {
             h2 { "Not kept on " (route.route) }
             ul.reasons {
                 @for (reason, times) in &route.bypasses {
-                    li { (reason) ": " strong { (count(*times)) } " (" (share_of(*times, route.traffic.requests_total)) " of its requests)" }
+                    li {
+                        (reason) ": " strong { (count(*times)) } " (" (share_of(*times, route.traffic.requests_total)) " of its requests)"
+                        @if let Some(meaning) = meaning(reason) { span.below { (meaning) } }
+                    }
                 }
             }
         }
@@ -57,4 +60,38 @@ fn differences(status: &Status) -> Markup {
             }
         }
     }
+}
+
+/// What the word of a reason stands for; none for one that is not known here.
+pub(super) fn meaning(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "method" => "neither GET nor HEAD: not a page",
+        "request-no-store" => "the client asked for an answer that nobody keeps",
+        "precondition" => "the client asked the application to decide (If-Match, If-Unmodified-Since)",
+        "upgrade" => "the connection became something else, such as a WebSocket",
+        "content" => "a GET with content, which no stored page is found by",
+        "range" => "a part was asked for of which nobody has the whole",
+        "no-store" => "the application forbids it: Cache-Control: no-store",
+        "private" => "the application says it is for one person: Cache-Control: private",
+        "authorization" => "the client signed in by Authorization, and the application does not say that others may have it",
+        "vary-all" => "the application says that it depends on everything: Vary: *",
+        "vary-too-long" => "Vary names more than the store follows",
+        "no-freshness" => "nothing says how long it holds",
+        "status" => "its status is none that is kept",
+        "partial" => "a part of something",
+        "set-cookie" => "it sets a cookie, which is one person's",
+        "too-large" => "larger than edge.pages.object_max",
+        "incomplete" => "it ended before its announced end",
+        "trailers" => "trailers follow its content",
+        "no-room" => "the store is full of pages that are being read",
+        "off" => "pages are off on this route",
+        "personal" => "the request had a cookie, so the page may be one person's",
+        "not-provable" => "a statement behind it is not understood, or does not depend on rows alone",
+        "wrote" => "something was written while it was made",
+        "nothing-read" => "no statement went through Pumasi while it was made, so nothing says when it changes",
+        "probation" => "pages of a new kind are compared before others get them: this ends by itself",
+        "demoted" => "two answers differed although nothing had changed that they were made of",
+        "overtaken" => "what it was made of was written to meanwhile",
+        _ => return None,
+    })
 }

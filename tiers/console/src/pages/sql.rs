@@ -56,14 +56,14 @@ fn pins(sql: &Sql) -> Markup {
 /// Who is the primary, who follows, and how far.
 fn servers(name: &str, cluster: &Cluster) -> Markup {
     let head = html! {
-        th scope="col" { "Server" } th.word scope="col" { "Role" } th.word scope="col" { "State" } th scope="col" { "Applied" } th scope="col" { "Behind" }
+        th scope="col" { "Server" } th.word scope="col" { "State" } th.word scope="col" { "Role" } th scope="col" { "Applied" } th scope="col" { "Behind" }
     };
     let body = html! {
         @for member in &cluster.members {
             tr {
-                th scope="row" { (member.name) @if member.name != member.address { " " span.aside { (member.address) } } }
-                td.word { (member.role) @if member.semi_sync { ", semi-synchronous" } }
+                th scope="row" { (member.name) @if member.name != member.address { span.below { (member.address) } } }
                 td.word { (state(&member.state)) @if let Some(trouble) = &member.trouble { span.below { (trouble) } } @for objection in &member.objections { span.below { (objection) } } }
+                td.word { (member.role) @if member.semi_sync { ", semi-synchronous" } }
                 td { (member.applied.map_or("-".into(), count)) }
                 td {
                     (member.lag_transactions.map_or("–".into(), count))

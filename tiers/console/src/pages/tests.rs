@@ -30,3 +30,10 @@ fn every_page_has_its_address_and_no_other() {
         assert_eq!(Page::named(name), None, "{name}");
     }
 }
+
+#[test]
+fn every_reason_why_a_page_is_not_kept_is_said_in_words() {
+    for reason in pumasi_httpcache::Bypass::ALL {
+        assert!(super::routes::meaning(reason.word()).is_some(), "{}", reason.word());
+    }
+}
