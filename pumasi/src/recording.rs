@@ -23,13 +23,13 @@ impl Recorder {
         Recorder { tap, asked: Mutex::default() }
     }
 
-    pub fn fetch(&self, now: Instant) -> Result<Recording, String> {
+    pub fn fetch(&self, now: Instant, bodies: bool) -> Result<Recording, String> {
         let tap = self.tap.as_ref().ok_or("The edge listens nowhere: there is nothing to record.")?;
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         // Seeded by the system, anew for every recording.
         let salt = asked.map_or_else(|| RandomState::new().hash_one(0), |(_, salt)| salt);
         *asked = Some((now, salt));
-        tap.recording.open();
+        tap.record(bodies);
         let requests = tap.recording.take(RECORDED_MAX).iter().map(|exchange| exchange.recorded(salt)).collect();
         Ok(Recording { requests, lost: tap.recording.lost() })
     }
@@ -40,7 +40,7 @@ impl Recorder {
         if let (Some((at, _)), Some(tap)) = (*asked, &self.tap)
             && now.saturating_duration_since(at) > FORGOTTEN_AFTER
         {
-            tap.recording.close();
+            tap.stop_recording();
             *asked = None;
         }
     }

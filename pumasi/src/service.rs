@@ -63,8 +63,8 @@ impl Service for House {
         House::order(self, database.as_deref(), &order)
     }
 
-    fn record(&self) -> Result<Recording, String> {
-        self.recorder().fetch(std::time::Instant::now())
+    fn record(&self, bodies: bool) -> Result<Recording, String> {
+        self.recorder().fetch(std::time::Instant::now(), bodies)
     }
 
     fn weigh(&self, upstream: &str, weight: u32) -> Result<String, String> {

@@ -56,6 +56,13 @@ fn spans(received: &Mutex<Vec<(String, String)>>) -> Vec<Value> {
     bodies.flat_map(|body| body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().cloned().expect("spans")).collect()
 }
 
+/// Those of statements.
+fn statements(received: &Mutex<Vec<(String, String)>>) -> Vec<Value> {
+    let received = received.lock().expect("no panic");
+    let bodies = received.iter().map(|(_, body)| serde_json::from_str::<Value>(body).expect("JSON"));
+    bodies.flat_map(|body| body["resourceSpans"][0]["scopeSpans"][1]["spans"].as_array().cloned().unwrap_or_default()).collect()
+}
+
 #[test]
 fn a_callers_trace_goes_through_the_edge_and_to_the_collector() {
     let (collector, received) = keeps_everything();
@@ -114,6 +121,45 @@ listen = "{{console}}"
     assert!(body.contains("\"service.name\"") && body.contains("/items") && !body.contains("s3cret"), "{body}");
 }
 
+/// The reference application asks its database for a page: what it asks stands under the page's request, without values.
+#[test]
+fn a_requests_statements_are_its_spans_children() {
+    let (collector, received) = keeps_everything();
+    let mut service = Service::demo(&["--workers", "1", "--set", &format!("trace.otlp=http://{collector}"), "--set", "trace.one_in=0"]);
+    let mut turn = 0;
+    let mut asked = |service: &Service| {
+        turn += 1;
+        // A trace of its own for every turn, and a page that nobody has made yet; a probe at the same moment leaves a turn without children.
+        let trace = format!("4bf92f3577b34da6a3ce929d0e0e{turn:04x}");
+        let header = format!("00-{trace}-00f067aa0ba902b7-01");
+        assert_eq!(service.try_get(&format!("/ask/{}", turn % 50 + 1), &[("traceparent", &header)]).expect("an answer").status, 200);
+        trace
+    };
+    let mut traces = Vec::new();
+    service.wait_until("statements under their request", |service| {
+        traces.push(asked(service));
+        let under = |trace: &String| {
+            let request = spans(&received).into_iter().find(|span| span["traceId"] == **trace)?;
+            let children = statements(&received).into_iter().filter(|span| span["traceId"] == **trace).collect::<Vec<_>>();
+            Some((request, children)).filter(|(_, children)| !children.is_empty())
+        };
+        let Some((request, children)) = traces.iter().find_map(under) else { return false };
+        for child in children {
+            assert_eq!(child["parentSpanId"], request["spanId"], "{child:#}");
+            let text = |key: &str| {
+                let attributes = child["attributes"].as_array().expect("attributes");
+                let found = attributes.iter().find(|attribute| attribute["key"] == key).unwrap_or_else(|| panic!("no {key} in {child:#}"));
+                found["value"]["stringValue"].as_str().unwrap_or_default().to_owned()
+            };
+            assert!(text("db.query.text").contains('?') || !text("db.query.text").contains(char::is_numeric), "{child:#}");
+            assert_eq!((text("db.namespace").as_str(), child["kind"].as_u64()), ("main", Some(3)));
+        }
+        true
+    });
+    // What no caller wanted sampled, and what ran for nobody, has no span.
+    assert!(statements(&received).iter().all(|span| traces.iter().any(|trace| span["traceId"] == **trace)));
+}
+
 #[test]
 fn a_collector_that_is_gone_costs_a_warning_and_no_request() {
     let nobody = crate::service::free_address();
@@ -159,6 +205,26 @@ fn a_recording_becomes_a_scenario_that_can_be_run() {
     let report: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error} {out} {err}\n{text}"));
     assert_eq!((code, report["errors"].as_u64()), (0, Some(0)), "{report:#}");
     assert!(report["successful"].as_u64() > Some(10), "{report:#}");
+    // With bodies, what was written is written again; what had a secret in it is not.
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let (code, _, err) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                service.post("/cheers", &[("message", "fighting")]);
+                service.post("/login", &[("name", "kim"), ("password", "hunter22")]);
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+        });
+        let recorded = service.tell(&["load", "record", "--bodies", "--for", "3s", "--out", "written.toml", "--state", "state"]);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        recorded
+    });
+    assert_eq!(code, 0, "{err}");
+    let text = std::fs::read_to_string(service.home.path().join("written.toml")).expect("the scenario");
+    assert!(text.contains(r#"body = "message=fighting""#) && text.contains("#   POST /login"), "{text}");
+    assert!(!text.contains("hunter22") && !text.contains("kim"), "{text}");
+    let (code, out, err) = service.tell(&["load", "validate", "written.toml"]);
+    assert!(code == 0 && out.contains("> POST /cheers") && out.contains("message=fighting"), "{out} {err}");
     // Without the token nobody reads single requests.
     let refused = ureq::post(&format!("{}/api/record", service.console))
         .config()

@@ -7,6 +7,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use pumasi_trace::{Caller, Callers};
+
 use crate::{
     Deps, Freshness, Stamp,
     memory::{Machine, Memory, Step},
@@ -22,6 +24,8 @@ pub const ACTIVE_MAX: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Witness {
     inner: Mutex<Inner>,
+    /// For traces: whose statements they are. Here because the witness is what edge and SQL have in common of one worker.
+    callers: Arc<Callers>,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +103,8 @@ pub struct Window {
     /// `None` beyond [`WINDOWS_MAX`].
     number: Option<u64>,
     closed: bool,
+    /// A probe is one of the requests in flight, though nobody traces it.
+    _caller: Option<Caller>,
 }
 
 /// A statement under way. Hold it from before the first byte of the answer is sent until after the last.
@@ -131,7 +137,9 @@ impl Witness {
     /// Opens the window of a request whose answer nobody will store: a probe. It says that there is a request, and when it has ended; a
     /// transaction that a probe left open would otherwise belong to no request, and show its old snapshot to every later one.
     pub fn open_for_nobody(self: &Arc<Witness>) -> Window {
-        self.open_at::<Machine>(Stamp { epoch: 0, seq: 0 })
+        let mut window = self.open_at::<Machine>(Stamp { epoch: 0, seq: 0 });
+        window._caller = Some(self.callers.enter(None));
+        window
     }
 
     fn open_at<M: Memory>(self: &Arc<Witness>, stamp: Stamp) -> Window {
@@ -140,7 +148,7 @@ impl Witness {
         inner.next += 1;
         if inner.open.len() >= WINDOWS_MAX {
             inner.unrecorded += 1;
-            return Window { witness: self.clone(), number: None, closed: false };
+            return Window { witness: self.clone(), number: None, closed: false, _caller: None };
         }
         let mut seen = Seen { number, stamp, deps: Deps::new(), statements: 0, refusal: None };
         if !M::broken(Step::WindowInheritsActive) {
@@ -156,7 +164,7 @@ impl Witness {
             seen.refuse(Refusal::TooMany);
         }
         inner.open.push_back(seen);
-        Window { witness: self.clone(), number: Some(number), closed: false }
+        Window { witness: self.clone(), number: Some(number), closed: false, _caller: None }
     }
 
     /// Reports a statement to all open windows, and to those that open until the returned value is dropped.
@@ -195,6 +203,11 @@ impl Witness {
         let inner = self.lock();
         // Those beyond the bound are not told apart: as long as there is one, nothing has ended.
         moment.within && inner.unrecorded == 0 && inner.open.front().is_none_or(|oldest| oldest.number >= moment.next)
+    }
+
+    /// Whose statements they are, for traces.
+    pub fn callers(&self) -> &Arc<Callers> {
+        &self.callers
     }
 
     /// Requests in flight.

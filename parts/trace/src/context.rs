@@ -36,7 +36,7 @@ impl Context {
 }
 
 /// Section 3.2: `00-TRACE-PARENT-FLAGS` in lowercase hexadecimal. A later version may have more behind it.
-fn parse(header: &[u8]) -> Option<([u8; 16], [u8; 8], bool)> {
+pub(crate) fn parse(header: &[u8]) -> Option<([u8; 16], [u8; 8], bool)> {
     let header = header.trim_ascii();
     let (fixed, rest) = header.split_at_checked(55)?;
     let version = unhex::<1>(&fixed[..2])?[0];
@@ -68,7 +68,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 /// splitmix64's finish: numbers that differ in one bit come out unlike each other, and no two alike.
-fn mixed(mut number: u64) -> u64 {
+pub(crate) fn mixed(mut number: u64) -> u64 {
     number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ (number >> 31)

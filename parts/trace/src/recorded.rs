@@ -3,7 +3,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Exchange;
 
-/// One request of a recording. Headers, cookies and bodies are not among it: only that there was a body, and how large.
+/// One request of a recording. Headers and cookies are not among it, and of a body only that there was one and how large, unless the recording
+/// asked for more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recorded {
     /// A number for one address and browser; no address can be told from it.
@@ -17,6 +18,9 @@ pub struct Recorded {
     pub content_type: String,
     pub read_bytes: u64,
     pub sent_bytes: u64,
+    /// A form or JSON, whose secrets are [`MASK`]. None: not asked for, too large, or of another kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
 }
 
 /// Stands where a secret may have been.
@@ -42,9 +46,61 @@ impl Exchange {
             content_type: self.content_type.split(';').next().unwrap_or_default().trim().to_string(),
             read_bytes: self.read_bytes,
             sent_bytes: self.sent_bytes,
+            body: self.content.as_ref().and_then(|content| masked_body(&self.content_type, content)),
         }
     }
 }
+
+/// A content without its secrets; None if it is not of a kind whose secrets can be told.
+fn masked_body(content_type: &str, content: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(content).ok().filter(|text| !text.is_empty())?;
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match kind.as_str() {
+        "application/x-www-form-urlencoded" => {
+            let pairs = text.split('&').map(|pair| match pair.split_once('=') {
+                Some((name, value)) if secret_name(name) || looks_secret(value) || long_number(value) => format!("{name}={MASK}"),
+                None if looks_secret(pair) || long_number(pair) => MASK.to_string(),
+                _ => pair.to_string(),
+            });
+            Some(pairs.collect::<Vec<_>>().join("&"))
+        }
+        kind if kind == "application/json" || kind.ends_with("+json") => {
+            let mut value: serde_json::Value = serde_json::from_str(text).ok()?;
+            mask_value(&mut value);
+            Some(value.to_string())
+        }
+        _ => None,
+    }
+}
+
+/// serde_json reads no deeper than 128 levels, so this ends.
+fn mask_value(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) if looks_secret(text) || long_number(text) => *text = MASK.to_string(),
+        Value::Number(number) if long_number(&number.to_string()) => *value = MASK.into(),
+        Value::Array(values) => values.iter_mut().for_each(mask_value),
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if secret_name(name) && !field.is_null() {
+                    *field = MASK.into();
+                } else {
+                    mask_value(field);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Cards, accounts and telephones: so many digits, however they are grouped.
+fn long_number(word: &str) -> bool {
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    digits >= NUMBER_DIGITS && word.bytes().all(|byte| byte.is_ascii_digit() || b" +-.()/%".contains(&byte))
+}
+
+/// A date and a price have fewer.
+const NUMBER_DIGITS: usize = 9;
 
 /// A target without its secrets.
 fn masked(target: &str) -> String {
@@ -100,6 +156,29 @@ mod tests {
         ] {
             assert_eq!(masked(target), kept);
         }
+    }
+
+    #[test]
+    fn bodies_lose_their_secrets_too() {
+        const FORM: &str = "application/x-www-form-urlencoded";
+        for (kind, content, kept) in [
+            (FORM, "message=fighting+42&csrf_token=abc&who=kim", Some("message=fighting+42&csrf_token=MASKED&who=kim")),
+            (FORM, "to=kim%40example.org&phone_number=1&n=4111+1111", Some("to=MASKED&phone_number=MASKED&n=4111+1111")),
+            (FORM, "n=4111+1111+1111+1111&price=1200&day=2026-11-20", Some("n=MASKED&price=1200&day=2026-11-20")),
+            (
+                "application/json; charset=utf-8",
+                r#"{"a":[1,"kim@example.org"],"Password":{"x":1},"n":123456789012}"#,
+                Some(r#"{"Password":"MASKED","a":[1,"MASKED"],"n":"MASKED"}"#),
+            ),
+            ("application/vnd.api+json", r#"{"id":7}"#, Some(r#"{"id":7}"#)),
+            ("application/json", "{broken", None),
+            ("text/plain", "anything", None),
+            ("multipart/form-data; boundary=x", "--x", None),
+            (FORM, "", None),
+        ] {
+            assert_eq!(masked_body(kind, content.as_bytes()).as_deref(), kept, "{kind} {content}");
+        }
+        assert_eq!(masked_body(FORM, b"\xff=1"), None);
     }
 
     #[test]

@@ -56,8 +56,9 @@ pub trait Service: Send + Sync + 'static {
     }
 
     /// Begins to record single requests, or goes on, and returns those since the last call, at most [`RECORDED_MAX`], oldest first. A
-    /// recording that nobody asks for ends by itself.
-    fn record(&self) -> Result<Recording, String> {
+    /// recording that nobody asks for ends by itself. `bodies`: with what forms and programs sent, secrets masked.
+    fn record(&self, bodies: bool) -> Result<Recording, String> {
+        let _ = bodies;
         Err("This Pumasi records nothing.".into())
     }
 

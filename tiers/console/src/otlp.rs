@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-/// Spans of one request to the collector.
+/// Requests, and statements, of one request to the collector.
 const BATCH_MAX: usize = 512;
 /// How often what has gathered is sent.
 const EVERY: Duration = Duration::from_millis(500);
@@ -61,11 +61,11 @@ fn export(collector: &Collector, tap: &Tap, version: &str, stopped: &mpsc::Recei
     loop {
         let over = stopped.recv_timeout(EVERY) != Err(mpsc::RecvTimeoutError::Timeout);
         loop {
-            let batch = tap.tracing.take(BATCH_MAX);
-            if batch.is_empty() {
+            let (batch, statements) = (tap.tracing.take(BATCH_MAX), tap.statements.take(BATCH_MAX));
+            if batch.is_empty() && statements.is_empty() {
                 break;
             }
-            match send(collector, &otlp::body(&batch, version)) {
+            match send(collector, &otlp::body(&batch, &statements, version)) {
                 Ok(()) if failing => {
                     failing = false;
                     tracing::info!(collector = %collector.authority, dropped, "traces are taken again");
@@ -74,7 +74,7 @@ fn export(collector: &Collector, tap: &Tap, version: &str, stopped: &mpsc::Recei
                 Ok(()) => {}
                 // Dropped, not kept: a collector that is down must not cost memory here. Said once, not with every batch.
                 Err(error) => {
-                    dropped += batch.len();
+                    dropped += batch.len() + statements.len();
                     if !std::mem::replace(&mut failing, true) {
                         tracing::warn!(collector = %collector.authority, %error, "traces are not taken");
                     }
@@ -82,7 +82,7 @@ fn export(collector: &Collector, tap: &Tap, version: &str, stopped: &mpsc::Recei
                 }
             }
         }
-        let lost = tap.tracing.lost();
+        let lost = tap.tracing.lost() + tap.statements.lost();
         if lost > 0 {
             tracing::warn!(lost, "traces came faster than the collector takes them");
         }

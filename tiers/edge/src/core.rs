@@ -24,6 +24,7 @@ use tracing::warn;
 use crate::{
     access_log::CoreLog,
     buffers::Buffers,
+    contents::Contents,
     counters::CoreCounters,
     date::HttpDate,
     downstream, files,
@@ -114,6 +115,8 @@ pub(crate) struct Core {
     pub idle: IdleConnections,
     pub http2: Http2Connections,
     pub pipes: Pipes,
+    /// What requests under way brought, while a recording wants it.
+    pub contents: Contents,
     pub counters: Arc<CoreCounters>,
     pub log: CoreLog,
     pub date: HttpDate,
@@ -200,6 +203,7 @@ async fn main(start: CoreStart) {
         idle: IdleConnections::default(),
         http2: Http2Connections::default(),
         pipes: Pipes::default(),
+        contents: Contents::default(),
         date: HttpDate::new(SystemTime::now()),
         unix: Cell::new((Instant::now(), unix_ms_now())),
         target: Cell::default(),

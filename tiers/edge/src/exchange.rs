@@ -13,6 +13,7 @@ use crate::{
     core::Core,
     downstream::{Content, Downstream, DownstreamFault},
     heads::{Length, write_response_lines},
+    request_id::RequestId,
     routes::Snapshot,
     upstream::{Answering, UpstreamFault},
 };
@@ -34,6 +35,8 @@ pub(crate) struct Exchange<'a, D, U> {
     pub added: &'a [u8],
     /// When the answer's head arrived, if its end came in the same moment.
     pub ended_at: Option<Instant>,
+    /// Its content is wanted by a recording.
+    pub recorded: Option<RequestId>,
     request: RequestSide,
     answer: AnswerSide,
     phase: Option<Phase>,
@@ -106,6 +109,7 @@ impl<'a, D: Downstream, U: Answering> Exchange<'a, D, U> {
             sent_at,
             added: b"",
             ended_at: None,
+            recorded: None,
             request,
             answer: AnswerSide::AwaitHead,
             phase: None,
@@ -146,7 +150,12 @@ impl<'a, D: Downstream, U: Answering> Exchange<'a, D, U> {
                     *self.taken += range.len() as u64;
                     self.upload.moved(range.len() as u64, self.core.timers.now_ms());
                     self.check_size()?;
-                    self.up.send_data(self.down.content(range));
+                    let first = *self.taken == range.len() as u64;
+                    let data = self.down.content(range);
+                    if let Some(id) = self.recorded {
+                        self.core.contents.keep(id, first, data);
+                    }
+                    self.up.send_data(data);
                 }
                 Poll::Ready(Content::End) => {
                     self.up.send_end(self.down.trailers());

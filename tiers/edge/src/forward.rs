@@ -5,6 +5,7 @@ use std::{error::Error, future::poll_fn, rc::Rc, sync::Arc, time::Instant};
 use pumasi_balance::{Lease, Outcome, Upstream, UpstreamId};
 use pumasi_config::{AccessLog, HashBy};
 use pumasi_http1::{Asked, Framing, Known};
+use pumasi_trace::Caller;
 use tracing::{debug, warn};
 
 use crate::{
@@ -221,6 +222,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
     async fn exchange_http2(&mut self, place: Place, lease: &mut Lease, upgrade: bool) -> Result<(), Fault> {
         poll_fn(|context| self.down.poll_admitted(lease.upstream(), context)).await;
         self.down.sending(lease.upstream());
+        let _caller = self.calling(lease);
         let request = self.down.request();
         let asked = Asked { head: request.method() == b"HEAD", upgrade };
         let mut text = Vec::with_capacity(512);
@@ -238,7 +240,19 @@ impl<'a, D: Downstream> Forward<'a, D> {
         let added = self.added(lease);
         let mut exchange = Exchange::new(self.core, self.snapshot, self.down, &mut asking, lease, &mut self.taken, Instant::now());
         exchange.added = added.as_bytes();
+        exchange.recorded = self.core.shared.tap.contents_wanted().then_some(self.id);
         poll_fn(|context| exchange.poll(context)).await
+    }
+
+    /// While traces are wanted: the worker's SQL is told whose request is in flight, until the answer has arrived.
+    fn calling(&self, lease: &Lease) -> Option<Caller> {
+        let tap = &self.core.shared.tap;
+        if !tap.tracing.wanted() {
+            return None;
+        }
+        let witness = lease.upstream().witness.as_ref()?;
+        let sampled = self.core.trace(self.down.request(), self.id).filter(|context| context.sampled);
+        Some(witness.callers().enter(sampled.map(|context| (context, tap.clone()))))
     }
 
     /// What the answer's head gets beside what the upstream says.
@@ -251,6 +265,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
     async fn exchange(&mut self, connection: &mut UpstreamConnection, lease: &mut Lease) -> Result<(), Fault> {
         poll_fn(|context| self.down.poll_admitted(lease.upstream(), context)).await;
         self.down.sending(lease.upstream());
+        let _caller = self.calling(lease);
         let added = self.added(lease);
         let request = self.down.request();
         connection
@@ -261,6 +276,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
         let sent_at = self.began.take().unwrap_or_else(Instant::now);
         let mut exchange = Exchange::new(self.core, self.snapshot, self.down, connection, lease, &mut self.taken, sent_at);
         exchange.added = added.as_bytes();
+        exchange.recorded = self.core.shared.tap.contents_wanted().then_some(self.id);
         let outcome = poll_fn(|context| exchange.poll(context)).await;
         self.ended_at = exchange.ended_at;
         outcome

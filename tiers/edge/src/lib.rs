@@ -18,6 +18,7 @@ mod access_log;
 mod answers;
 mod buffers;
 mod connect;
+mod contents;
 mod control;
 mod core;
 mod counters;

@@ -187,10 +187,15 @@ impl Serving {
     /// Somebody listens to single exchanges.
     #[cold]
     fn offer<D: Downstream>(&self, down: &D, status: u16, took_us: u64, read_bytes: u64, sent_bytes: u64) {
-        let head = down.request();
+        let (head, tap) = (down.request(), &self.core.shared.tap);
+        let context = self.core.trace(head, self.id);
+        // Most requests are in no sample: what is told of one is put together only if somebody takes it.
+        if !tap.recording.wanted() && !context.is_some_and(|context| context.sampled) {
+            return;
+        }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.core.shared.tap.offer(Exchange {
+        tap.offer(Exchange {
             ended_unix_us: since_epoch.as_micros() as u64,
             took_us,
             status,
@@ -200,12 +205,13 @@ impl Serving {
             client: down.client().ip.as_str().into(),
             user_agent: pumasi_trace::hashed(head.fields.get(Known::UserAgent).unwrap_or(b""), 0),
             content_type: text(head.fields.get(Known::ContentType).unwrap_or(b"")),
+            content: self.core.contents.take(self.id),
             read_bytes,
             sent_bytes,
             route: self.route().map_or("", |route| &route.name).into(),
             upstream: self.upstream.as_ref().map_or("", |upstream| &upstream.name).into(),
             pages: self.pages,
-            context: self.core.trace(head, self.id),
+            context,
         });
     }
 

@@ -184,6 +184,9 @@ pub struct RecordArgs {
     /// Where the scenario is written [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Also what forms and programs sent, up to 8 KiB each, secrets masked: so that writes can be repeated
+    #[arg(long)]
+    pub bodies: bool,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -336,7 +336,7 @@ fn known_token(file: Option<&Path>) -> Result<Token, LoadError> {
 
 fn record_scenario(args: &args::RecordArgs, state: &Path) -> Result<u8, LoadError> {
     let unreachable = |source| LoadError::Unreachable { target: "the running Pumasi".to_string(), source };
-    let mut recorder = Recorder::find(state).map_err(unreachable)?;
+    let mut recorder = Recorder::find(state, args.bodies).map_err(unreachable)?;
     let interrupt = interrupt_flag().map_err(LoadError::Generator)?;
     eprintln!("recording {} for {}; Ctrl-C ends it earlier", recorder.site, crate::quantity::show(args.lasts));
     let shown = io::stderr().is_terminal();

@@ -1,7 +1,7 @@
 //! `pumasi load record`: a scenario from what the edge of a running Pumasi serves.
 //!
-//! The running Pumasi hands its requests over without headers, cookies and bodies, and with [`MASK`](pumasi_trace::MASK) where an address
-//! held what may be a secret; see `parts/trace`.
+//! The running Pumasi hands its requests over without headers and cookies, with bodies only if it was asked for them, and with [`MASK`](pumasi_trace::MASK) where an address
+//! or a body held what may be a secret; see `parts/trace`.
 
 mod scenario;
 
@@ -34,6 +34,8 @@ pub struct Recording {
     /// Requests that came faster than they could be handed over.
     pub lost: u64,
     pub lasted: Duration,
+    /// Bodies were asked for.
+    pub bodies: bool,
 }
 
 #[derive(Deserialize)]
@@ -46,15 +48,16 @@ struct Batch {
 pub struct Recorder {
     client: Client,
     request: Vec<u8>,
+    bodies: bool,
     /// Where its edge listens.
     pub site: String,
 }
 
 impl Recorder {
-    /// The Pumasi whose state is in `state`, or the demo's in it.
+    /// The Pumasi whose state is in `state`, or the demo's in it. `bodies`: of forms and programs, secrets masked.
     ///
     /// Errors: none runs there, it has no console, or its console does not answer.
-    pub fn find(state: &Path) -> io::Result<Recorder> {
+    pub fn find(state: &Path, bodies: bool) -> io::Result<Recorder> {
         let directories = [state.to_path_buf(), state.join("demo")];
         let found = directories.iter().find_map(|directory| {
             let lock: serde_json::Value = serde_json::from_str(&fs::read_to_string(directory.join("pumasi.lock")).ok()?).ok()?;
@@ -65,12 +68,12 @@ impl Recorder {
         let (console, token) = found.ok_or_else(nobody)?;
         let target = Target::resolve(&console, &Trust::System).map_err(io::Error::other)?;
         let request = format!(
-            "POST /api/record HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nAccept: application/json\r\nContent-Length: 0\r\n\r\n",
+            "POST /api/record?bodies={bodies} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nAccept: application/json\r\nContent-Length: 0\r\n\r\n",
             target.authority
         );
         let mut client = Client::new(&target, TIMEOUT);
         let site = site(&mut client, &target)?;
-        Ok(Recorder { client, request: request.into_bytes(), site })
+        Ok(Recorder { client, request: request.into_bytes(), bodies, site })
     }
 
     /// Records for `lasts`, or until `interrupt`. `told` hears the number of requests, once a second.
@@ -80,7 +83,7 @@ impl Recorder {
         // What was served before it began is none of its business.
         self.fetch()?;
         let start = Instant::now();
-        let mut recording = Recording::default();
+        let mut recording = Recording { bodies: self.bodies, ..Recording::default() };
         loop {
             let over = start.elapsed() >= lasts || interrupt.load(Ordering::Relaxed);
             loop {

@@ -32,6 +32,8 @@ struct Route {
 struct Seen {
     /// How often each address was asked for, without its first slash.
     targets: BTreeMap<String, u64>,
+    /// How often each body was sent.
+    bodies: BTreeMap<String, u64>,
     /// How often with a secret in it: cannot be asked again.
     masked: u64,
     status: BTreeMap<u16, u64>,
@@ -72,7 +74,11 @@ pub fn write(recording: &Recording, target: &str) -> Result<String, String> {
     let visitors: std::collections::HashSet<u64> = requests.iter().map(|request| request.visitor).collect();
     let lasted = quantity::show(Duration::from_secs(recording.lasted.as_secs().max(1)));
     let _ = writeln!(out, "# Recorded in {lasted}: {} requests of {} visitors.", requests.len(), visitors.len());
-    let _ = writeln!(out, "# Headers, cookies and bodies are never recorded; addresses that held what may be a secret are left out.");
+    let bodies = if recording.bodies { "Headers and cookies" } else { "Headers, cookies and bodies" };
+    let _ = writeln!(out, "# {bodies} are never recorded; requests that held what may be a secret are left out.");
+    if recording.bodies {
+        let _ = writeln!(out, "# What was sent to be written is written again: run this against a copy, or look at each step first.");
+    }
     if recording.lost > 0 {
         let _ = writeln!(out, "# {} more requests came too fast to be recorded: the rate below is too low by as much.", recording.lost);
     }
@@ -82,7 +88,7 @@ pub fn write(recording: &Recording, target: &str) -> Result<String, String> {
         "[load]\ntarget = {}\nrate = {rate}                 # journeys a second, as recorded\nfor = \"{lasted}\"\n",
         quoted(target)
     );
-    let data: Vec<String> = routes.iter().filter_map(|(route, seen)| seen.data(route, &names[route])).collect();
+    let data: Vec<String> = routes.iter().flat_map(|(route, seen)| seen.data(route, &names[route])).collect();
     if !data.is_empty() {
         let _ = writeln!(out, "[data]\n{}", data.concat());
     }
@@ -102,7 +108,10 @@ pub fn write(recording: &Recording, target: &str) -> Result<String, String> {
     }
     let writes: Vec<String> = routes.iter().filter(|(route, seen)| !seen.repeatable(route)).map(|(route, seen)| seen.line(route)).collect();
     if !writes.is_empty() {
-        let _ = writeln!(out, "# Not asked again by itself: a body is needed that only you know, or the address held a secret.");
+        let _ = writeln!(
+            out,
+            "# Not asked again by itself: a body is needed that only you know, or there was a secret in it or in the address."
+        );
         out += &writes.concat();
     }
     Ok(out)
@@ -173,32 +182,27 @@ impl Seen {
         if self.content_type.is_empty() {
             self.content_type.clone_from(&request.content_type);
         }
-        if request.target.contains(MASK) {
+        if request.target.contains(MASK) || request.body.as_ref().is_some_and(|body| body.contains(MASK)) {
             self.masked += 1;
         } else {
+            if let Some(body) = &request.body {
+                *self.bodies.entry(body.clone()).or_default() += 1;
+            }
             *self.targets.entry(request.target.trim_start_matches('/').to_string()).or_default() += 1;
         }
     }
 
     fn repeatable(&self, route: &Route) -> bool {
-        route.safe() && !self.targets.is_empty()
+        (route.safe() || !self.bodies.is_empty()) && !self.targets.is_empty()
     }
 
-    /// The addresses that were asked for, each as often as its share.
-    fn data(&self, route: &Route, name: &str) -> Option<String> {
-        if !self.repeatable(route) || self.targets.len() < 2 {
-            return None;
+    /// The addresses that were asked for and the bodies that were sent, each as often as its share; none of what there was one only.
+    fn data(&self, route: &Route, name: &str) -> Vec<String> {
+        if !self.repeatable(route) {
+            return Vec::new();
         }
-        let mut targets: Vec<(&String, &u64)> = self.targets.iter().collect();
-        targets.sort_by_key(|(target, count)| (std::cmp::Reverse(**count), target.as_str()));
-        targets.truncate(VALUES_MAX);
-        let all: u64 = targets.iter().map(|(_, count)| **count).sum();
-        let mut values = Vec::new();
-        for (target, count) in targets {
-            let times = if all <= VALUES_MAX as u64 { *count } else { (count * VALUES_MAX as u64 / all).max(1) };
-            values.extend(std::iter::repeat_n(quoted(&target.replace("${", "$${")), times as usize));
-        }
-        Some(format!("{name} = {{ values = [{}], order = \"random\" }}\n", values.join(", ")))
+        let lists = [(name.to_string(), &self.targets), (format!("{name}_body"), &self.bodies)];
+        lists.into_iter().filter(|(_, values)| values.len() > 1).map(|(name, values)| shares(&name, values)).collect()
     }
 
     fn step(&self, route: &Route, name: &str, think: Option<&str>) -> String {
@@ -208,6 +212,13 @@ impl Seen {
         };
         let label = format!("{} {}", route.method, route.pattern);
         let mut step = format!("  {{ {} = {}, name = {}", route.method.to_lowercase(), quoted(&path), quoted(&label));
+        if !route.safe() {
+            let body = match self.bodies.len() {
+                1 => self.bodies.keys().next().map_or(String::new(), |body| body.replace("${", "$${")),
+                _ => format!("${{raw {name}_body}}"),
+            };
+            let _ = write!(step, ", body = {}, headers = {{ Content-Type = {} }}", quoted(&body), quoted(&self.content_type));
+        }
         // What was answered 404 then is no error when it is answered 404 again.
         if self.status.keys().any(|status| !(200..=399).contains(status)) {
             let all: Vec<String> = self.status.keys().filter(|status| **status < 500).map(u16::to_string).collect();
@@ -226,6 +237,20 @@ impl Seen {
         let kind = if self.content_type.is_empty() { String::new() } else { format!(", {}", self.content_type) };
         format!("#   {} {}: {} times{kind}, {} B requests\n", route.method, route.pattern, self.count, self.read_bytes / self.count.max(1))
     }
+}
+
+/// A list of values, each as often as its share.
+fn shares(name: &str, values: &BTreeMap<String, u64>) -> String {
+    let mut values: Vec<(&String, &u64)> = values.iter().collect();
+    values.sort_by_key(|(value, count)| (std::cmp::Reverse(**count), value.as_str()));
+    values.truncate(VALUES_MAX);
+    let all: u64 = values.iter().map(|(_, count)| **count).sum();
+    let mut list = Vec::new();
+    for (value, count) in values {
+        let times = if all <= VALUES_MAX as u64 { *count } else { (count * VALUES_MAX as u64 / all).max(1) };
+        list.extend(std::iter::repeat_n(quoted(value), times as usize));
+    }
+    format!("{name} = {{ values = [{}], order = \"random\" }}\n", list.join(", "))
 }
 
 fn began_us(request: &Recorded) -> u64 {

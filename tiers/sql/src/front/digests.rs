@@ -10,9 +10,11 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::SystemTime,
 };
 
 use pumasi_sqltext::{hash_shape, shape};
+use pumasi_trace::Calling;
 
 use self::{
     tables::{Access, Named},
@@ -206,7 +208,33 @@ impl<T: Copy> Remembered<T> {
     }
 }
 
+/// One execution as its span tells it.
+pub struct Executed {
+    pub us: u64,
+    pub rows: u64,
+    pub ok: bool,
+    /// Answered from a stored result.
+    pub kept: bool,
+}
+
 impl Count {
+    /// Tells the trace that the statement belongs to.
+    #[cold]
+    pub fn trace(&self, calling: Calling, database: &str, executed: &Executed) {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let Executed { us, rows, ok, kept } = *executed;
+        calling.ended(|context| pumasi_trace::Statement {
+            context,
+            ended_unix_us: since_epoch.as_micros() as u64,
+            took_us: us,
+            database: database.into(),
+            text: self.text.as_str().into(),
+            rows,
+            ok,
+            kept,
+        });
+    }
+
     /// The statement without its values.
     pub fn text(&self) -> &str {
         &self.text

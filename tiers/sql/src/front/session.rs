@@ -12,12 +12,13 @@ use pumasi_mysqlwire::{
     ServerStatus, SqlError, Value, ValueRef, cursor::NULL, decode_change_user,
 };
 use pumasi_sqltext::{Token, Tokens};
+use pumasi_trace::Calling;
 use tracing::debug;
 
 use super::{
     PACKET_MAX, STATEMENTS_MAX, Shared,
     answer::{Answer, Rows, put_columns},
-    digests::{Count, Remembered},
+    digests::{Count, Executed, Remembered},
     login::{self, FirstProof, NoLogin},
     registry::{Entry, Kill},
     text,
@@ -267,7 +268,7 @@ impl<E: Engine> Work<'_, E> {
     /// Runs the first statement of `sql` and returns how many bytes that was.
     fn statement(&mut self, sql: &[u8], out: &mut Out) -> Result<usize, SqlError> {
         let count = self.digests.count(&self.shared.digests, sql);
-        let measured = self.begin(count);
+        let measured = self.begin(count, sql);
         let miss = match self.ask(sql, Rows::Text, &[], &[]) {
             Some(Asked::Hit { stored, stamp }) => {
                 self.answer_stored(&stored, stamp, measured, out);
@@ -360,8 +361,8 @@ impl<E: Engine> Work<'_, E> {
             return Err(error);
         }
         let parameters = execution.parameters(statement.parameters, &mut statement.types, &long_data)?;
-        let measured = begin(self.shared, statement.count.clone());
-        let (sql, prepared_under) = (statement.sql.clone(), statement.prepared_under.clone());
+        let (count, sql, prepared_under) = (statement.count.clone(), statement.sql.clone(), statement.prepared_under.clone());
+        let measured = self.begin(count, &sql);
         let asked = prepared_under.and_then(|under| self.ask(&sql, Rows::Binary, &under, &parameters));
         let miss = match asked {
             Some(Asked::Hit { stored, stamp }) => {
@@ -577,14 +578,19 @@ impl<E: Engine> Work<'_, E> {
         }
     }
 
-    fn begin(&self, count: Arc<Count>) -> Measured {
-        begin(self.shared, count)
+    fn begin(&self, count: Arc<Count>, sql: &[u8]) -> Measured {
+        self.shared.meter.started();
+        let calling = self.witness.as_ref().and_then(|witness| witness.callers().statement(sql));
+        Measured { started: Instant::now(), count, calling }
     }
 
     fn finish(&self, measured: Measured, rows: u64, ok: bool) {
         let us = u64::try_from(measured.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.shared.meter.finished(us, ok);
         measured.count.ran(us, rows, ok);
+        if let Some(calling) = measured.calling {
+            measured.count.trace(calling, &self.shared.settings.name, &Executed { us, rows, ok, kept: false });
+        }
         match self.engine.report().kind {
             StatementKind::Read => self.shared.reads.add(1),
             StatementKind::Write => self.shared.writes.add(1),
@@ -617,6 +623,9 @@ impl<E: Engine> Work<'_, E> {
         let us = u64::try_from(measured.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.shared.meter.finished(us, true);
         measured.count.hit(us, stored.rows);
+        if let Some(calling) = measured.calling {
+            measured.count.trace(calling, &self.shared.settings.name, &Executed { us, rows: stored.rows, ok: true, kept: true });
+        }
         self.shared.reads.add(1);
     }
 
@@ -697,11 +706,8 @@ impl<E: Engine> Drop for Work<'_, E> {
 struct Measured {
     started: Instant,
     count: Arc<Count>,
-}
-
-fn begin<E: Engine>(shared: &Shared<E>, count: Arc<Count>) -> Measured {
-    shared.meter.started();
-    Measured { started: Instant::now(), count }
+    /// It has a place in a trace.
+    calling: Option<Calling>,
 }
 
 /// A statement that the front answers itself, because only it knows the other connections.

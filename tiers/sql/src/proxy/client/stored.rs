@@ -6,6 +6,7 @@ use pumasi_binlog::Gtid;
 use pumasi_freshness::{Entry, Observed, Stamp};
 use pumasi_mysqlwire::{Capabilities, Execution, LongData, ServerStatus, Value};
 use pumasi_sqltext::Scalar;
+use pumasi_trace::Calling;
 
 use super::{
     super::{
@@ -16,7 +17,7 @@ use super::{
     Client, Relayed, Trouble,
 };
 use crate::{
-    front::digests::Count,
+    front::digests::{Count, Executed},
     results::{Asked, Key, Miss, Parts, Stored},
 };
 
@@ -58,10 +59,11 @@ impl Client {
             return Ok(Some(Question { now, miss: None, parameters }));
         }
         let started = Instant::now();
+        let calling = self.calling(sql);
         let key = self.key_for(sql, execution);
         match follow.results().ask_sharing(key).await {
             Asked::Hit { stored, stamp } => {
-                self.answer_stored(&stored, stamp, started, count).await?;
+                self.answer_stored(&stored, stamp, started, count, calling).await?;
                 Ok(None)
             }
             Asked::Miss(mut miss) => {
@@ -147,7 +149,19 @@ impl Client {
         follow.freshness().fences() > 0 && follow.fenced(sql, self.text_state().database.as_deref().map(String::from_utf8_lossy).as_deref())
     }
 
-    async fn answer_stored(&mut self, stored: &Stored, stamp: Stamp, started: Instant, count: &Count) -> Result<(), Trouble> {
+    /// Whose statement it is, if that is traced.
+    pub(super) fn calling(&self, sql: &[u8]) -> Option<Calling> {
+        self.witness.as_ref()?.callers().statement(sql)
+    }
+
+    async fn answer_stored(
+        &mut self,
+        stored: &Stored,
+        stamp: Stamp,
+        started: Instant,
+        count: &Count,
+        calling: Option<Calling>,
+    ) -> Result<(), Trouble> {
         self.shared.meter.started();
         let witnessed = self.witness.as_ref().map(|witness| witness.statement(Observed::Read { deps: stored.entry.deps().clone(), stamp }));
         self.link.outbox.payload().extend_from_slice(&stored.packets);
@@ -158,6 +172,9 @@ impl Client {
         self.shared.meter.finished(us, true);
         self.shared.reads.add(1);
         count.hit(us, stored.rows);
+        if let Some(calling) = calling {
+            count.trace(calling, &self.shared.settings.name, &Executed { us, rows: stored.rows, ok: true, kept: true });
+        }
         if witnessed.is_some() {
             // Requests that begin while the answer is under way count it, too.
             self.link.flush().await.map_err(Trouble::Client)?;

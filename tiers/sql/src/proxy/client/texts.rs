@@ -21,7 +21,7 @@ use super::{
     turn::in_turn,
 };
 use crate::front::{
-    digests::Count,
+    digests::{Count, Executed},
     session::{Own, What},
     wire::Lost,
 };
@@ -99,6 +99,7 @@ impl Client {
     ) -> Result<Relayed, Trouble> {
         self.shared.meter.started();
         let started = Instant::now();
+        let calling = self.calling(sql);
         // From here until it has ended: dropped on the way, its outcome is unknown.
         let running = self.begins(&question, sql);
         if let Some(running) = running.as_ref().filter(|_| nature.reads) {
@@ -122,7 +123,11 @@ impl Client {
         {
             count.sent(relayed.row_bytes, relayed.row_bytes_max);
         }
-        count.ran(us, relayed.as_ref().map_or(0, |relayed| relayed.rows), ok);
+        let rows = relayed.as_ref().map_or(0, |relayed| relayed.rows);
+        count.ran(us, rows, ok);
+        if let Some(calling) = calling {
+            count.trace(calling, &self.shared.settings.name, &Executed { us, rows, ok, kept: false });
+        }
         if nature.reads {
             self.shared.reads.add(1);
         } else if !nature.controls {
