@@ -8,7 +8,10 @@ use std::{
 };
 
 use num_bigint::BigUint;
-use pumasi_mysqlwire::{ErrorPhase, FirstPacket, Inbox, OkPacket, Outbox, Sequence, put_error};
+use pumasi_mysqlwire::{
+    Column, ColumnFlags, ColumnType, EofPacket, ErrorPhase, FirstPacket, Inbox, OkPacket, Outbox, Sequence, ValueRef, put_error,
+    put_text_row,
+};
 use sha1::{Digest, Sha1};
 
 use super::*;
@@ -73,6 +76,26 @@ fn serve(mut stream: TcpStream, password: &str) {
     sequence.restart();
     assert_eq!(receive(&mut stream, &mut inbox, &mut sequence)[1..], *TRACK);
     send(&mut stream, &mut sequence, ok);
+    sequence.restart();
+    assert_eq!(receive(&mut stream, &mut inbox, &mut sequence)[1..], *b"SELECT @@sql_mode");
+    let end = |out: &mut Vec<u8>| EofPacket { warnings: 0, status: ServerStatus::AUTOCOMMIT }.encode(out);
+    send(&mut stream, &mut sequence, |out| out.push(1));
+    let column = Column {
+        schema: String::new(),
+        table: String::new(),
+        org_table: String::new(),
+        name: "@@sql_mode".into(),
+        org_name: String::new(),
+        collation: 45,
+        length: 2048,
+        kind: ColumnType::VarString,
+        flags: ColumnFlags::default(),
+        decimals: 0,
+    };
+    send(&mut stream, &mut sequence, |out| column.encode(out));
+    send(&mut stream, &mut sequence, end);
+    send(&mut stream, &mut sequence, |out| put_text_row(out, &[ValueRef::Bytes(b"ANSI_QUOTES")]));
+    send(&mut stream, &mut sequence, end);
 }
 
 fn send(stream: &mut TcpStream, sequence: &mut Sequence, write: impl FnOnce(&mut Vec<u8>)) {
@@ -131,6 +154,7 @@ fn connect_as(port: u16, user: &Identity) -> Result<Backend, NoBackend> {
 fn a_password_goes_over_encrypted_where_its_hash_is_not_known() {
     let backend = connect(mysql8("a secret"), "a secret").unwrap();
     assert_eq!((backend.server_id, backend.facts.version.as_str()), (7, "8.0.36"));
+    assert_eq!(backend.facts.sql_mode, b"ANSI_QUOTES");
     assert!(!backend.resettable(), "what MySQL's reset leaves of the character set is not known");
 }
 
