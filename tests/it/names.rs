@@ -27,10 +27,12 @@ fn upstreams_follow_what_their_name_stands_for() {
     std::fs::write(home.path().join("nsswitch.conf"), "hosts: files\n").expect("written");
     let program = home.path().join("pumasi-with-hosts");
     let script = format!(
-        "#!/bin/sh\nexec unshare --map-root-user --mount sh -c 'mount --bind {home}/hosts /etc/hosts && \
+        "#!/bin/sh\nexec unshare {own} --mount sh -c 'mount --bind {home}/hosts /etc/hosts && \
          mount --bind {home}/nsswitch.conf /etc/nsswitch.conf && exec {} \"$@\"' sh \"$@\"\n",
         binary().display(),
-        home = home.path().display()
+        home = home.path().display(),
+        // Who may not mount is given a namespace of users in which he may; root needs none, and in some places (a chroot) could not have one.
+        own = if rustix::process::geteuid().is_root() { "" } else { "--map-root-user" },
     );
     std::fs::write(&program, script).expect("written");
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("ours");
