@@ -172,6 +172,9 @@ async fn begin(stream: Stream) -> Result<(SendRequest<Bytes>, Connection), Upstr
     let mut builder = h2::client::Builder::new();
     builder
         .enable_push(false)
+        // How many the upstream takes is not known before its SETTINGS: a burst on a new connection would be refused beyond that, and what has
+        // begun to send its content cannot be asked again. Until then the others open connections of their own.
+        .initial_max_send_streams(1)
         .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW_ALL)
         .max_header_list_size(RESPONSE_LIMITS.head_bytes_max as u32)

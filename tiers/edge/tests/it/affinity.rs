@@ -11,13 +11,14 @@ fn requests_with_one_cookie_meet_one_upstream() {
     for policy in [BalancePolicy::Ring, BalancePolicy::Maglev, BalancePolicy::Rendezvous] {
         let (edge, _origins) = site(policy, HashBy::Cookie("session".into()));
         let mut met = BTreeSet::new();
-        for session in 0..20 {
+        // Where each one goes depends on the ports of this run; of 100, a third upstream is missed by none in a lifetime (3 x (2/3)^100).
+        for session in 0..100 {
             let head = format!("Cookie: a=b; session={session}; c=d\r\n");
-            let names: BTreeSet<String> = (0..5).map(|n| ask(&edge, &format!("/{n}"), &head)).collect();
+            let names: BTreeSet<String> = (0..3).map(|n| ask(&edge, &format!("/{n}"), &head)).collect();
             assert_eq!(names.len(), 1, "{policy:?}: session {session} met {names:?}");
             met.extend(names);
         }
-        assert_eq!(met.len(), 3, "{policy:?}: 20 sessions met only {met:?}");
+        assert_eq!(met.len(), 3, "{policy:?}: 100 sessions met only {met:?}");
     }
 }
 
