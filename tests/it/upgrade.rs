@@ -211,6 +211,21 @@ fn successor(service: &mut Service, parent: u32) -> u32 {
     found.expect("waited for")
 }
 
+/// As the links in /proc/PID/fd name the socket that listens on the site's port (proc_net_tcp(5)).
+fn listening(site: &str) -> String {
+    let port: u16 = site.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    const LISTEN: &str = "0A";
+    let own = rows.into_iter().find(|row| row.len() > 9 && row[1].ends_with(&format!(":{port:04X}")) && row[3] == LISTEN);
+    format!("socket:[{}]", own.expect("it listens")[9])
+}
+
+fn holds(pid: u32, socket: &str) -> bool {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    open.filter_map(|entry| std::fs::read_link(entry.path()).ok()).any(|target| target == Path::new(socket))
+}
+
 fn tell(program: &Path, service: &Service, words: &[&str]) -> (i32, String) {
     let output = std::process::Command::new(program).args(words).current_dir(service.home.path()).output().expect("pumasi runs");
     (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
@@ -363,6 +378,8 @@ fn a_new_process_goes_on_when_the_old_one_is_killed() {
     let site = service.0.site.clone();
     service.0.signal("USR2");
     let new = successor(&mut service.0, pid);
+    let socket = listening(&site);
+    service.0.wait_until("the new process holds the listening socket", |_| holds(new, &socket));
     service.0.kill();
     // Nobody accepts at this moment: whoever connects waits, and is answered.
     let address = site.trim_start_matches("http://").to_owned();
