@@ -28,6 +28,9 @@ fn hits_between() -> u64 {
     (hits / writes().parse::<f64>().expect("a number").max(1.0)) as u64
 }
 
+/// Every fault is over by then, and servers that are well are asked again: a store that is not used after that is never used.
+const NO_HIT_MAX: Duration = Duration::from_secs(120);
+
 fn seconds() -> u64 {
     std::env::var("FRESHNESS_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(15)
 }
@@ -124,11 +127,20 @@ impl Check {
         self.0.try_wait().expect("our own child").is_none()
     }
 
-    /// Returns when so many more answers have come from memory, or it has found something. It gives up by itself when nothing is answered.
+    /// Returns when so many more answers have come from memory, or it has found something.
+    ///
+    /// # Panics
+    /// When none has come for [`NO_HIT_MAX`].
     fn wait_for_hits(&mut self, service: &Service, more: u64) {
-        let wanted = hits(service) + more;
-        while self.runs() && hits(service) < wanted {
+        let (mut seen, mut since) = (hits(service), Instant::now());
+        let wanted = seen + more;
+        while self.runs() && seen < wanted {
             std::thread::park_timeout(Duration::from_millis(20));
+            let now = hits(service);
+            if now > seen {
+                (seen, since) = (now, Instant::now());
+            }
+            assert!(since.elapsed() < NO_HIT_MAX, "nothing has come from memory for {} s: {}", NO_HIT_MAX.as_secs(), service.status());
         }
     }
 

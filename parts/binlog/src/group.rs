@@ -94,9 +94,17 @@ impl Groups {
             // What non-transactional tables took with it stays; ROLLBACK TO ends nothing.
             return if sql.trim_ascii().len() > "rollback".len() { None } else { self.open.take() };
         }
-        if !is("xa") {
-            self.open().anything = true;
+        if is("xa") {
+            let second = sql.trim_ascii_start()[2..].trim_ascii_start().to_ascii_lowercase();
+            if second.starts_with(b"commit") {
+                // What it changed stands in the log where it was prepared, and is visible from here on: which rows those were is not remembered.
+                self.open().anything = true;
+                return self.open.take();
+            }
+            // XA START and XA END stand around the rows, in front of the event that ends the group.
+            return if second.starts_with(b"rollback") || self.alone { self.open.take() } else { None };
         }
+        self.open().anything = true;
         if self.alone { self.open.take() } else { None }
     }
 

@@ -110,6 +110,23 @@ fn what_is_not_rows_may_have_changed_anything() {
     assert!(groups.take(&statement(b"COMMIT")).unwrap().unwrap().anything);
 }
 
+/// The rows are in the log where the transaction was prepared, and nobody sees them before its COMMIT, which has none.
+#[test]
+fn xa_commit_may_have_changed_anything() {
+    let statement = |sql: &[u8]| event(2, &[&[0; 8][..], &[4], &[0; 4], b"shop\0", sql].concat());
+    let mut groups = Groups::new();
+    for event in [gtid(5, 0), statement(b"XA START X'71',X'',1"), table(), rows(23, 1, &[row(1, "a")]), statement(b"XA END X'71',X'',1")] {
+        assert_eq!(groups.take(&event), Ok(None));
+    }
+    let prepared = groups.take(&event(38, &[0; 8])).unwrap().unwrap();
+    assert!(!prepared.anything && prepared.tables.len() == 1);
+    groups.take(&gtid(6, 0)).unwrap();
+    let committed = groups.take(&statement(b"XA COMMIT X'71',X'',1")).unwrap().expect("it ends the group");
+    assert!(committed.anything && committed.gtid.unwrap().sequence == 6);
+    groups.take(&gtid(7, 0)).unwrap();
+    assert!(!groups.take(&statement(b"XA ROLLBACK X'72',X'',1")).unwrap().unwrap().anything);
+}
+
 #[test]
 fn rows_that_cannot_be_read_are_unknown_rows() {
     let short = rows(23, 1, &[row(1, "a")[..7].to_vec()]);

@@ -7,8 +7,8 @@ use crate::{
     },
     network::Network,
     plan::{
-        AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProbeKind, ProxyProtocol, ReadsMode,
-        ResultsMode, ServerTls, SqlPassword, UpstreamProtocol,
+        AccessLog, Attribution, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProbeKind, ProxyProtocol,
+        ReadsMode, ResultsMode, ServerTls, SqlPassword, UpstreamProtocol,
     },
     value::{
         Address, AddressOrOff, ByteRate, Bytes, CollectorUrl, Command, CookieName, Count, EngineName, HostPattern, List, LogLevel, Named,
@@ -287,6 +287,14 @@ section! {
         ///
         /// Each worker has a port of its own at each database: that is how its statements are known to be its own.
         env: Variables = Unset { means: "none", example: "{ DATABASE_HOST = \"${sql.main.host}\", DATABASE_PORT = \"${sql.main.port}\" }" },
+        /// Which of a worker's requests a statement counts for, where pages are kept automatically: `window` (every request in flight at that worker when
+        /// it came), `traceparent` (the one that it names in a comment, `/* traceparent='00-...' */`; all if it names none), or `alone` (each worker gets one request of
+        /// such routes at a time).
+        ///
+        /// `window` is right for every application, and drops a page now and then for a write that another request made beside it. `traceparent` asks of the
+        /// application that it sends the header on in its statements, as sqlcommenter and OpenTelemetry do, and that no request uses what another's statement
+        /// has read. With `alone` a request waits 2 s at most for the one before it; then it goes all the same, and counts as with `window`.
+        attribution: Attribution = Default("\"window\""),
         /// Where the command runs. A relative path starts at the directory of this file.
         directory: Option<Path> = Unset { means: "the directory of this file", example: "\"app\"" },
         /// From a worker's start until it answers; past it, the worker is stopped and tried again. Duration. Raise it for slow starters.

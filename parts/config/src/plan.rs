@@ -231,6 +231,7 @@ pub struct PoolPlan {
     pub resolve_every: Duration,
     pub wire: WirePlan,
     pub sticky: Option<StickyPlan>,
+    pub attribution: Attribution,
     pub policy: BalancePolicy,
     pub probe: Option<ProbePlan>,
     /// Consecutive failures that take an upstream out.
@@ -252,6 +253,18 @@ pub struct PoolPlan {
     pub ejected_percent_max: u32,
     /// Retries per hundred requests.
     pub retry_percent: u32,
+}
+
+/// Which of a worker's requests its statements count for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attribution {
+    /// All in flight.
+    #[default]
+    Window,
+    /// Those that they name.
+    Traceparent,
+    /// There is one at a time.
+    Alone,
 }
 
 /// What is spoken with a pool's upstreams.

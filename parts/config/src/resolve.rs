@@ -379,6 +379,7 @@ fn resolve_pool(
         },
         resolve_every: keys.resolve_every.value.0,
         sticky,
+        attribution: keys.attribution.value,
         policy: keys.policy.value,
         probe: keys.probe.value.as_ref().map(|probe| resolve_probe(probe, reader)),
         eject_after: keys.eject_after.value.0,
@@ -414,9 +415,10 @@ fn resolve_sticky(sticky: &Sticky, pool: &str, file: &File, reader: &mut Reader)
 
 /// Keys that would be accepted and ignored are refused.
 fn check_no_worker_keys(pool: &Pool, reader: &mut Reader) {
-    let written: [(&Origin, &str); 7] = [
+    let written: [(&Origin, &str); 8] = [
         (&pool.workers.origin, &pool.workers.path),
         (&pool.env.origin, &pool.env.path),
+        (&pool.attribution.origin, &pool.attribution.path),
         (&pool.directory.origin, &pool.directory.path),
         (&pool.ready_timeout.origin, &pool.ready_timeout.path),
         (&pool.stop_timeout.origin, &pool.stop_timeout.path),

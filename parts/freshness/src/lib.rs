@@ -92,5 +92,5 @@ pub use entry::{Entry, Standing};
 pub use fence::{CHANGED_ROWS_MAX, Changes, FENCE_TABLES_MAX, Fence, Tables};
 pub use slots::{Freshness, Stamp};
 pub use tags::{Table, Tag};
-pub use witness::{ACTIVE_MAX, Moment, Observed, Refusal, Statement, WINDOWS_MAX, Window, Witness};
+pub use witness::{ACTIVE_MAX, Moment, Observed, Refusal, Statement, Trace, WINDOWS_MAX, Window, Witness};
 pub use writes::{STATEMENT_BYTES_MAX, WRITES_MAX, Write};

@@ -73,6 +73,8 @@ pub enum Step {
     WindowInheritsActive,
     /// A window keeps what its first statement read and forgets the rest.
     WindowUnitesReads,
+    /// A statement that names a trace which no request in flight has counts for nobody.
+    NameOfNobodyIgnored,
 }
 
 /// The processor's own atomics.

@@ -2,13 +2,17 @@
 
 use std::sync::{
     Arc,
-    atomic::Ordering::{AcqRel, Acquire},
+    atomic::{
+        AtomicBool,
+        Ordering::{AcqRel, Acquire, Relaxed},
+    },
 };
 
 use crate::{
     Changes, Deps, Fence, Tables,
     fence::Rows,
     memory::{Machine, Memory, Step, Word},
+    tags::Kind,
     writes::{Write, Writes},
 };
 
@@ -42,6 +46,8 @@ struct Slot<M: Memory> {
     last: M::U64,
     /// Commits in flight that may touch a tag of this slot.
     pend: M::U32,
+    /// Of `U(T)`: somebody has looked since T was last written at what is made of rows of T. Nothing is proven by it, so it is no word of `M`.
+    wanted: AtomicBool,
 }
 
 /// A moment: every write with a number up to `seq` in this `epoch` is visible to a snapshot taken afterwards.
@@ -69,7 +75,7 @@ impl<M: Memory> Freshness<M> {
         assert!(slots.is_power_of_two(), "a tag finds its slot by a mask");
         Freshness {
             head: Head { fences: Word::new(0), pend_all: Word::new(0), seq: Word::new(0), epoch: Word::new(0) },
-            slots: (0..slots).map(|_| Slot { last: Word::new(0), pend: Word::new(0) }).collect(),
+            slots: (0..slots).map(|_| Slot { last: Word::new(0), pend: Word::new(0), wanted: AtomicBool::new(false) }).collect(),
             writes: Writes::default(),
         }
     }
@@ -106,6 +112,19 @@ impl<M: Memory> Freshness<M> {
         deps.depends_on_everything()
             || self.head.pend_all.load(Acquire) > 0
             || deps.tags().iter().any(|tag| self.slot(tag.hash).pend.load(Acquire) > 0)
+    }
+
+    /// An answer that depends on `deps` is kept: whoever writes to its tables spares it by saying which rows it changed.
+    pub fn want(&self, deps: &Deps) {
+        deps.tags().iter().filter(|tag| tag.kind == Kind::UnknownRows).for_each(|tag| self.slot(tag.hash).want());
+    }
+
+    /// Whether it is worth a wait to know the rows of a commit to `tables`: since the last one somebody has kept an answer made of rows of theirs, or asked
+    /// for one. If nobody has, the commit may as well count as one to unknown rows. Asked once per commit: from then on it is not wanted until somebody looks.
+    pub fn rows_wanted(&self, tables: &Tables) -> bool {
+        let Tables::Known(tables) = tables else { return false };
+        // All of them are asked: each begins anew.
+        tables.iter().filter(|table| self.slot(table.unknown_rows().hash).wanted.swap(false, Relaxed)).count() > 0
     }
 
     /// Bumps so far: how much has been written.
@@ -175,6 +194,9 @@ impl<M: Memory> Freshness<M> {
         for place in 0..deps.tags().len() {
             let tag = deps.tags()[if M::broken(Step::FenceBeforeRows) { deps.tags().len() - 1 - place } else { place }];
             let slot = self.slot(tag.hash);
+            if tag.kind == Kind::UnknownRows {
+                slot.want();
+            }
             let (pend, last) = if M::broken(Step::PendBeforeLast) {
                 let last = slot.last.load(Acquire);
                 (slot.pend.load(Acquire), last)
@@ -270,6 +292,16 @@ impl<M: Memory> Freshness<M> {
             }
         }
         Some(n)
+    }
+}
+
+impl<M: Memory> Slot<M> {
+    /// Mostly it is, and then its cache line is left alone.
+    #[inline]
+    fn want(&self) {
+        if !self.wanted.load(Relaxed) {
+            self.wanted.store(true, Relaxed);
+        }
     }
 }
 

@@ -2,9 +2,16 @@
 //!
 //! A worker's SQL arrives at an address of its own, so its statements are known to be its own; which of its requests caused a statement is
 //! not. So a statement counts for **every** request in flight at the worker: a page may be dropped needlessly, never kept wrongly.
+//!
+//! Where the operator says that an application names the request in each statement that it runs for it (a `traceparent` comment), such a statement counts
+//! for the requests of that trace alone, and for those that have none. One that names nobody who is in flight counts for all, as ever. What makes this a thing to
+//! be said by the operator: an application whose requests wait for each other's statements names one of them, and the other's page would miss it.
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use pumasi_trace::{Caller, Callers};
@@ -20,10 +27,16 @@ pub const WINDOWS_MAX: usize = 1024;
 /// Statements under way at one worker that a new window can inherit. Beyond it new windows are refused storage.
 pub const ACTIVE_MAX: usize = 1024;
 
+/// The trace of a request, by which its statements may name it (W3C Trace Context, section 3.2.2.3).
+pub type Trace = [u8; 16];
+
 /// What one worker's database connections did while its requests were open. One per worker; the edge opens windows, the SQL tier reports.
 #[derive(Debug, Default)]
 pub struct Witness {
     inner: Mutex<Inner>,
+    /// Open windows that have a trace: whether statements need be asked whose they are. A hint, looked at without waiting: who misses a window that is being
+    /// opened counts the statement for all.
+    traced: AtomicUsize,
     /// For traces: whose statements they are. Here because the witness is what edge and SQL have in common of one worker.
     callers: Arc<Callers>,
 }
@@ -44,6 +57,8 @@ struct Inner {
 #[derive(Debug)]
 struct Seen {
     number: u64,
+    /// By which its statements name it, if they do.
+    trace: Option<Trace>,
     stamp: Stamp,
     deps: Deps,
     statements: u64,
@@ -53,6 +68,8 @@ struct Seen {
 #[derive(Debug)]
 struct Active {
     number: u64,
+    /// The trace it named, of a request that was in flight.
+    of: Option<Trace>,
     observed: Arc<Observed>,
 }
 
@@ -102,6 +119,7 @@ pub struct Window {
     witness: Arc<Witness>,
     /// `None` beyond [`WINDOWS_MAX`].
     number: Option<u64>,
+    traced: bool,
     closed: bool,
     /// A probe is one of the requests in flight, though nobody traces it.
     _caller: Option<Caller>,
@@ -131,31 +149,36 @@ impl Witness {
 
     /// Opens a request's window and takes its stamp. Call it before the first byte of the request is forwarded.
     pub fn open<M: Memory>(self: &Arc<Witness>, freshness: &Freshness<M>) -> Window {
-        self.open_at::<M>(freshness.stamp())
+        self.open_at::<M>(freshness.stamp(), None)
+    }
+
+    /// [`Witness::open`] for a request whose statements name `trace`.
+    pub fn open_traced<M: Memory>(self: &Arc<Witness>, freshness: &Freshness<M>, trace: Trace) -> Window {
+        self.open_at::<M>(freshness.stamp(), Some(trace))
     }
 
     /// Opens the window of a request whose answer nobody will store: a probe. It says that there is a request, and when it has ended; a
     /// transaction that a probe left open would otherwise belong to no request, and show its old snapshot to every later one.
     pub fn open_for_nobody(self: &Arc<Witness>) -> Window {
-        let mut window = self.open_at::<Machine>(Stamp { epoch: 0, seq: 0 });
+        let mut window = self.open_at::<Machine>(Stamp { epoch: 0, seq: 0 }, None);
         window._caller = Some(self.callers.enter(None));
         window
     }
 
-    fn open_at<M: Memory>(self: &Arc<Witness>, stamp: Stamp) -> Window {
+    fn open_at<M: Memory>(self: &Arc<Witness>, stamp: Stamp, trace: Option<Trace>) -> Window {
         let mut inner = self.lock();
         let number = inner.next;
         inner.next += 1;
         if inner.open.len() >= WINDOWS_MAX {
             inner.unrecorded += 1;
-            return Window { witness: self.clone(), number: None, closed: false, _caller: None };
+            return Window { witness: self.clone(), number: None, traced: false, closed: false, _caller: None };
         }
-        let mut seen = Seen { number, stamp, deps: Deps::new(), statements: 0, refusal: None };
+        let mut seen = Seen { number, trace, stamp, deps: Deps::new(), statements: 0, refusal: None };
         if !M::broken(Step::WindowInheritsActive) {
             for active in &inner.active {
                 // A statement that was sent before the request arrived is not the request's write. Its answer may still become part
                 // of the page: two requests may wait for one answer inside the application.
-                if *active.observed != Observed::Wrote {
+                if *active.observed != Observed::Wrote && !seen.is_another(active.of) {
                     seen.take(&active.observed, M::broken(Step::WindowTakesOldestStamp));
                 }
             }
@@ -164,20 +187,35 @@ impl Witness {
             seen.refuse(Refusal::TooMany);
         }
         inner.open.push_back(seen);
-        Window { witness: self.clone(), number: Some(number), closed: false, _caller: None }
+        let traced = trace.is_some();
+        self.traced.fetch_add(usize::from(traced), Relaxed);
+        Window { witness: self.clone(), number: Some(number), traced, closed: false, _caller: None }
     }
 
     /// Reports a statement to all open windows, and to those that open until the returned value is dropped.
     pub fn statement(self: &Arc<Witness>, observed: Observed) -> Statement {
-        self.statement_in::<Machine>(observed)
+        self.statement_in::<Machine>(observed, None)
     }
 
-    /// [`Witness::statement`], with a memory whose steps may be broken.
+    /// [`Witness::statement`] for a statement that names the trace `said`: reported to the requests of that trace, and to those without one.
+    pub fn statement_of(self: &Arc<Witness>, observed: Observed, said: Option<Trace>) -> Statement {
+        self.statement_in::<Machine>(observed, said)
+    }
+
+    /// Whether some request in flight may be named by its statements.
+    pub fn tells_apart(&self) -> bool {
+        self.traced.load(Relaxed) > 0
+    }
+
+    /// [`Witness::statement_of`], with a memory whose steps may be broken.
     #[doc(hidden)]
-    pub fn statement_in<M: Memory>(self: &Arc<Witness>, observed: Observed) -> Statement {
+    pub fn statement_in<M: Memory>(self: &Arc<Witness>, observed: Observed, said: Option<Trace>) -> Statement {
         let mut inner = self.lock();
+        // A name that nobody in flight has may be an earlier request's, kept in a text, or a trace of the application's own: it says nothing.
+        let known = |said: &Trace| M::broken(Step::NameOfNobodyIgnored) || inner.open.iter().any(|seen| seen.trace == Some(*said));
+        let of = said.filter(known);
         for seen in &mut inner.open {
-            if M::broken(Step::WindowUnitesReads) && seen.statements > 0 {
+            if M::broken(Step::WindowUnitesReads) && seen.statements > 0 || seen.is_another(of) {
                 continue;
             }
             seen.take(&observed, M::broken(Step::WindowTakesOldestStamp));
@@ -187,7 +225,7 @@ impl Witness {
         }
         let number = inner.next_active;
         inner.next_active += 1;
-        inner.active.push(Active { number, observed: Arc::new(observed) });
+        inner.active.push(Active { number, of, observed: Arc::new(observed) });
         Statement { witness: self.clone(), number: Some(number) }
     }
 
@@ -230,6 +268,11 @@ impl Moment {
 }
 
 impl Seen {
+    /// Whether a statement of the trace `of` is another request's. Who has no name may be anybody.
+    fn is_another(&self, of: Option<Trace>) -> bool {
+        matches!((of, self.trace), (Some(of), Some(trace)) if of != trace)
+    }
+
     fn take(&mut self, observed: &Observed, keeps_stamp: bool) {
         self.statements += 1;
         match observed {
@@ -273,6 +316,7 @@ impl Window {
 
     fn leave(&self) -> Option<Seen> {
         let mut inner = self.witness.lock();
+        self.witness.traced.fetch_sub(usize::from(self.traced), Relaxed);
         let Some(number) = self.number else {
             inner.unrecorded -= 1;
             return None;

@@ -44,6 +44,17 @@ impl Capabilities {
     /// JSON, UUID and the like are named as such in definitions of columns.
     pub const MARIADB_EXTENDED_METADATA: Capabilities = Capabilities(1 << 35);
 
+    /// Of a client that logs in to one database and reads rows, and wants nothing else.
+    pub const READER: Capabilities = Capabilities(
+        Capabilities::LONG_PASSWORD.0
+            | Capabilities::PROTOCOL_41.0
+            | Capabilities::TRANSACTIONS.0
+            | Capabilities::SECURE_CONNECTION.0
+            | Capabilities::PLUGIN_AUTH.0
+            | Capabilities::CONNECT_WITH_DB.0
+            | Capabilities::DEPRECATE_EOF.0,
+    );
+
     pub fn contains(self, all: Capabilities) -> bool {
         self.0 & all.0 == all.0
     }

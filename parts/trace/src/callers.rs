@@ -4,10 +4,7 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-use crate::{
-    Context, Statement, Tap,
-    context::{mixed, parse},
-};
+use crate::{Context, Statement, Tap, comment::comment, context::mixed};
 
 /// The requests in flight at one worker, told by whoever forwards them, asked by whoever runs the worker's statements.
 ///
@@ -40,9 +37,6 @@ pub struct Caller {
 
 /// Requests in flight at one worker that are told apart. With more of them no statement is anybody's but by its own word.
 pub const INSIDE_MAX: usize = 1024;
-
-/// Bytes at each end of a statement in which it may say whose it is.
-const COMMENT_REACH: usize = 2048;
 
 impl Callers {
     /// A request is forwarded, `sampled` with where its span goes. Before its first byte is sent.
@@ -116,33 +110,9 @@ impl Calling {
     }
 }
 
-/// The `traceparent` of a comment: trace, parent, whether it is sampled. Only the ends are looked at: comments of this kind stand there.
+/// The `traceparent` of a comment: trace, parent, whether it is sampled.
 fn said(sql: &[u8]) -> Option<([u8; 16], [u8; 8], bool)> {
-    const MARK: &[u8] = b"traceparent='";
-    let ends = [&sql[..sql.len().min(COMMENT_REACH)], &sql[sql.len().saturating_sub(COMMENT_REACH)..]];
-    ends.into_iter().find_map(|part| {
-        let at = part.windows(MARK.len()).position(|window| window == MARK)? + MARK.len();
-        // Within a comment, not within a value that somebody wrote into a form.
-        let opened = part[..at].windows(2).rposition(|pair| pair == b"/*")?;
-        let open = !part[opened..at].windows(2).any(|pair| pair == b"*/") && !within_quotes(&part[..opened]);
-        let end = part[at..].iter().position(|byte| *byte == b'\'')?;
-        if open { parse(&part[at..at + end]) } else { None }
-    })
-}
-
-/// Whether a text has an open quotation at its end.
-fn within_quotes(text: &[u8]) -> bool {
-    let mut open = None;
-    let mut bytes = text.iter();
-    while let Some(byte) = bytes.next() {
-        match (open, byte) {
-            (Some(_), b'\\') => drop(bytes.next()),
-            (None, b'\'' | b'"' | b'`') => open = Some(*byte),
-            (Some(quote), byte) if quote == *byte => open = None,
-            _ => {}
-        }
-    }
-    open.is_some()
+    Some(comment(sql)?.1)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Cache};
+use pumasi_config::{Attribution, PagesMode};
 use pumasi_pagestore::Pages;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -32,7 +33,7 @@ use crate::{
     pages::{Habits, Reads},
     relay::splice::Pipes,
     request_id::RequestId,
-    routes::Snapshot,
+    routes::{Route, Snapshot},
     timer::{TICK, Timers},
     upstream::{IdleConnections, http2::Http2Connections},
 };
@@ -165,6 +166,17 @@ impl Core {
 }
 
 impl Core {
+    /// What the upstream is told of it: a trace as well where its statements name their request by one, whoever wants traces.
+    pub fn trace_of(&self, route: &Route, head: &pumasi_http1::RequestHead, id: RequestId) -> Option<pumasi_trace::Context> {
+        let named = route.attribution == Attribution::Traceparent && route.pages == PagesMode::Automatic;
+        let trace = self.trace(head, id);
+        if named && trace.is_none() {
+            // One that is not sampled: it is a name and nothing else.
+            return Some(pumasi_trace::Context::of(head.fields.get_named("traceparent"), id.number(), self.shared.run, 0));
+        }
+        trace
+    }
+
     /// Where a request stands in a trace; None while nobody wants traces.
     pub fn trace(&self, head: &pumasi_http1::RequestHead, id: RequestId) -> Option<pumasi_trace::Context> {
         let tap = &self.shared.tap;

@@ -66,8 +66,9 @@ pub(crate) trait Downstream {
         Poll::Ready(())
     }
 
-    /// The request is about to be sent to `upstream`; again if it is repeated elsewhere. For who must know where an answer came from.
-    fn sending(&mut self, _upstream: &Arc<Upstream>) {}
+    /// The request is about to be sent to `upstream`, under `trace` if the upstream is told of one; again if it is repeated elsewhere. For who must know
+    /// where an answer came from.
+    fn sending(&mut self, _upstream: &Arc<Upstream>, _trace: Option<&pumasi_trace::Context>) {}
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
     /// Ready when the client has called the request off or left. Pending where that cannot be known.

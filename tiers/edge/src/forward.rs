@@ -221,20 +221,13 @@ impl<'a, D: Downstream> Forward<'a, D> {
 
     async fn exchange_http2(&mut self, place: Place, lease: &mut Lease, upgrade: bool) -> Result<(), Fault> {
         poll_fn(|context| self.down.poll_admitted(lease.upstream(), context)).await;
-        self.down.sending(lease.upstream());
-        let _caller = self.calling(lease);
+        let trace = self.core.trace_of(self.route, self.down.request(), self.id);
+        self.down.sending(lease.upstream(), trace.as_ref());
+        let _caller = self.calling(lease, trace);
         let request = self.down.request();
         let asked = Asked { head: request.method() == b"HEAD", upgrade };
         let mut text = Vec::with_capacity(512);
-        write_request(
-            &mut text,
-            request,
-            self.down.client(),
-            self.id,
-            &lease.upstream().address,
-            self.edit,
-            self.core.trace(request, self.id),
-        );
+        write_request(&mut text, request, self.down.client(), self.id, &lease.upstream().address, self.edit, trace);
         let mut asking =
             Http2Request::begin(place, &text, self.route.wire.scheme(), asked, self.down.has_content()).map_err(Fault::Upstream)?;
         let added = self.added(lease);
@@ -245,13 +238,13 @@ impl<'a, D: Downstream> Forward<'a, D> {
     }
 
     /// While traces are wanted: the worker's SQL is told whose request is in flight, until the answer has arrived.
-    fn calling(&self, lease: &Lease) -> Option<Caller> {
+    fn calling(&self, lease: &Lease, trace: Option<pumasi_trace::Context>) -> Option<Caller> {
         let tap = &self.core.shared.tap;
         if !tap.tracing.wanted() {
             return None;
         }
         let witness = lease.upstream().witness.as_ref()?;
-        let sampled = self.core.trace(self.down.request(), self.id).filter(|context| context.sampled);
+        let sampled = trace.filter(|context| context.sampled);
         Some(witness.callers().enter(sampled.map(|context| (context, tap.clone()))))
     }
 
@@ -264,13 +257,13 @@ impl<'a, D: Downstream> Forward<'a, D> {
 
     async fn exchange(&mut self, connection: &mut UpstreamConnection, lease: &mut Lease) -> Result<(), Fault> {
         poll_fn(|context| self.down.poll_admitted(lease.upstream(), context)).await;
-        self.down.sending(lease.upstream());
-        let _caller = self.calling(lease);
+        let trace = self.core.trace_of(self.route, self.down.request(), self.id);
+        self.down.sending(lease.upstream(), trace.as_ref());
+        let _caller = self.calling(lease, trace);
         let added = self.added(lease);
         let request = self.down.request();
         connection
             .begin(Asked { head: request.method() == b"HEAD", upgrade: forwards_upgrade(request) }, request.framing == Framing::Chunked);
-        let trace = self.core.trace(request, self.id);
         let client = self.down.client();
         write_request(connection.output.buffer(), request, client, self.id, &lease.upstream().address, self.edit, trace);
         let sent_at = self.began.take().unwrap_or_else(Instant::now);

@@ -297,7 +297,7 @@ impl Visit<'_> {
             Role::Beside
         };
         let kind = automatic::kind_of(&self.route.name, asked.method, head.path_and_query());
-        Some(Follow::new(freshness, kind, role, compared))
+        Some(Follow::new(freshness, kind, role, self.route.attribution, compared))
     }
 
     /// Sends the request on without a look at the store, and watches whether its success makes stored pages wrong.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use pumasi_balance::Pool;
-use pumasi_config::{AccessLog, BalancePolicy, EdgeLimits, EdgePlan, HashBy, Network, PagesMode, PoolPlan, ProxyProtocol};
+use pumasi_config::{AccessLog, Attribution, BalancePolicy, EdgeLimits, EdgePlan, HashBy, Network, PagesMode, PoolPlan, ProxyProtocol};
 use pumasi_http1::{FIELDS_MAX, Limits};
 use pumasi_pagestore::RouteCounters;
 
@@ -56,6 +56,8 @@ pub struct Route {
     pub queue_timeout: Duration,
     /// What the pool's hash policy takes from a request; `None` under the other policies.
     pub hash_by: Option<HashBy>,
+    /// Which of a worker's requests its statements count for.
+    pub attribution: Attribution,
     pub(crate) wire: Arc<Wire>,
     pub(crate) sticky: Option<Arc<Sticky>>,
     pub(crate) traffic: Arc<TrafficCounters>,
@@ -104,6 +106,7 @@ pub(crate) struct PoolPart {
     pub pool: Arc<Pool>,
     pub queue_timeout: Duration,
     pub hash_by: Option<HashBy>,
+    pub attribution: Attribution,
     pub wire: Arc<Wire>,
     pub sticky: Option<Arc<Sticky>>,
 }
@@ -114,6 +117,7 @@ impl PoolPart {
             pool: Arc::new(Pool::new("files")),
             queue_timeout: Duration::ZERO,
             hash_by: None,
+            attribution: Attribution::default(),
             wire: Arc::new(Wire::PLAIN),
             sticky: None,
         }
@@ -126,6 +130,7 @@ impl PoolPart {
             pool: pool.clone(),
             queue_timeout: plan.queue_timeout,
             hash_by: hashes.then(|| plan.hash_by.clone()),
+            attribution: plan.attribution,
             wire: Wire::of(&plan.wire)?,
             sticky: plan.sticky.as_ref().and_then(Sticky::of).map(Arc::new),
         })
@@ -161,6 +166,7 @@ impl Snapshot {
                 pool: part.pool.clone(),
                 queue_timeout: part.queue_timeout,
                 hash_by: part.hash_by.clone(),
+                attribution: part.attribution,
                 wire: part.wire.clone(),
                 sticky: part.sticky.clone(),
                 traffic: former.map(|r| r.traffic.clone()).unwrap_or_default(),

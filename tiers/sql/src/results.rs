@@ -281,6 +281,7 @@ impl Miss {
 
     /// Keeps the result and gives it to those who wait. `entry`: of its own stamp and dependencies.
     pub fn store(mut self, entry: Entry, packets: Arc<[u8]>, rows: u64) {
+        self.results.freshness.want(entry.deps());
         let stored = Arc::new(Stored { key: self.key.clone(), entry, packets, rows, count: self.count.take() });
         let weight =
             (size_of::<Stored>() + stored.packets.len() + stored.key.as_bytes().len() + stored.entry.deps().bytes() + ALLOCATIONS) as u64;

@@ -11,16 +11,6 @@ use pumasi_mysqlwire::{
     auth::{NATIVE, native_proof},
 };
 
-const CAPABILITIES: Capabilities = Capabilities(
-    Capabilities::LONG_PASSWORD.0
-        | Capabilities::PROTOCOL_41.0
-        | Capabilities::TRANSACTIONS.0
-        | Capabilities::SECURE_CONNECTION.0
-        | Capabilities::PLUGIN_AUTH.0
-        | Capabilities::CONNECT_WITH_DB.0
-        | Capabilities::DEPRECATE_EOF.0,
-);
-
 pub struct Client {
     pub stream: TcpStream,
     inbox: Inbox,
@@ -37,7 +27,7 @@ impl Client {
         let mut client = Client { stream, inbox: Inbox::new(1 << 20), outbox: Outbox::default(), sequence: Sequence::default() };
         let greeting = Greeting::decode(&client.receive()?)?;
         let login = Login {
-            capabilities: CAPABILITIES,
+            capabilities: Capabilities::READER,
             max_packet: 1 << 20,
             collation: 45,
             user: "root".into(),
@@ -57,7 +47,7 @@ impl Client {
     /// Asks and waits: the packets of the answer, as they came.
     pub fn ask(&mut self, request: &[u8], expect: Expect) -> Result<Vec<u8>> {
         self.stream.write_all(request)?;
-        let mut follower = Follower::new(expect, CAPABILITIES);
+        let mut follower = Follower::new(expect, Capabilities::READER);
         let mut answer = Vec::new();
         let mut number = 1;
         while !follower.done() {

@@ -4,8 +4,8 @@ use super::{Span, Text, Wrong, is_token};
 use crate::{
     nearest::nearest,
     plan::{
-        AccessLog, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProbeKind, ProxyProtocol, ReadsMode,
-        ResultsMode, ServerTls, UpstreamProtocol,
+        AccessLog, Attribution, BalancePolicy, CompressCoding, EvictionPolicy, FailoverMode, HashBy, PagesMode, ProbeKind, ProxyProtocol,
+        ReadsMode, ResultsMode, ServerTls, UpstreamProtocol,
     },
 };
 
@@ -38,6 +38,7 @@ choice!(
     EvictionPolicy: "s3-fifo" => EvictionPolicy::S3Fifo, "lru" => EvictionPolicy::Lru, "lfu" => EvictionPolicy::Lfu,
     "fifo" => EvictionPolicy::Fifo,
 );
+choice!(Attribution: "window" => Attribution::Window, "traceparent" => Attribution::Traceparent, "alone" => Attribution::Alone);
 choice!(ServerTls: "off" => ServerTls::Off, "encrypted" => ServerTls::Encrypted, "verified" => ServerTls::Verified);
 choice!(ProbeKind: "http" => ProbeKind::Http, "tcp" => ProbeKind::Tcp);
 choice!(UpstreamProtocol: "http1" => UpstreamProtocol::Http1, "http2" => UpstreamProtocol::Http2);

@@ -54,6 +54,24 @@ fn an_answer_is_used_until_a_row_it_was_made_of_changes() {
     assert!(other.usable(&freshness));
 }
 
+/// Nobody waits to be told of rows that nobody has asked for since the last write.
+#[test]
+fn rows_are_wanted_by_whoever_looks_at_answers_made_of_some() {
+    let freshness = Arc::new(Freshness::new());
+    let ask = Tables::of([table("ask"), table("log")]);
+    assert!(!freshness.rows_wanted(&ask), "nothing is kept");
+    let (seven, all) = (entry(&freshness, row("ask", "7")), entry(&freshness, whole("ask")));
+    freshness.want(all.deps());
+    assert!(!freshness.rows_wanted(&ask), "what is made of all rows is spared by none");
+    freshness.want(seven.deps());
+    assert!(freshness.rows_wanted(&ask) && !freshness.rows_wanted(&ask), "once");
+    write(&freshness, "ask", &changed("ask", &["8"]));
+    assert!(seven.usable(&freshness) && freshness.rows_wanted(&ask), "it was looked at");
+    write(&freshness, "ask", &Changes::new());
+    assert!(!seven.usable(&freshness) && freshness.rows_wanted(&ask), "in vain, and all the same");
+    assert!(!freshness.rows_wanted(&Tables::All));
+}
+
 #[test]
 fn nothing_is_used_while_its_table_is_fenced_and_everything_after_a_release() {
     let freshness = Arc::new(Freshness::new());
@@ -317,4 +335,31 @@ fn a_commit_that_changed_nothing_is_not_noted() {
     let freshness = Arc::new(Freshness::new());
     freshness.fence(Tables::of([table("ask")])).commit_noted(&changed("ask", &[]), 5, None);
     assert_eq!((freshness.seq(), freshness.write(0), freshness.write(1)), (0, None, None));
+}
+
+/// Two requests at one worker, told apart by what their statements say.
+#[test]
+fn a_statement_that_names_its_request_counts_for_no_other() {
+    let (freshness, witness) = (Arc::new(Freshness::new()), Witness::new());
+    let (one, two, nobody) = ([1; 16], [2; 16], [9; 16]);
+    let read = |name: &str| Observed::Read { deps: whole(name).into(), stamp: freshness.stamp() };
+    assert!(!witness.tells_apart());
+    let first = witness.open_traced(&freshness, one);
+    let second = witness.open_traced(&freshness, two);
+    let unnamed = witness.open(&freshness);
+    assert!(witness.tells_apart());
+    drop(witness.statement_of(read("ask"), Some(one)));
+    drop(witness.statement_of(Observed::Wrote, Some(two)));
+    // Under way when the next requests arrive: theirs only if it may be.
+    let under_way = witness.statement_of(read("cheer"), Some(one));
+    let (third, fourth) = (witness.open_traced(&freshness, one), witness.open_traced(&freshness, [3; 16]));
+    drop(under_way);
+    drop(witness.statement(read("settings")));
+    drop(witness.statement_of(read("log"), Some(nobody)));
+    let tables = |window: Window| window.close().map(|(_, deps)| deps.tables().count());
+    assert_eq!(tables(first), Ok(4), "its own two, the one without a name, the one of nobody");
+    assert_eq!(tables(second), Err(Refusal::Wrote));
+    assert_eq!(tables(unnamed), Err(Refusal::Wrote), "it may be its own");
+    assert_eq!((tables(third), tables(fourth)), (Ok(3), Ok(2)));
+    assert!(!witness.tells_apart());
 }

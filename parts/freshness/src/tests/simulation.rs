@@ -403,7 +403,7 @@ impl Scene {
     fn result(&self, query: usize, witness: Option<&Arc<Witness>>) -> (u64, Option<Statement>) {
         let report = |stamp| {
             let observed = Observed::Read { deps: deps(query).into(), stamp };
-            witness.map(|witness| witness.statement_in::<Simulated>(observed))
+            witness.map(|witness| witness.statement_in::<Simulated>(observed, None))
         };
         let arrived = self.freshness.stamp();
         let stored = self.step(|world| world.results.get(&query).cloned());
@@ -539,7 +539,7 @@ impl Scene {
             Some(old) => {
                 self.step(|world| world.totals.old_reads += 1);
                 let observed = Observed::Read { deps: deps(query).into(), stamp: old.stamp };
-                ((old.state[query], true), Some(witness.statement_in::<Simulated>(observed)))
+                ((old.state[query], true), Some(witness.statement_in::<Simulated>(observed, None)))
             }
             None => {
                 let (value, reported) = self.result(query, Some(witness));

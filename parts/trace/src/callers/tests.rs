@@ -51,7 +51,8 @@ fn a_statement_may_say_itself_whose_it_is() {
         (format!("SELECT \"/*traceparent='{said}'*/\""), None),
         (format!("/* a */ SELECT \"traceparent='{said}'\""), None),
         ("SELECT 1 /*traceparent='nonsense'*/".to_owned(), None),
-        (format!("SELECT '{}' /*traceparent='{said}'*/", "x".repeat(10_000)), None),
+        (format!("SELECT '{}' /*traceparent='{said}'*/", "x".repeat(10_000)), told),
+        (format!("SELECT \"{} /*traceparent='{said}'*/\"", "x".repeat(10_000)), None),
     ] {
         assert_eq!(parent(&callers, &sql), parent_told, "{sql:.80}");
     }

@@ -15,6 +15,7 @@ use std::{
 };
 
 use pumasi_balance::{Upstream, UpstreamId};
+use pumasi_config::Attribution;
 use pumasi_freshness::{Entry, Freshness, Refusal, Window};
 use pumasi_http1::{Known, RequestHead};
 use pumasi_httpcache::{Answered, Bypass, Method};
@@ -41,6 +42,9 @@ const DIFFERENCES_MAX: usize = 16;
 /// How long a request is held back at most because of others at its worker: longer than most pages take to make, shorter than anybody notices. It also
 /// ends the wait of two requests for each other (a page whose making asks the same worker for something).
 const ADMISSION_MAX: Duration = Duration::from_millis(100);
+
+/// The same where each worker gets one request at a time: long enough that the pages of most applications are alone.
+const ALONE_MAX: Duration = Duration::from_secs(2);
 
 /// The first comparison beside use; each that finds no difference doubles the time to the next, up to the last.
 const RECHECK_FIRST_MS: u64 = 1_000;
@@ -71,6 +75,7 @@ pub(super) struct Follow {
     /// Sent more than once: what the first did is not known.
     repeated: bool,
     role: Role,
+    attribution: Attribution,
     /// Its place at the worker it is sent to.
     place: Option<Place>,
     waiting: Option<Waiting>,
@@ -79,13 +84,17 @@ pub(super) struct Follow {
 }
 
 impl Follow {
-    pub fn new(freshness: &Arc<Freshness>, kind: String, role: Role, compared: Option<Arc<Page>>) -> Follow {
-        Follow { freshness: freshness.clone(), kind, window: None, repeated: false, role, place: None, waiting: None, compared }
+    pub fn new(freshness: &Arc<Freshness>, kind: String, role: Role, attribution: Attribution, compared: Option<Arc<Page>>) -> Follow {
+        let freshness = freshness.clone();
+        Follow { freshness, kind, window: None, repeated: false, role, attribution, place: None, waiting: None, compared }
     }
 
     /// Waits until the request may go to `upstream`: see [`Gate`].
     pub fn poll_admitted(&mut self, habits: &Habits, upstream: &Upstream, timer: &Timer, context: &mut Context<'_>) -> Poll<()> {
-        if upstream.witness.is_none() || self.role == Role::Beside {
+        let alone = self.attribution == Attribution::Alone;
+        // Requests that name themselves in their statements need not be kept apart.
+        let apart = alone || self.attribution == Attribution::Window && self.role != Role::Beside;
+        if upstream.witness.is_none() || !apart {
             return Poll::Ready(());
         }
         self.place = None;
@@ -93,12 +102,12 @@ impl Follow {
             Some(waiting) => waiting,
             None => {
                 let gate = habits.gate(upstream.id());
-                if let Some(place) = gate.enter(self.role) {
+                if let Some(place) = gate.enter(self.role, alone) {
                     self.place = Some(place);
                     return Poll::Ready(());
                 }
-                timer.arm(ADMISSION_MAX);
-                self.waiting.insert(gate.wait(self.role))
+                timer.arm(if alone { ALONE_MAX } else { ADMISSION_MAX });
+                self.waiting.insert(gate.wait(self.role, alone))
             }
         };
         timer.watch(context);
@@ -115,9 +124,13 @@ impl Follow {
     }
 
     /// Before the first byte of the request is sent.
-    pub fn sending(&mut self, upstream: &Upstream) {
+    pub fn sending(&mut self, upstream: &Upstream, trace: Option<&pumasi_trace::Context>) {
         self.repeated |= self.window.is_some();
-        self.window = upstream.witness.as_ref().map(|witness| witness.open(&self.freshness));
+        let named = trace.filter(|_| self.attribution == Attribution::Traceparent);
+        self.window = upstream.witness.as_ref().map(|witness| match named {
+            Some(context) => witness.open_traced(&self.freshness, context.trace),
+            None => witness.open(&self.freshness),
+        });
     }
 
     /// Whether an answer with this head may become an automatic page. One that says itself how long it holds is an ordinary page.
@@ -173,6 +186,8 @@ pub(super) struct Gate {
 struct Turns {
     storing: usize,
     changing: usize,
+    /// Others, counted where each request is alone.
+    beside: usize,
     /// Requests that change something and wait for their turn: nobody else begins to make a page before them.
     changing_waits: usize,
     wakers: Vec<Waker>,
@@ -199,21 +214,23 @@ pub(super) struct Place {
 struct Waiting {
     gate: Arc<Gate>,
     role: Role,
+    /// Until nobody else is there.
+    alone: bool,
 }
 
 impl Gate {
-    fn enter(self: &Arc<Gate>, role: Role) -> Option<Place> {
+    fn enter(self: &Arc<Gate>, role: Role, alone: bool) -> Option<Place> {
         let mut turns = self.lock();
-        if !turns.admits(role) {
+        if !turns.admits(role, alone) {
             return None;
         }
         turns.count(role, 1);
         Some(Place { gate: self.clone(), role })
     }
 
-    fn wait(self: &Arc<Gate>, role: Role) -> Waiting {
+    fn wait(self: &Arc<Gate>, role: Role, alone: bool) -> Waiting {
         self.lock().changing_waits += usize::from(role == Role::Changing);
-        Waiting { gate: self.clone(), role }
+        Waiting { gate: self.clone(), role, alone }
     }
 
     fn force(self: &Arc<Gate>, role: Role) -> Place {
@@ -227,8 +244,10 @@ impl Gate {
 }
 
 impl Turns {
-    fn admits(&self, role: Role) -> bool {
+    fn admits(&self, role: Role, alone: bool) -> bool {
+        let somebody = self.storing + self.changing + self.beside > 0;
         match role {
+            _ if alone && somebody => false,
             Role::Storing => self.changing == 0 && self.changing_waits == 0,
             Role::Changing => self.storing == 0,
             Role::Beside => true,
@@ -236,7 +255,11 @@ impl Turns {
     }
 
     fn count(&mut self, role: Role, by: isize) {
-        let count = if role == Role::Storing { &mut self.storing } else { &mut self.changing };
+        let count = match role {
+            Role::Storing => &mut self.storing,
+            Role::Changing => &mut self.changing,
+            Role::Beside => &mut self.beside,
+        };
         *count = count.saturating_add_signed(by);
     }
 
@@ -249,7 +272,7 @@ impl Waiting {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Place> {
         let mut turns = self.gate.lock();
         // One's own wait does not count against one.
-        if turns.admits(self.role) {
+        if turns.admits(self.role, self.alone) {
             turns.count(self.role, 1);
             return Poll::Ready(Place { gate: self.gate.clone(), role: self.role });
         }

@@ -75,11 +75,11 @@ macro_rules! passes_on {
             }
         }
 
-        fn sending(&mut self, upstream: &Arc<Upstream>) {
+        fn sending(&mut self, upstream: &Arc<Upstream>, trace: Option<&pumasi_trace::Context>) {
             if let Some(follow) = &mut self.follow {
-                follow.sending(upstream);
+                follow.sending(upstream, trace);
             }
-            self.down.sending(upstream);
+            self.down.sending(upstream, trace);
         }
 
         fn sent_total(&self) -> u64 {

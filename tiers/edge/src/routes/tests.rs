@@ -18,6 +18,7 @@ fn snapshot(routes: &[(&str, &str)]) -> Snapshot {
     let part = PoolPart {
         pool: Arc::new(Pool::new("app")),
         queue_timeout: Duration::ZERO,
+        attribution: Default::default(),
         hash_by: None,
         wire: Wire::of(&WirePlan::default()).unwrap(),
         sticky: None,

@@ -9,9 +9,10 @@ use std::{
 };
 
 use pumasi_balance::Upstream;
-use pumasi_config::{CommandPlan, Members, PagesMode, WorkersPlan};
+use pumasi_config::{Attribution, CommandPlan, Members, PagesMode, WorkersPlan};
 use pumasi_edge::{Edge, EdgeConfig};
-use pumasi_freshness::{Changes, Deps, Freshness, Observed, Table, Tables, Witness};
+use pumasi_freshness::{Changes, Deps, Freshness, Observed, Table, Tables, Trace, Witness};
+use pumasi_trace::trace_said;
 
 use crate::harness::*;
 
@@ -336,6 +337,87 @@ fn a_transaction_ends_with_the_requests_it_belongs_to() {
     wait_until("its window closes", || site.app.witness.requests_ended_since(moment));
 }
 
+/// Every request writes down a visit before its page is read: with one request of each kind in flight at the worker all of the time, no page is stored unless
+/// its statements are known to be its own.
+fn while_another_request_writes(attribution: Attribution) -> Vec<(String, u64)> {
+    let (reading, written) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (paused, resumed) = (reading.clone(), written.clone());
+    let site = Site::told_apart(attribution, "Content-Type: text/plain", move |request| {
+        let page = request.page("ask");
+        if request.head.starts_with("GET /slow") {
+            paused.wait();
+            resumed.wait();
+        } else {
+            request.write("visits");
+        }
+        page
+    });
+    // A fourth would be answered from the store.
+    for round in 0..3 {
+        std::thread::scope(|scope| {
+            let slow = scope.spawn(|| site.get("/slow"));
+            reading.wait();
+            assert_eq!(site.get(&format!("/counts/{round}")).status, 200);
+            written.wait();
+            assert_eq!(slow.join().unwrap().content, "ask 0");
+        });
+    }
+    site.reasons()
+}
+
+#[test]
+fn a_write_of_another_request_is_told_apart_by_the_trace_it_names() {
+    let wrote = |reasons: &[(String, u64)]| reasons.iter().find(|(reason, _)| reason == "wrote").map_or(0, |(_, times)| *times);
+    assert_eq!(wrote(&while_another_request_writes(Attribution::Window)), 6, "what it is without");
+    assert_eq!(wrote(&while_another_request_writes(Attribution::Traceparent)), 3, "its own alone");
+}
+
+#[test]
+fn a_client_of_many_requests_with_one_trace_is_told_nothing_wrong() {
+    let site = Site::told_apart(Attribution::Traceparent, "Content-Type: text/plain", |request| {
+        assert!(request.trace.is_some(), "{}", request.head);
+        request.page("ask")
+    });
+    let traced = "GET / HTTP/1.1\r\nHost: a\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00\r\n\r\n";
+    wait_until("the page is stored", || site.ask(traced).field("cache-status").unwrap().contains("hit"));
+    site.write("ask");
+    assert_eq!(site.ask(traced).content, "ask 1");
+}
+
+#[test]
+fn each_worker_has_one_request_at_a_time_where_that_is_wanted() {
+    let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (entered, seen) = (inside.clone(), most.clone());
+    let site = Site::told_apart(Attribution::Alone, "Content-Type: text/plain", move |request| {
+        seen.fetch_max(entered.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let page = request.page("ask");
+        if request.head.starts_with("POST") {
+            request.write("visits");
+        }
+        std::thread::yield_now();
+        entered.fetch_sub(1, Ordering::SeqCst);
+        page
+    });
+    std::thread::scope(|scope| {
+        for client in 0..8 {
+            let site = &site;
+            scope.spawn(move || {
+                for n in 0..5 {
+                    match client % 3 {
+                        0 => site.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"),
+                        // One that is not stored counts, too.
+                        1 => site.ask(&format!("GET /mine/{client}/{n} HTTP/1.1\r\nHost: a\r\nCookie: who={client}\r\n\r\n")),
+                        _ => site.get(&format!("/page/{client}-{n}")),
+                    };
+                }
+            });
+        }
+    });
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+    let own = site.reasons().iter().filter(|(reason, _)| reason == "wrote").count();
+    assert_eq!(own, 0, "no page was made beside a write: {:?}", site.reasons());
+}
+
 // === the site ===
 
 /// One worker, its database and the edge in front of it.
@@ -356,6 +438,8 @@ struct App {
 struct Request<'a> {
     app: &'a App,
     head: String,
+    /// Which each statement of the request names, if it was told one.
+    trace: Option<Trace>,
 }
 
 impl App {
@@ -372,13 +456,18 @@ impl App {
 }
 
 impl Request<'_> {
+    fn write(&self, table: &'static str) {
+        drop(self.app.witness.statement_of(Observed::Wrote, self.trace));
+        self.app.commit(table);
+    }
+
     /// Reads a table, as the SQL tier reports it.
     fn page(&self, table: &'static str) -> String {
         let stamp = self.app.freshness.stamp();
         let value = self.app.tables.lock().unwrap().get(table).copied().unwrap_or_default();
         let mut deps = Deps::new();
         deps.add_table(Table::named("db", table));
-        drop(self.app.witness.statement(Observed::Read { deps: deps.into(), stamp }));
+        drop(self.app.witness.statement_of(Observed::Read { deps: deps.into(), stamp }, self.trace));
         format!("{table} {value}")
     }
 }
@@ -389,6 +478,10 @@ impl Site {
     }
 
     fn with_lines(lines: &'static str, make: impl Fn(&Request<'_>) -> String + Send + Sync + 'static) -> Site {
+        Site::told_apart(Attribution::Window, lines, make)
+    }
+
+    fn told_apart(attribution: Attribution, lines: &'static str, make: impl Fn(&Request<'_>) -> String + Send + Sync + 'static) -> Site {
         let freshness = Arc::new(Freshness::new());
         let app =
             Arc::new(App { freshness: freshness.clone(), witness: Witness::new(), tables: Mutex::default(), made: AtomicUsize::new(0) });
@@ -398,7 +491,8 @@ impl Site {
                 let length = field(&head, "content-length").map_or(0, |length| length.parse().unwrap());
                 peer.read_exact(length);
                 served.made.fetch_add(1, Ordering::SeqCst);
-                let content = make(&Request { app: &served, head });
+                let trace = field(&head, "traceparent").and_then(|told| trace_said(format!("/*traceparent='{told}'*/").as_bytes()));
+                let content = make(&Request { app: &served, head, trace });
                 peer.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n{lines}\r\n\r\n{content}", content.len()));
             }
         });
@@ -406,6 +500,7 @@ impl Site {
         setup.plan.routes[0].pages = PagesMode::Automatic;
         setup.plan.pages.memory_bytes = 8 << 20;
         setup.plan.pages.ignore_cookies = vec!["_ga*".into(), "_gid".into()];
+        setup.pools[0].plan.attribution = attribution;
         setup.pools[0].plan.members = Members::Workers(WorkersPlan {
             command: CommandPlan::Shell("the-test-itself".into()),
             workers: 1,

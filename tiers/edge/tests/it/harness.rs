@@ -273,6 +273,7 @@ pub fn pool(name: &str, members: &[SocketAddr]) -> PoolConfig {
         concurrency_max: None,
         queue_max: 16,
         queue_timeout: PATIENCE,
+        attribution: Default::default(),
         hash_by: HashBy::Address,
         hash_bound_percent: None,
         slow_start: Duration::ZERO,

@@ -19,16 +19,6 @@ const TIMEOUT: Duration = Duration::from_secs(55);
 
 const PACKET_MAX: usize = 1024 * 1024;
 
-const CAPABILITIES: Capabilities = Capabilities(
-    Capabilities::LONG_PASSWORD.0
-        | Capabilities::PROTOCOL_41.0
-        | Capabilities::TRANSACTIONS.0
-        | Capabilities::SECURE_CONNECTION.0
-        | Capabilities::PLUGIN_AUTH.0
-        | Capabilities::CONNECT_WITH_DB.0
-        | Capabilities::DEPRECATE_EOF.0,
-);
-
 pub struct Connection {
     stream: TcpStream,
     inbox: Inbox,
@@ -59,7 +49,7 @@ impl Connection {
             inbox: Inbox::new(PACKET_MAX),
             outbox: Outbox::default(),
             sequence: Sequence::default(),
-            capabilities: CAPABILITIES,
+            capabilities: Capabilities::READER,
             statements: Vec::new(),
             binary: std::collections::VecDeque::new(),
             rows: Vec::new(),
@@ -74,7 +64,7 @@ impl Connection {
             return Err(refused(&error));
         }
         let greeting = Greeting::decode(&first).map_err(io::Error::other)?;
-        self.capabilities = CAPABILITIES & (greeting.capabilities | Capabilities::CONNECT_WITH_DB);
+        self.capabilities = Capabilities::READER & (greeting.capabilities | Capabilities::CONNECT_WITH_DB);
         let login = Login {
             capabilities: self.capabilities,
             max_packet: PACKET_MAX as u32,

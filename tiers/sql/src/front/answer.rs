@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pumasi_freshness::{Observed, Witness};
+use pumasi_freshness::{Observed, Trace, Witness};
 use pumasi_mysqlwire::{
     COLUMNS_MAX, Capabilities, Column, EofPacket, OkPacket, ServerStatus, SessionChange, SqlError, ValueRef, cursor::put_lenenc_int,
     put_binary_row, put_text_row,
@@ -32,6 +32,8 @@ pub struct Answer<'o> {
     summary: Option<Summary>,
     row_count: u64,
     witness: Option<&'o Arc<Witness>>,
+    /// The trace that the statement names.
+    said: Option<Trace>,
     witnessed: bool,
 }
 
@@ -43,7 +45,12 @@ impl<'o> Answer<'o> {
         status: ServerStatus,
         witness: Option<&'o Arc<Witness>>,
     ) -> Answer<'o> {
-        Answer { out, capabilities, rows, status, columns: None, summary: None, row_count: 0, witness, witnessed: false }
+        Answer { out, capabilities, rows, status, columns: None, summary: None, row_count: 0, witness, said: None, witnessed: false }
+    }
+
+    /// The statement's text names the request that it runs for.
+    pub fn of(self, said: Option<Trace>) -> Answer<'o> {
+        Answer { said, ..self }
     }
 
     pub fn row_count(&self) -> u64 {
@@ -57,7 +64,7 @@ impl<'o> Answer<'o> {
     /// Reports the statement to the worker's requests, if anybody joins them with it.
     pub fn witness(&mut self, observed: Observed) {
         if let Some(witness) = self.witness {
-            self.out.hold(witness.statement(observed));
+            self.out.hold(witness.statement_of(observed, self.said));
             self.witnessed = true;
         }
     }

@@ -6,13 +6,13 @@ use std::{
     time::Instant,
 };
 
-use pumasi_freshness::{Entry as Passport, Moment, Observed, Stamp, Witness};
+use pumasi_freshness::{Entry as Passport, Moment, Observed, Stamp, Trace, Witness};
 use pumasi_mysqlwire::{
     Capabilities, Column, ColumnFlags, ColumnType, Command, EofPacket, Execution, LongData, OkPacket, ParameterType, Prepared,
     ServerStatus, SqlError, Value, ValueRef, cursor::NULL, decode_change_user,
 };
 use pumasi_sqltext::{Token, Tokens};
-use pumasi_trace::Calling;
+use pumasi_trace::{Calling, trace_said};
 use tracing::debug;
 
 use super::{
@@ -271,7 +271,7 @@ impl<E: Engine> Work<'_, E> {
         let measured = self.begin(count, sql);
         let miss = match self.ask(sql, Rows::Text, &[], &[]) {
             Some(Asked::Hit { stored, stamp }) => {
-                self.answer_stored(&stored, stamp, measured, out);
+                self.answer_stored(&stored, stamp, self.said(sql), measured, out);
                 return Ok(sql.len());
             }
             Some(Asked::Miss(miss)) => Some(miss),
@@ -279,7 +279,7 @@ impl<E: Engine> Work<'_, E> {
         };
         self.renew_snapshot();
         let mark = out.mark();
-        let mut answer = Answer::new(out, self.capabilities, Rows::Text, self.status(), self.witness.as_ref());
+        let mut answer = Answer::new(out, self.capabilities, Rows::Text, self.status(), self.witness.as_ref()).of(self.said(sql));
         let ran = self.engine.query(sql, &mut answer);
         let (rows, warnings) = (answer.row_count(), answer.warnings());
         let used = *ran.as_ref().unwrap_or(&sql.len());
@@ -366,7 +366,7 @@ impl<E: Engine> Work<'_, E> {
         let asked = prepared_under.and_then(|under| self.ask(&sql, Rows::Binary, &under, &parameters));
         let miss = match asked {
             Some(Asked::Hit { stored, stamp }) => {
-                self.answer_stored(&stored, stamp, measured, out);
+                self.answer_stored(&stored, stamp, None, measured, out);
                 return Ok(Flow::Next);
             }
             Some(Asked::Miss(miss)) => Some(miss),
@@ -614,9 +614,14 @@ impl<E: Engine> Work<'_, E> {
         Some(results.ask(Key::of(&Parts { form, database, settings: self.engine.settings()?, prepared_under, sql, parameters })))
     }
 
-    fn answer_stored(&mut self, stored: &Stored, stamp: Stamp, measured: Measured, out: &mut Out) {
+    /// The request that a text names as its own, if requests are told apart by that. A prepared statement's text may have been another's.
+    fn said(&self, sql: &[u8]) -> Option<Trace> {
+        self.witness.as_ref().filter(|witness| witness.tells_apart()).and_then(|_| trace_said(sql))
+    }
+
+    fn answer_stored(&mut self, stored: &Stored, stamp: Stamp, said: Option<Trace>, measured: Measured, out: &mut Out) {
         if let Some(witness) = &self.witness {
-            out.hold(witness.statement(Observed::Read { deps: stored.entry.deps().clone(), stamp }));
+            out.hold(witness.statement_of(Observed::Read { deps: stored.entry.deps().clone(), stamp }, said));
         }
         out.stored(stored.packets.clone());
         self.engine.answered_from_store(stored.rows);

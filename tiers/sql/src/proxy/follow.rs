@@ -14,6 +14,7 @@ pub mod catalogue;
 mod control;
 pub mod plan;
 pub mod session;
+mod visible;
 
 use std::{
     collections::HashMap,
@@ -39,12 +40,16 @@ use self::{
     plan::{Plan, Reads},
 };
 use super::{route::Server, target::Target};
-use crate::results::Results;
+use crate::results::{Key, Results};
 
 pub use self::session::{Ended, Running, Sent, Session, Standing, Thread};
 
 /// Digests whose plans are remembered. When full, all are forgotten.
 const PLANS_MAX: usize = 4096;
+
+/// Answers to preparations that are remembered, each of [`PREPARED_BYTES_MAX`] at most. When full, all are forgotten.
+const PREPARED_MAX: usize = 4096;
+const PREPARED_BYTES_MAX: usize = 8 * 1024;
 
 /// Nothing has been read yet.
 const UNKNOWN: &str = "catalogue-unknown";
@@ -74,6 +79,8 @@ pub struct Generation {
     /// Or why there is none.
     catalogue: Result<Catalogue, String>,
     plans: Mutex<Plans>,
+    /// What the server said to COM_STMT_PREPARE, by text and session. The numbers in it are to be replaced.
+    prepared: Mutex<HashMap<Key, Arc<[u8]>>>,
     /// Of the statements that ended it; lowered when nobody plans by it any more.
     fences: Mutex<Vec<Fence>>,
 }
@@ -140,6 +147,11 @@ impl Follow {
     pub fn is_primary(&self, server: u64) -> bool {
         let primary = self.primary.load(SeqCst);
         primary == 0 || primary == server
+    }
+
+    /// Whether a change of the schema that does not pass through the proxy becomes known.
+    pub fn sees_foreign_schema_changes(&self) -> bool {
+        self.told.live()
     }
 
     /// Every base table by database and name, for people.
@@ -222,7 +234,7 @@ impl Follow {
 
 impl Generation {
     fn new(catalogue: Result<Catalogue, String>) -> Generation {
-        Generation { catalogue, plans: Mutex::default(), fences: Mutex::default() }
+        Generation { catalogue, plans: Mutex::default(), prepared: Mutex::default(), fences: Mutex::default() }
     }
 
     /// What has to be done around a statement; by its digest, if it has one.
@@ -248,6 +260,23 @@ impl Generation {
         }
         plans.insert(name, plan.clone());
         plan
+    }
+
+    /// The answer that a preparation had.
+    pub fn prepared(&self, key: &[u8]) -> Option<Arc<[u8]>> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Remembers it, as long as this is how the catalogue reads.
+    pub fn keep_prepared(&self, key: Key, packets: Arc<[u8]>) {
+        if packets.len() > PREPARED_BYTES_MAX || !self.followed() {
+            return;
+        }
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if prepared.len() >= PREPARED_MAX {
+            prepared.clear();
+        }
+        prepared.insert(key, packets);
     }
 
     fn catalogue(&self) -> Option<&Catalogue> {

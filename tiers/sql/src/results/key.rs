@@ -1,12 +1,15 @@
 //! What makes two results the same bytes. Equality is the security boundary: the whole key is compared, a hash only finds it.
 
+use std::borrow::Borrow;
+
 use pumasi_mysqlwire::Value;
+use pumasi_trace::without_trace;
 
 /// Every part with its length before it, so that no two different lists of parts write the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key(Box<[u8]>);
 
-/// The parts. Statement texts are taken as they are: what differs in a blank is another key.
+/// The parts. Statement texts are taken as they are, but for a comment that names their request: what differs in a blank is another key.
 pub struct Parts<'a> {
     /// Text or binary rows, and the capabilities that shape packets.
     pub form: u64,
@@ -18,6 +21,13 @@ pub struct Parts<'a> {
     pub sql: &'a [u8],
     /// Of a prepared statement.
     pub parameters: &'a [Value],
+}
+
+/// A look-up needs no key of its own; equal keys are equal bytes, and hash as they do.
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl Key {
@@ -34,7 +44,7 @@ impl Key {
         put(out, parts.database.unwrap_or_default().as_bytes());
         put(out, parts.settings);
         put(out, parts.prepared_under);
-        put(out, parts.sql);
+        put(out, without_trace(parts.sql));
         for parameter in parts.parameters {
             put_value(out, parameter);
         }

@@ -126,6 +126,7 @@ impl House {
             concurrency_max: None,
             queue_max: 10,
             queue_timeout: Duration::from_secs(1),
+            attribution: Default::default(),
             hash_by: HashBy::Address,
             hash_bound_percent: None,
             slow_start: Duration::ZERO,

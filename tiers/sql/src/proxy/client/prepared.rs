@@ -3,19 +3,25 @@
 use std::{borrow::Cow, sync::Arc};
 
 use pumasi_freshness::Observed;
-use pumasi_mysqlwire::{Command, Execution, Expect, SqlError, WireError};
+use pumasi_mysqlwire::{Command, Execution, Expect, HEADER, SqlError, WireError};
+use pumasi_trace::without_trace;
 
 use super::{
     super::{
         backend::StatementKey,
+        follow::Generation,
         nature::{LooksBack, Nature},
+        route::Role,
         state::SessionState,
     },
     Client, Relayed, Trouble,
-    stored::Question,
+    stored::{Question, SQL_MAX, form},
     texts::READ_TRIES,
 };
-use crate::front::digests::Count;
+use crate::{
+    front::digests::Count,
+    results::{Key, Parts},
+};
 
 /// Prepared statements of one client; the next is refused with error 1461.
 const STATEMENTS_MAX: usize = 16_382;
@@ -41,6 +47,27 @@ pub(super) struct Statement {
     pub(super) count: Arc<Count>,
 }
 
+/// Where the answer to one preparation is kept: drivers that share connections prepare their statements again for every request.
+pub(super) struct PreparedBefore {
+    generation: Arc<Generation>,
+    key: Key,
+    /// Whether a change of the schema past the proxy would be seen.
+    schema_seen: bool,
+}
+
+impl PreparedBefore {
+    fn packets(&self) -> Option<Arc<[u8]>> {
+        self.generation.prepared(self.key.as_bytes())
+    }
+
+    /// A statement without columns has an answer that no change of the schema changes; one with columns describes tables.
+    fn keep(self, columns: u16, packets: Vec<u8>) {
+        if columns == 0 || self.schema_seen {
+            self.generation.keep_prepared(self.key, packets.into());
+        }
+    }
+}
+
 impl Client {
     pub(super) async fn prepare(&mut self, sql: &[u8]) -> Result<(), Trouble> {
         self.latest = None;
@@ -55,23 +82,77 @@ impl Client {
         }
         let read = self.modes().read(sql);
         let (count, nature) = self.pools.known(&read)?;
-        self.acquire(&read, nature).await?;
         let id = self.next_statement();
-        let relayed = self.relay_prepare(sql, id).await?;
-        if let Some(prepared) = relayed.prepared.filter(|_| !relayed.failed) {
+        let before = self.prepared_before(sql, nature);
+        let parameters = match before.as_ref().and_then(PreparedBefore::packets) {
+            Some(packets) => Some(self.put_prepared(&packets, id)),
+            None => self.prepare_at_server(sql, &read, nature, id, before).await?,
+        };
+        if let Some(parameters) = parameters {
             let read = matches!(read, Cow::Owned(_)).then(|| Arc::from(&*read));
-            let sql: Arc<[u8]> = sql.into();
+            let sql: Arc<[u8]> = self.prepared_text(sql).into();
             let (read, state) = (read.unwrap_or_else(|| sql.clone()), self.state_key());
-            let key = StatementKey { sql: sql.clone(), state: state.clone() };
-            let lease = self.lease.as_mut().expect("acquired above");
-            lease.backend.remember(key, prepared.statement).await.map_err(Trouble::Backend)?;
             self.latest = Some(id);
             self.statement_bytes = kept;
-            let parameters = prepared.parameters.into();
-            self.statements.insert(id, Statement { sql, read, state, parameters, types: Vec::new(), nature, count });
+            self.statements.insert(id, Statement { sql, read, state, parameters: parameters.into(), types: Vec::new(), nature, count });
+        }
+        Ok(())
+    }
+
+    /// By which a statement is known: without the comment that names the request it was prepared for.
+    fn prepared_text<'s>(&self, sql: &'s [u8]) -> &'s [u8] {
+        if self.modes().plain() { without_trace(sql) } else { sql }
+    }
+
+    /// How many parameters it has; `None` if the server refused it.
+    async fn prepare_at_server(
+        &mut self,
+        sql: &[u8],
+        read: &[u8],
+        nature: Nature,
+        id: u32,
+        before: Option<PreparedBefore>,
+    ) -> Result<Option<u16>, Trouble> {
+        self.acquire(read, nature).await?;
+        self.recording = before.is_some().then(Vec::new);
+        let relayed = self.relay_prepare(sql, id).await;
+        let recorded = self.recording.take();
+        let relayed = relayed?;
+        let prepared = relayed.prepared.filter(|_| !relayed.failed);
+        if let Some(prepared) = &prepared {
+            let key = StatementKey { sql: self.prepared_text(sql).into(), state: self.state_key() };
+            let lease = self.lease.as_mut().expect("acquired above");
+            lease.backend.remember(key, prepared.statement).await.map_err(Trouble::Backend)?;
+            // What it would be on a replica is the same, but no replica answers for the primary's catalogue.
+            let primary = lease.server().role == Role::Primary;
+            if let (Some(before), Some(packets), true) = (before, recorded, primary && relayed.warnings == 0) {
+                before.keep(prepared.columns, packets);
+            }
         }
         self.settle(&relayed);
-        Ok(())
+        Ok(prepared.map(|prepared| prepared.parameters))
+    }
+
+    /// Where the answer to this preparation is kept, if it may be: what it says depends on the text, the session and the schema, and on nothing else.
+    fn prepared_before(&mut self, sql: &[u8], nature: Nature) -> Option<PreparedBefore> {
+        let plain = nature.looks_back.is_none() && !self.hold.warnings && sql.len() <= SQL_MAX && self.apart().is_none();
+        let follow = self.shared.follow.as_ref().filter(|_| plain)?;
+        // Before the server is asked: a change of the schema in between makes another reading of the catalogue.
+        let (generation, schema_seen) = (follow.generation(), follow.sees_foreign_schema_changes());
+        let settings = self.shaping();
+        let form = form(self.capabilities, false);
+        let key = Key::of(&Parts { form, database: None, settings: &settings, prepared_under: &[], sql, parameters: &[] });
+        Some(PreparedBefore { generation, key, schema_seen })
+    }
+
+    /// Answers a preparation from memory, under the client's own number for it. How many parameters it has.
+    fn put_prepared(&mut self, packets: &[u8], id: u32) -> u16 {
+        let out = self.link.outbox.payload();
+        let at = out.len() + HEADER;
+        out.extend_from_slice(packets);
+        // OK, the number, how many columns, how many parameters.
+        out[at + 1..at + 5].copy_from_slice(&id.to_le_bytes());
+        u16::from_le_bytes([out[at + 7], out[at + 8]])
     }
 
     pub(super) async fn relay_prepare(&mut self, sql: &[u8], id: u32) -> Result<Relayed, Trouble> {

@@ -10,6 +10,7 @@ use std::{sync::Arc, time::Instant};
 
 use pumasi_freshness::{Observed, Statement};
 use pumasi_mysqlwire::{HEADER, ServerStatus};
+use pumasi_trace::trace_said;
 
 use super::{
     Client,
@@ -120,7 +121,9 @@ impl Client {
         let (stored, stamp) = shared.follow.as_ref()?.results().at_hand(&quick.key)?;
         shared.meter.started();
         if let Some(witness) = witness {
-            quick.witnessed.push(witness.statement(Observed::Read { deps: stored.entry.deps().clone(), stamp }));
+            let said = parameters.is_none() && witness.tells_apart();
+            let said = said.then(|| trace_said(sql)).flatten();
+            quick.witnessed.push(witness.statement_of(Observed::Read { deps: stored.entry.deps().clone(), stamp }, said));
         }
         link.outbox.payload().extend_from_slice(&stored.packets);
         let length = header.length;

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use pumasi_binlog::Gtid;
-use pumasi_freshness::{Entry, Observed, Stamp};
+use pumasi_freshness::{Entry, Observed, Stamp, Trace};
 use pumasi_mysqlwire::{Capabilities, Execution, LongData, ServerStatus, Value};
 use pumasi_sqltext::Scalar;
-use pumasi_trace::Calling;
+use pumasi_trace::{Calling, trace_said};
 
 use super::{
     super::{
@@ -63,7 +63,8 @@ impl Client {
         let key = self.key_for(sql, execution);
         match follow.results().ask_sharing(key).await {
             Asked::Hit { stored, stamp } => {
-                self.answer_stored(&stored, stamp, started, count, calling).await?;
+                let said = execution.map_or_else(|| self.said(sql), |_| None);
+                self.answer_stored(&stored, (stamp, said), started, count, calling).await?;
                 Ok(None)
             }
             Asked::Miss(mut miss) => {
@@ -154,16 +155,22 @@ impl Client {
         self.witness.as_ref()?.callers().statement(sql)
     }
 
+    /// The request that a text names as its own, if requests are told apart by that. A prepared statement's text may have been another's.
+    pub(super) fn said(&self, sql: &[u8]) -> Option<Trace> {
+        self.witness.as_ref().filter(|witness| witness.tells_apart()).and_then(|_| trace_said(sql))
+    }
+
     async fn answer_stored(
         &mut self,
         stored: &Stored,
-        stamp: Stamp,
+        (stamp, said): (Stamp, Option<Trace>),
         started: Instant,
         count: &Count,
         calling: Option<Calling>,
     ) -> Result<(), Trouble> {
         self.shared.meter.started();
-        let witnessed = self.witness.as_ref().map(|witness| witness.statement(Observed::Read { deps: stored.entry.deps().clone(), stamp }));
+        let witnessed =
+            self.witness.as_ref().map(|witness| witness.statement_of(Observed::Read { deps: stored.entry.deps().clone(), stamp }, said));
         self.link.outbox.payload().extend_from_slice(&stored.packets);
         self.last.place = None;
         self.last.affected_rows = -1;
@@ -231,7 +238,7 @@ impl Client {
     }
 
     /// What a worker's open requests are told, from before the statement is sent until its answer is.
-    pub(super) fn witness_of(&self, nature: Nature, running: Option<&Running>) -> Option<pumasi_freshness::Statement> {
+    pub(super) fn witness_of(&self, nature: Nature, running: Option<&Running>, said: Option<Trace>) -> Option<pumasi_freshness::Statement> {
         let witness = self.witness.as_ref()?;
         let observed = match (running, nature.reads, nature.controls) {
             (Some(running), _, _) => running.observed(self.apart())?,
@@ -239,7 +246,7 @@ impl Client {
             (None, false, true) => return None,
             (None, false, false) => Observed::Wrote,
         };
-        Some(witness.statement(observed))
+        Some(witness.statement_of(observed, said))
     }
 
     /// The whole answer is here, its last packet not yet sent: keeps it, if it may be kept, and ends what was around the statement.

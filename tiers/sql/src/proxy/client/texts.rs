@@ -105,7 +105,8 @@ impl Client {
         if let Some(running) = running.as_ref().filter(|_| nature.reads) {
             count.kept(running.refused());
         }
-        let _witnessed = self.witness_of(nature, running.as_ref());
+        let said = matches!(command, Command::Query(_)).then(|| self.said(sql)).flatten();
+        let _witnessed = self.witness_of(nature, running.as_ref(), said);
         self.announce(sql, nature);
         let cursor = matches!(command, Command::Execute(payload) if Execution::decode(payload).is_ok_and(|execution| execution.cursor));
         let relayed = self.run_leased(command, if cursor { Expect::Cursor } else { Expect::Results }).await;

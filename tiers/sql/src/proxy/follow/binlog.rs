@@ -3,10 +3,11 @@
 //! A commit through the proxy waits a little for its rows ([`Told::claim`]); if they do not come in time its tables count as changed in
 //! unknown rows, so a slow log costs hits and nothing else. What nobody has claimed yet is fenced as soon as it is seen. If a statement of ours that may
 //! have made it is under way, it is waited for; a transaction that none of them claims was written by somebody else, and is bumped when it is visible to readers,
-//! which the log alone does not say (the event may come before the commit). Such writes are seen late, by the log's lag; nobody could have fenced them.
+//! which the log alone does not say (the event may come before the commit; [`super::visible`]). Such writes are seen late, by the log's lag; nobody could have fenced them.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    rc::Rc,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -22,9 +23,14 @@ use tokio::{
     sync::{Notify, oneshot, watch},
     time::{sleep, timeout},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::{Follow, Generation, Order, catalogue::Catalogue, control};
+use super::{
+    Follow, Generation, Order,
+    catalogue::Catalogue,
+    control,
+    visible::{Looker, Place, Reading},
+};
 use crate::{
     front::{login::random, wire::Lost},
     proxy::{backend::Backend, backend::owned, target::Target},
@@ -34,8 +40,13 @@ use crate::{
 /// How long a commit waits for its rows. Its fence stands so much longer.
 const ROWS_WAIT: Duration = Duration::from_millis(5);
 
-/// How long the fence of a write past the proxy stands if its visibility cannot be asked for.
+/// How long the fence of a write past the proxy stands if its visibility cannot be asked for: a schema change, XA COMMIT (whose place in the log may be
+/// reported before it is carried out), a server that does not commit in the log's order or does not say how far it is.
 const VISIBLE_AFTER: Duration = Duration::from_millis(200);
+
+/// How long the log is left unread while nobody waits for what it says: a dozen transactions cost one wake-up then. Who asks for rows ends the pause, and
+/// a write past the proxy is seen so much later.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Positions that are remembered until their transaction, or their statement, comes.
 const CLAIMS_MAX: usize = 65_536;
@@ -61,9 +72,12 @@ pub struct Told {
     inner: Mutex<Inner>,
     /// A statement that may write is over.
     answered: Notify,
+    /// Somebody waits for rows.
+    asked: Notify,
     unseen: AtomicU64,
     exact: AtomicU64,
     late: AtomicU64,
+    unasked: AtomicU64,
     /// Of the latest event, in milliseconds.
     lag_ms: AtomicU64,
 }
@@ -129,6 +143,11 @@ impl Told {
         (self.unseen.load(Relaxed), self.exact.load(Relaxed), self.late.load(Relaxed))
     }
 
+    /// Commits whose rows nobody wanted to know.
+    pub fn unasked(&self) -> u64 {
+        self.unasked.load(Relaxed)
+    }
+
     pub fn lag_ms(&self) -> u64 {
         self.lag_ms.load(Relaxed)
     }
@@ -149,6 +168,7 @@ impl Told {
             inner.waiting.insert(gtid, tell);
             told
         };
+        self.asked.notify_one();
         if let Ok(Ok(group)) = timeout(ROWS_WAIT, told).await {
             self.exact.fetch_add(1, Relaxed);
             return Some(group);
@@ -167,6 +187,7 @@ impl Told {
         if !self.live() {
             return;
         }
+        self.unasked.fetch_add(1, Relaxed);
         let mut inner = self.inner();
         match inner.ready.remove(&gtid) {
             Some((_, fence)) => fence.release(),
@@ -285,13 +306,15 @@ async fn try_stream(follow: &Weak<Follow>, target: &Target) -> Result<String, Lo
     if !connection.facts.version.contains("MariaDB") {
         return Ok("only MariaDB's positions are followed".to_owned());
     }
-    let settings =
-        match connection.rows("SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format', 'binlog_row_image')", 8).await? {
-            Ok(rows) => rows,
-            Err(error) => return Ok(error.message),
-        };
+    let asked = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
+        ('log_bin', 'binlog_format', 'binlog_row_image', 'binlog_optimize_thread_scheduling')";
+    let settings = match connection.rows(asked, 8).await? {
+        Ok(rows) => rows,
+        Err(error) => return Ok(error.message),
+    };
+    let setting = |name: &str| settings.iter().find(|row| row[0].as_deref() == Some(name)).and_then(|row| row[1].clone());
     for (name, wanted) in [("log_bin", "ON"), ("binlog_format", "ROW"), ("binlog_row_image", "FULL")] {
-        let set = settings.iter().find(|row| row[0].as_deref() == Some(name)).and_then(|row| row[1].clone()).unwrap_or_default();
+        let set = setting(name).unwrap_or_default();
         if !set.eq_ignore_ascii_case(wanted) {
             return Ok(format!("{name} is {set}, it must be {wanted}"));
         }
@@ -300,7 +323,9 @@ async fn try_stream(follow: &Weak<Follow>, target: &Target) -> Result<String, Lo
         Ok(rows) => rows,
         Err(error) => return Ok(error.message),
     };
-    let Some([_, _, only, without, ..]) = status.first().map(|row| &row[..]) else { return Ok("the log has no position".to_owned()) };
+    let Some([Some(file), _, only, without, ..]) = status.first().map(|row| &row[..]) else {
+        return Ok("the log has no position".to_owned());
+    };
     if [only, without].iter().any(|filter| filter.as_ref().is_some_and(|filter| !filter.is_empty())) {
         return Ok("the log leaves databases out (binlog_do_db, binlog_ignore_db)".to_owned());
     }
@@ -325,8 +350,14 @@ async fn try_stream(follow: &Weak<Follow>, target: &Target) -> Result<String, Lo
     }
     dump(&mut connection, number).await?;
     let mut groups = Groups::new();
+    let mut reading = Reading::new(file);
+    let looker = Rc::new(Looker::new(target, file, setting("binlog_optimize_thread_scheduling").is_none_or(|set| set == "ON")));
     let mut live = false;
+    let mut unasked = 0;
     loop {
+        if !connection.link.inbox.ready()? {
+            pause(follow, &mut unasked).await;
+        }
         let packet = match timeout(SILENCE_MAX, connection.link.receive()).await {
             Ok(packet) => packet?,
             Err(_) => return Ok(format!("no heartbeat for {} s", SILENCE_MAX.as_secs())),
@@ -347,12 +378,25 @@ async fn try_stream(follow: &Weak<Follow>, target: &Target) -> Result<String, Lo
             info!(server = %target.address(), "the binary log is followed: rows are known, and writes past Pumasi are seen");
         }
         note_lag(&followed.told, event);
+        let place = reading.pass(event);
         match groups.take(event) {
-            Ok(Some(group)) => told(&followed, group, target),
+            Ok(Some(group)) => told(&followed, group, place, &looker),
             Ok(None) => {}
             Err(error) => return Ok(error.to_string()),
         }
     }
+}
+
+/// Everything that had come has been read. Waits a little if commits have gone by since the last time whose rows nobody wants, and nobody waits for any.
+async fn pause(follow: &Weak<Follow>, unasked: &mut u64) {
+    let Some(followed) = follow.upgrade() else { return };
+    let told = &followed.told;
+    let asked = told.asked.notified();
+    let more = told.unasked();
+    if std::mem::replace(unasked, more) == more || !told.inner().waiting.is_empty() {
+        return;
+    }
+    let _ = timeout(PAUSE, asked).await;
 }
 
 async fn register(connection: &mut Backend, number: u32) -> Result<(), Lost> {
@@ -391,14 +435,16 @@ fn note_lag(told: &Told, event: &[u8]) {
     told.lag_ms.store(now.saturating_sub(seconds) * 1000, Relaxed);
 }
 
-fn told(follow: &Arc<Follow>, group: Group, target: &Target) {
+/// `place`: where the group ends in the log.
+fn told(follow: &Arc<Follow>, group: Group, place: Option<Place>, looker: &Rc<Looker>) {
     let group = Arc::new(group);
+    let looker = looker.clone();
     let Some(gtid) = group.gtid else {
         // Without a position nobody can claim it.
         let generation = follow.generation();
         let closure = written(&generation, &group);
         let fence = follow.freshness().fence(closure.clone());
-        tokio::task::spawn_local(unseen(follow.clone(), Arc::downgrade(&generation), group, target.clone(), closure, fence));
+        tokio::task::spawn_local(unseen(follow.clone(), Arc::downgrade(&generation), group, place, looker, closure, fence));
         return;
     };
     if follow.told.handed_over(gtid, &group) {
@@ -408,11 +454,11 @@ fn told(follow: &Arc<Follow>, group: Group, target: &Target) {
     let generation = follow.generation();
     let closure = written(&generation, &group);
     let next = follow.told.keep(gtid, &group, follow.freshness().fence(closure.clone()));
-    let (follow, target, generation) = (follow.clone(), target.clone(), Arc::downgrade(&generation));
+    let (follow, generation) = (follow.clone(), Arc::downgrade(&generation));
     tokio::task::spawn_local(async move {
         follow.told.answered(next, &closure).await;
         if let Some(fence) = follow.told.left(gtid) {
-            unseen(follow, generation, group, target, closure, fence).await;
+            unseen(follow, generation, group, place, looker, closure, fence).await;
         }
     });
 }
@@ -440,8 +486,25 @@ fn written(generation: &Generation, group: &Group) -> Tables {
 }
 
 /// A transaction that did not pass through the proxy, fenced by now as `generation` has it.
-async fn unseen(follow: Arc<Follow>, generation: Weak<Generation>, group: Arc<Group>, target: Target, closure: Tables, fence: Fence) {
+async fn unseen(
+    follow: Arc<Follow>,
+    generation: Weak<Generation>,
+    group: Arc<Group>,
+    place: Option<Place>,
+    looker: Rc<Looker>,
+    closure: Tables,
+    fence: Fence,
+) {
     follow.told.unseen.fetch_add(1, Relaxed);
+    debug!(gtid = ?group.gtid, tables = ?group.tables.keys(), anything = group.anything, "a transaction that did not pass through the proxy");
+    let began = Instant::now();
+    let visible = match place {
+        Some(place) => looker.visible(place).await,
+        None => false,
+    };
+    if !visible || group.anything {
+        sleep(VISIBLE_AFTER.saturating_sub(began.elapsed())).await;
+    }
     if group.anything {
         // A statement may have changed the schema.
         let (done, read) = oneshot::channel();
@@ -450,19 +513,7 @@ async fn unseen(follow: Arc<Follow>, generation: Weak<Generation>, group: Arc<Gr
         }
         return;
     }
-    let began = Instant::now();
     // Not held while it is waited: a change of the schema waits for those who hold it.
-    let question = generation.upgrade().and_then(|generation| visibility(generation.catalogue()?, &group));
-    let asked = match question {
-        Some(sql) => match control::connect(&target, &target.login()).await {
-            Ok(mut connection) => matches!(connection.rows(&sql, 1).await, Ok(Ok(_))),
-            Err(_) => false,
-        },
-        None => false,
-    };
-    if !asked {
-        sleep(VISIBLE_AFTER.saturating_sub(began.elapsed())).await;
-    }
     let Some(generation) = generation.upgrade().filter(|generation| Arc::ptr_eq(generation, &follow.generation())) else {
         // The schema is another by now: names and columns may not mean what the fence was raised for.
         follow.freshness().new_epoch();
@@ -470,24 +521,6 @@ async fn unseen(follow: Arc<Follow>, generation: Weak<Generation>, group: Arc<Gr
     };
     let changes = generation.catalogue().map(|catalogue| changes(&group, catalogue, &closure)).unwrap_or_default();
     fence.commit_noted(&changes, unix_ms_now(), None);
-}
-
-/// A locking read of a row that the transaction changed: it is answered when the writer's locks are gone, and so after its commit is visible.
-fn visibility(catalogue: &Catalogue, group: &Group) -> Option<String> {
-    for ((database, table), change) in &group.tables {
-        let Change::Rows(rows) = change else { continue };
-        let Some((at, unsigned)) = catalogue.primary_key(database, table) else { continue };
-        let image = rows.iter().find_map(|(before, after)| after.as_ref().or(before.as_ref()))?;
-        let Some(id) = image.get(at.place).and_then(|value| value.integer(unsigned)) else { continue };
-        let quoted = |name: &str| name.replace('`', "``");
-        return Some(format!(
-            "SELECT 1 FROM `{}`.`{}` WHERE `{}` = {id} LOCK IN SHARE MODE",
-            quoted(database),
-            quoted(table),
-            quoted(&at.name)
-        ));
-    }
-    None
 }
 
 /// W4: what a transaction changed of the tables in its fence. Children of foreign keys are not in the log: they count as changed in unknown rows

@@ -62,8 +62,6 @@ enum Known {
         storage: Storage,
         /// In the order of the columns.
         unsigned: Vec<bool>,
-        /// The place of the primary key, if it is one whole number.
-        key: Option<usize>,
     },
     /// The base tables behind it; `None` if its answer is not a function of rows, or not understood.
     View {
@@ -161,11 +159,10 @@ impl Catalogue {
             else {
                 continue;
             };
-            columns.entry((schema, table)).or_default().push((
-                Column { name, comparison: comparison(&kind) },
-                lower(row, 4).is_some_and(|kind| kind.contains("unsigned")),
-                lower(row, 5).is_some_and(|key| key == "pri"),
-            ));
+            columns
+                .entry((schema, table))
+                .or_default()
+                .push((Column { name, comparison: comparison(&kind) }, lower(row, 4).is_some_and(|kind| kind.contains("unsigned"))));
         }
         for row in &rows.tables {
             let (Some(schema), Some(name)) = (lower(row, 0), lower(row, 1)) else { continue };
@@ -185,14 +182,10 @@ impl Catalogue {
             // Two tables whose names differ in case alone are one here, and nothing is known of its columns.
             let twice = self.relations.contains_key(&key);
             let columns = if twice { Vec::new() } else { columns.remove(&key).unwrap_or_default() };
-            let keys: Vec<usize> = (0..columns.len()).filter(|place| columns[*place].2).collect();
-            let whole = |place: &usize| columns[*place].0.comparison == Comparison::Integer;
-            let primary = if let [one] = keys[..] { Some(one).filter(whole) } else { None };
-            let unsigned = columns.iter().map(|(_, unsigned, _)| *unsigned).collect();
-            let columns = columns.into_iter().map(|(column, ..)| column).collect();
+            let (columns, unsigned) = columns.into_iter().unzip();
             self.by_name.entry(key.1.clone()).or_default().push(key.clone());
             let info = Arc::new(TableInfo { name: named, columns });
-            self.relations.insert(key, Known::Table { info, storage, unsigned, key: primary });
+            self.relations.insert(key, Known::Table { info, storage, unsigned });
         }
     }
 
@@ -377,16 +370,6 @@ impl Catalogue {
         }
     }
 
-    /// The place of a table's primary key, if it is one whole number, and whether it is UNSIGNED.
-    pub fn primary_key(&self, database: &str, name: &str) -> Option<(KeyPlace, bool)> {
-        match self.relations.get(&(database.to_lowercase(), name.to_lowercase())) {
-            Some(Known::Table { info, unsigned, key: Some(place), storage: Storage::Transactional }) => {
-                Some((KeyPlace { place: *place, name: info.columns[*place].name.clone() }, unsigned[*place]))
-            }
-            _ => None,
-        }
-    }
-
     /// Whether some foreign key refers to the column.
     pub fn referenced(&self, database: &str, table: &str, column: &str) -> bool {
         self.referenced.contains(&(database.to_lowercase(), table.to_lowercase(), column.to_lowercase()))
@@ -418,13 +401,6 @@ impl Catalogue {
     pub fn tables(&self) -> usize {
         self.relations.len()
     }
-}
-
-/// A column of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyPlace {
-    pub place: usize,
-    pub name: String,
 }
 
 /// The catalogue for names without a database.
@@ -461,8 +437,8 @@ impl Reach {
     }
 }
 
-/// A column; whether it is UNSIGNED; whether it is part of the primary key.
-type Described = (Column, bool, bool);
+/// A column; whether it is UNSIGNED.
+type Described = (Column, bool);
 
 // === helpers ===
 

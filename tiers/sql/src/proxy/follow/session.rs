@@ -242,14 +242,15 @@ impl Running {
             return fence.release();
         }
         let schema = matches!(&self.plan.writes, Writes::Rows(closure) if closure.schema);
+        let changes = match ended.gtid.filter(|_| self.narrows && !schema && self.follow.freshness().rows_wanted(fence.tables())) {
+            Some(gtid) => self.changes(gtid, fence.tables()).await,
+            // Nobody is spared by knowing them, or they are not known.
+            None => {
+                ended.gtid.into_iter().for_each(|gtid| self.follow.told.disown(gtid));
+                Changes::new()
+            }
+        };
         if !schema {
-            let changes = match ended.gtid.filter(|_| self.narrows) {
-                Some(gtid) => self.changes(gtid, fence.tables()).await,
-                None => {
-                    ended.gtid.into_iter().for_each(|gtid| self.follow.told.disown(gtid));
-                    Changes::new()
-                }
-            };
             return fence.commit_noted(&changes, unix_ms_now(), self.wrote());
         }
         // Those who still run by the old catalogue keep the fence up; this statement does not count among them any more.

@@ -66,9 +66,10 @@ impl House<'_> {
 
 type Story = (&'static str, fn(&House<'_>));
 
-const STORIES: [Story; 16] = [
+const STORIES: [Story; 17] = [
     ("an_answer_is_kept_until_its_table_is_written", an_answer_is_kept_until_its_table_is_written),
     ("prepared_answers_are_kept_by_their_values", prepared_answers_are_kept_by_their_values),
+    ("a_preparation_is_answered_from_memory_until_the_schema_changes", a_preparation_is_answered_from_memory_until_the_schema_changes),
     ("triggers_cascades_views_and_functions_are_followed", triggers_cascades_views_and_functions_are_followed),
     (
         "a_transaction_shows_nothing_before_its_commit_and_everything_after",
@@ -141,6 +142,42 @@ fn prepared_answers_are_kept_by_their_values(house: &House<'_>) {
     let update = writer.prepare("UPDATE t SET n = n + ? WHERE id = ?").unwrap().statement;
     writer.execute(update, &[Value::Int(100), Value::Int(1)]).ok();
     assert_eq!((read(1), read(2)), (Value::Int(111), Value::Int(21)));
+}
+
+/// Drivers that share connections prepare their statements again for every request.
+fn a_preparation_is_answered_from_memory_until_the_schema_changes(house: &House<'_>) {
+    let asked = || {
+        let count = house.database.run("SHOW GLOBAL STATUS LIKE 'Com_stmt_prepare'");
+        count.split_whitespace().last().and_then(|count| count.parse::<u64>().ok()).expect("a count")
+    };
+    let (mut ann, mut ben) = (house.client(), house.client());
+    let insert = "INSERT INTO t (id, n) VALUES (?, ?)";
+    let first = ann.prepare(insert).unwrap();
+    ann.execute(first.statement, &[Value::Int(3), Value::Int(30)]).ok();
+    let before = asked();
+    for id in 4..10 {
+        let again = ben.prepare(insert).unwrap();
+        assert_eq!((again.parameters, again.columns), (first.parameters, first.columns));
+        ben.execute(again.statement, &[Value::Int(id), Value::Int(0)]).ok();
+        ben.send(Command::CloseStatement(again.statement));
+    }
+    assert_eq!(one(&mut ann, "SELECT COUNT(*) FROM t"), "9");
+    // One of the two may have been given the connection on which it had not been prepared.
+    assert!(asked() <= before + 1, "{} preparations", asked() - before);
+    // A statement that describes columns is answered by the server where a foreign change of the schema would not be seen.
+    let all = "SELECT * FROM t WHERE id = ?";
+    let before = asked();
+    for _ in 0..2 {
+        assert_eq!(ann.prepare(all).unwrap().columns, 2);
+    }
+    assert_eq!(asked(), before + 2);
+    // Other settings, another meaning; an error is said as ever.
+    ben.query("SET sql_mode = 'ANSI_QUOTES'").ok();
+    let quoted = ben.prepare(insert).unwrap().statement;
+    ben.execute(quoted, &[Value::Int(20), Value::Int(0)]).ok();
+    ann.query("DROP TABLE t").ok();
+    assert_eq!(ann.prepare(insert).err(), Some(1146));
+    ann.query("CREATE TABLE t (id INT PRIMARY KEY, n INT)").ok();
 }
 
 fn triggers_cascades_views_and_functions_are_followed(house: &House<'_>) {
@@ -518,6 +555,17 @@ fn stories_of_rows() {
     assert!(house.follow().told.counts().0 >= 1);
     house.unseen("ALTER TABLE t ADD more INT DEFAULT 9");
     wait_for("the change of the schema to be seen", || reader.query("SELECT * FROM t WHERE id = 1").text_rows()[0].len() == 4);
+    // Of a table without any key, and of a transaction that was prepared long before.
+    writer.query("CREATE TABLE keyless (s VARCHAR(20)) ENGINE=InnoDB").ok();
+    let keyless = "SELECT COUNT(*) FROM keyless";
+    assert_eq!((one(&mut reader, keyless), one(&mut reader, keyless)), ("0".into(), "0".into()));
+    house.unseen("INSERT INTO keyless VALUES ('x')");
+    wait_for("the row to be seen", || one(&mut reader, keyless) == "1");
+    house.unseen("XA START 'a'; INSERT INTO keyless VALUES ('y'); XA END 'a'; XA PREPARE 'a'");
+    wait_for("the fence of what was prepared to fall", || house.freshness.fences() == 0 && one(&mut reader, keyless) == "1");
+    assert_eq!(one(&mut reader, keyless), "1", "prepared, and kept again");
+    house.unseen("XA COMMIT 'a'");
+    wait_for("what was prepared to be seen", || one(&mut reader, keyless) == "2");
     // While a statement is under way that may have made it, nobody knows whose it is. It is fenced all the same; and then it is not the statement's.
     writer.query("INSERT INTO t (id, n) VALUES (2, 20)").ok();
     let mut blocker = house.client();
