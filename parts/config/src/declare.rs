@@ -81,6 +81,11 @@ impl<T> Set<T> {
     pub fn written(&self) -> bool {
         self.origin != Origin::Default
     }
+
+    /// Where the value was written, or else where its table was.
+    pub fn origin_or(&self, table: &Origin) -> Origin {
+        if self.written() { self.origin.clone() } else { table.clone() }
+    }
 }
 
 /// One effective value, for `config show`.
