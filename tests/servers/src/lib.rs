@@ -8,3 +8,4 @@ mod process;
 
 pub use cache::{Memcached, Redis};
 pub use mariadb::MariaDb;
+pub use process::free_port;

@@ -1,7 +1,13 @@
 //! One server process: started, waited for, ended.
 use std::{
+    hash::{BuildHasher, RandomState},
     net::{Ipv4Addr, TcpListener},
+    ops::Range,
     process::{Child, Command},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -50,7 +56,16 @@ impl Drop for Running {
     }
 }
 
-/// A port of the loopback that was free a moment ago. Servers that cannot be told to take any port leave no better way.
+/// Below the ports of outgoing connections (ip(7), "ip_local_port_range", 32768 and up) and below those of Pumasi's workers (20000 and up):
+/// a server that is killed and started again finds its port free, whatever other tests connect to meanwhile.
+const PORTS: Range<u16> = 10_000..20_000;
+
+/// A port of the loopback that was free a moment ago, never the same twice until all were given. Servers that cannot be told to take any
+/// port leave no better way.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a free port").port()
+    // Begins at a random place, so that tests in processes of their own do not try the same ports in step.
+    static TRIED: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(RandomState::new().hash_one(0) as u16));
+    let next = || PORTS.start + TRIED.fetch_add(1, Ordering::Relaxed) % PORTS.len() as u16;
+    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    PORTS.map(|_| next()).find(free).expect("a free port")
 }
