@@ -50,7 +50,10 @@ pub fn bench(what: &[String]) -> Result<()> {
     if what.first().is_some_and(|room| WITH_THE_BINARY.contains(&room.as_str())) && !what.iter().any(|word| word == "--binary") {
         step("the binary", cargo().args(["build", "--quiet", "--release", "--package", "pumasi"]))?;
     }
-    run(cargo().args(["run", "--quiet", "--release", "--manifest-path"]).arg(root().join("bench/peers/Cargo.toml")).arg("--").args(what))
+    let manifest = root().join("bench/peers/Cargo.toml");
+    // Minutes of building that say nothing look like a room that hangs.
+    step("the rooms", cargo().args(["build", "--release", "--manifest-path"]).arg(&manifest))?;
+    run(cargo().args(["run", "--quiet", "--release", "--manifest-path"]).arg(&manifest).arg("--").args(what))
 }
 
 /// Some of the tests for longer, `minutes` each: the freshness oracle (writers and readers through the whole binary while workers are killed),

@@ -7,7 +7,7 @@
 mod contender;
 mod report;
 
-use std::{fs, net::TcpStream};
+use std::{fs, net::TcpStream, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -164,7 +164,10 @@ fn with_h2load(url: &str, connections: usize, seconds: u64) -> Result<f64> {
 fn latency(path: Path, contender: &Contender, options: &Options) -> Result<report::Latency> {
     let url = contender.url(Protocol::Http1, Content::Small).context("all speak HTTP/1.1")?;
     let (rate, connections, length) = (RATE.to_string(), RATE_CONNECTIONS.to_string(), format!("{}s", options.seconds + 1));
-    let (text, _) = load::generate(&[&url, "--rate", &rate, "--for", &length, "--threads", "1", "--connections", &connections])?;
+    let (text, _) = load::generate(
+        &[&url, "--rate", &rate, "--for", &length, "--threads", "1", "--connections", &connections],
+        Duration::from_secs(options.seconds + 2),
+    )?;
     let run: serde_json::Value = serde_json::from_str(&text)?;
     let ms = |field: &str| run["response"][field].as_f64().unwrap_or(f64::NAN);
     Ok(report::Latency { path, name: contender.name, p50_ms: ms("p50"), p99_ms: ms("p99"), valid: run["valid"] == true })

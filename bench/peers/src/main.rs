@@ -37,7 +37,7 @@ fn main() -> Result<()> {
         ["serve-floor", port, answer] => freshness::serve_floor(port, answer),
         ["serve-page"] => freshness::serve_page(),
         ["sql-embedded"] => sql_embedded::run(),
-        ["load"] => load::run(),
+        ["load", options @ ..] => load::run(options),
         // How this program starts the generator as a process of its own.
         ["generate", ..] => {
             use clap::Parser;

@@ -153,7 +153,7 @@ impl Client {
         let deadline = Instant::now() + self.timeout;
         let mut ended = Vec::new();
         loop {
-            let alive = multiplexed.turn(&mut self.buffer, 1, &mut ended);
+            let alive = multiplexed.turn(1, &mut ended);
             match ended.pop() {
                 Some((stream, StreamEnd::Answered)) => {
                     let answer = multiplexed.answer(stream);
@@ -170,21 +170,17 @@ impl Client {
                 None if !alive => return Err(io::ErrorKind::UnexpectedEof.into()),
                 None => {}
             }
-            // What broke is told by the next turn.
-            let whole = multiplexed.flush();
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "no complete answer in time"));
             }
-            if whole && !multiplexed.restless() {
+            if !multiplexed.restless() {
                 let timeout = rustix::event::Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
                 let interest = if multiplexed.unsent() { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
                 match rustix::event::poll(&mut [PollFd::new(multiplexed.socket(), interest)], Some(&timeout)) {
                     Ok(_) | Err(rustix::io::Errno::INTR) => {}
                     Err(error) => return Err(error.into()),
                 }
-                // One read too many finds nothing, and costs nothing here.
-                multiplexed.readable(true);
             }
         }
     }

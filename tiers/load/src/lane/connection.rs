@@ -41,8 +41,6 @@ pub struct Connection {
     pub listed: bool,
     /// HTTP/2: has a turn coming.
     pub restless: bool,
-    /// HTTP/2: its requests wait for the next turn.
-    pub holding: bool,
     /// HTTP/2: takes no further request; ends with the last one on it.
     pub leaving: bool,
     /// Opening: TCP is done, what fails now is the handshake.
@@ -84,7 +82,6 @@ impl Default for Connection {
             multiplexed: None,
             listed: false,
             restless: false,
-            holding: false,
             leaving: false,
             connected: false,
             reader: Reader::default(),
@@ -150,7 +147,6 @@ impl Connection {
             self.multiplexed = Some(Box::new(begun.map_err(|error| (ErrorKind::Protocol, error.to_string()))?));
             self.listed = false;
             self.leaving = false;
-            self.holding = false;
         }
         Ok(ready)
     }

@@ -44,10 +44,7 @@ impl Lane<'_> {
             // The event is about the socket that had this slot before.
             return;
         }
-        if let Some(multiplexed) = connection.multiplexed.as_mut() {
-            if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ERR | epoll::EventFlags::HUP) {
-                multiplexed.readable(flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::ERR | epoll::EventFlags::HUP));
-            }
+        if connection.multiplexed.is_some() {
             return self.rouse(slot);
         }
         match connection.phase {

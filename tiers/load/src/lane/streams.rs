@@ -84,21 +84,17 @@ impl Lane<'_> {
         // Those that become restless meanwhile have their turn in the next round, after the schedule.
         for _ in 0..self.restless.len() {
             let slot = self.restless.swap_remove(0);
-            // Still marked: what its own answers make it send leaves at the end of this turn.
-            let again = self.turn(slot);
             self.connections[slot as usize].restless = false;
-            if again {
-                self.rouse(slot);
-            }
+            self.turn(slot);
         }
     }
 
-    /// Reads, counts, sends what waits, writes. True if it wants another turn.
-    fn turn(&mut self, slot: u32) -> bool {
+    /// Reads, writes, counts, sends what waits.
+    fn turn(&mut self, slot: u32) {
         let now = self.now();
         let mut ended = std::mem::take(&mut self.ended);
-        let Some(multiplexed) = self.connections[slot as usize].multiplexed.as_mut() else { return false };
-        let alive = multiplexed.turn(&mut self.buffer, now, &mut ended);
+        let Some(multiplexed) = self.connections[slot as usize].multiplexed.as_mut() else { return };
+        let alive = multiplexed.turn(now, &mut ended);
         let (read, written) = multiplexed.moved();
         self.slice.bytes_in += read;
         if now >= self.warmup_ns {
@@ -110,26 +106,18 @@ impl Lane<'_> {
             self.stream_ended(slot, stream, end, now);
         }
         self.ended = ended;
-        let connection = &mut self.connections[slot as usize];
-        let Some(multiplexed) = connection.multiplexed.as_ref() else { return false };
-        connection.leaving |= multiplexed.leaving();
+        let connection = &self.connections[slot as usize];
+        let Some(multiplexed) = connection.multiplexed.as_ref() else { return };
         if !alive || connection.leaving && multiplexed.active() == 0 {
             self.drop_connection(slot, false);
-            self.open_connections(now);
-            return false;
+            return self.open_connections(now);
+        }
+        // What the streams gave back (windows, resets) leaves with another turn.
+        if any || multiplexed.restless() {
+            self.rouse(slot);
         }
         self.fill(slot, now);
         self.open_connections(now);
-        let connection = &mut self.connections[slot as usize];
-        let Some(multiplexed) = connection.multiplexed.as_mut() else { return false };
-        // Answers that arrived together came with more behind them: one look at the sockets later, the requests that follow them leave in fewer
-        // and larger writes, which costs both sides less. Never twice in a row, so that nothing waits for longer than that look.
-        connection.holding = any && !connection.holding;
-        if connection.holding {
-            return true;
-        }
-        // A connection that broke says so in another turn.
-        !multiplexed.flush() || multiplexed.restless()
     }
 
     pub(super) fn stream_ended(&mut self, slot: u32, stream: u32, end: StreamEnd, now: u64) {

@@ -1,95 +1,73 @@
-//! A request as the templates write it, HTTP/1.1, as a header block of HTTP/2.
+//! A request as the templates write it, HTTP/1.1, in the form in which h2 takes it.
 
-use pumasi_hpack::{Encoder, Indexing};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Uri, uri};
 
-/// Writes the fields of a whole request and returns where its body begins. `repeated`: the same request will be sent again and again, so every
-/// field is worth a place in the table.
-///
-/// None, and nothing is written: it is not one that HTTP/2 can carry - a target that is no path, a Host that is none.
-pub fn encode(bytes: &[u8], scheme: &str, repeated: bool, encoder: &mut Encoder, name: &mut Vec<u8>, out: &mut Vec<u8>) -> Option<usize> {
+/// A request without its body's framing: that is HTTP/2's own.
+#[derive(Clone, Debug)]
+pub struct Translated {
+    pub request: Request<()>,
+    pub body: Bytes,
+}
+
+/// Translates one whole request. None if it is not one that HTTP/2 can carry: a target that is no URI.
+pub fn translate(bytes: &[u8], scheme: &str) -> Option<Translated> {
     let end = memchr::memmem::find(bytes, b"\r\n\r\n")?;
     let mut lines = bytes[..end].split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
-    let start = lines.next()?;
-    let mut words = start.split(|byte| *byte == b' ');
-    let (method, path, version) = (words.next()?, words.next()?, words.next()?);
-    let authority = lines.clone().find_map(|line| value_of(line, b"host"))?;
-    let visible = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_graphic);
-    let target = visible(path) && (path[0] == b'/' || path == b"*");
-    if !target || !visible(method) || !visible(authority) || !version.starts_with(b"HTTP/") || words.next().is_some() {
-        return None;
-    }
-    if lines.clone().any(|line| !memchr::memchr(b':', line).is_some_and(|colon| token(&line[..colon]))) {
-        return None;
-    }
-    encoder.begin(out);
-    encoder.field(b":method", method, Indexing::Kept, out);
-    encoder.field(b":scheme", scheme.as_bytes(), Indexing::Kept, out);
-    encoder.field(b":authority", authority, Indexing::Kept, out);
-    encoder.field(b":path", path, if repeated { Indexing::Kept } else { Indexing::Passing }, out);
+    let mut start = lines.next()?.split(|byte| *byte == b' ');
+    let method = Method::from_bytes(start.next()?).ok()?;
+    let path = start.next()?;
+    let mut authority: &[u8] = b"";
+    let mut request = Request::new(());
     for line in lines {
-        let Some(colon) = memchr::memchr(b':', line) else { continue };
-        name.clear();
-        name.extend(line[..colon].iter().map(u8::to_ascii_lowercase));
-        // What speaks of the connection has no place in HTTP/2 (RFC 9113 section 8.2.2).
-        if CONNECTIONS.contains(&&name[..]) {
+        let colon = memchr::memchr(b':', line)?;
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if name.eq_ignore_ascii_case(b"host") {
+            authority = value;
             continue;
         }
-        let indexing = if !repeated && PASSING.contains(&&name[..]) { Indexing::Passing } else { Indexing::Kept };
-        encoder.field(name, line[colon + 1..].trim_ascii(), indexing, out);
+        let name = HeaderName::from_bytes(name).ok()?;
+        // What speaks of the connection has no place in HTTP/2 (RFC 9113 section 8.2.2).
+        if !CONNECTIONS.contains(&name.as_str()) {
+            request.headers_mut().append(name, HeaderValue::from_bytes(value).ok()?);
+        }
     }
-    Some(end + 4)
+    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(uri::PathAndQuery::try_from(path).ok()?).build().ok()?;
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.version_mut() = http::Version::HTTP_2;
+    Some(Translated { request, body: Bytes::copy_from_slice(&bytes[end + 4..]) })
 }
 
-fn value_of<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
-    let colon = memchr::memchr(b':', line)?;
-    line[..colon].eq_ignore_ascii_case(name).then(|| line[colon + 1..].trim_ascii())
-}
-
-/// RFC 9110 section 5.6.2.
-fn token(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
-}
-
-/// Host is said as :authority.
-const CONNECTIONS: [&[u8]; 6] = [b"host", b"connection", b"transfer-encoding", b"keep-alive", b"proxy-connection", b"upgrade"];
-/// Differ from request to request.
-const PASSING: [&[u8]; 4] = [b"content-length", b"cookie", b"referer", b"if-none-match"];
+/// What speaks of a connection of HTTP/1.1.
+const CONNECTIONS: [&str; 5] = ["connection", "transfer-encoding", "keep-alive", "proxy-connection", "upgrade"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pumasi_hpack::Decoder;
-
-    fn encoded(bytes: &[u8]) -> Option<(Vec<String>, usize)> {
-        let mut block = Vec::new();
-        let body = encode(bytes, "https", false, &mut Encoder::default(), &mut Vec::new(), &mut block);
-        let mut fields = Vec::new();
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        Decoder::default().decode(&block, |name, value| fields.push(format!("{}={}", text(name), text(value)))).unwrap();
-        assert!(body.is_some() || fields.is_empty(), "what is refused leaves no trace");
-        body.map(|body| (fields, body))
-    }
 
     #[test]
     fn host_becomes_the_authority_and_the_body_keeps_its_length() {
         let text = b"POST /a?b=1 HTTP/1.1\r\nHost: example.org:81\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc";
-        let (fields, body) = encoded(text).unwrap();
-        let expected = [":method=POST", ":scheme=https", ":authority=example.org:81", ":path=/a?b=1", "x-a=1", "x-a=2", "content-length=3"];
-        assert_eq!((fields, &text[body..]), (expected.map(str::to_owned).to_vec(), &b"abc"[..]));
+        let translated = translate(text, "https").unwrap();
+        let request = &translated.request;
+        assert_eq!((request.method().as_str(), request.uri().to_string().as_str()), ("POST", "https://example.org:81/a?b=1"));
+        assert_eq!(request.headers().get_all("x-a").iter().count(), 2);
+        assert_eq!((request.headers().get("content-length").unwrap(), &translated.body[..]), (&HeaderValue::from_static("3"), &b"abc"[..]));
+        assert!(request.headers().get("host").is_none() && request.headers().get("connection").is_none());
     }
 
     #[test]
-    fn what_http2_cannot_carry_is_refused() {
+    fn what_is_no_uri_is_refused() {
+        assert!(translate(b"GET /a\"b^ HTTP/1.1\r\nHost: a b\r\n\r\n", "http").is_none());
         for request in [
-            &b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n"[..],
-            b"GET /a HTTP/1.1\r\nHost: a b\r\n\r\n",
-            b"GET /a HTTP/1.1\r\n\r\n",
+            &b"GET / HTTP/1.1\r\nHost: a"[..],
+            b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+            b"GET / HTTP/1.1\r\n\r\n",
             b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
-            b"GET /\xc3\xa4 HTTP/1.1\r\nHost: a\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost: a",
         ] {
-            assert_eq!(encoded(request), None, "{}", String::from_utf8_lossy(request));
+            assert!(translate(request, "http").is_none(), "{}", String::from_utf8_lossy(request));
         }
     }
 }

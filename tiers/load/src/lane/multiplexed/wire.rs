@@ -1,81 +1,91 @@
-//! A socket that never blocks, with or without TLS, and what waits to be written to it.
+//! The socket as h2 wants it, with or without TLS. It never blocks.
 
 use rustls::ClientConnection;
 use std::{
     io::{self, Read, Write},
     net::TcpStream,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
 };
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub struct Wire {
-    pub socket: TcpStream,
-    pub tls: Option<Box<ClientConnection>>,
-    /// What [`Wire::flush`] writes.
-    pub out: Vec<u8>,
-    out_at: usize,
-    /// The socket did not take everything at the last flush.
-    pub blocked: bool,
-    /// Bytes so far, those of TLS's own left out.
-    pub read: u64,
-    pub written: u64,
+/// Shared with whoever asks how much has moved: h2 owns the wire.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    pub read: AtomicU64,
+    pub written: AtomicU64,
+    /// The last write was refused by the kernel.
+    pub unsent: AtomicBool,
 }
 
-impl Wire {
-    pub fn new(socket: TcpStream, tls: Option<Box<ClientConnection>>, out: Vec<u8>) -> Wire {
-        Wire { socket, tls, out, out_at: 0, blocked: false, read: 0, written: 0 }
-    }
+/// A socket that never blocks, with or without TLS. Pending stands for the kernel's "not now": the lane's epoll says when.
+pub struct Wire {
+    pub socket: Arc<TcpStream>,
+    pub tls: Option<Box<ClientConnection>>,
+    pub traffic: Arc<Traffic>,
+}
 
-    /// Bytes that wait to be written.
-    pub fn waiting(&self) -> usize {
-        self.out.len() - self.out_at
-    }
-
-    /// 0 is the end.
-    pub fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let read = match &mut self.tls {
-                None => (&self.socket).read(buffer),
-                Some(session) => read_session(session, &self.socket, buffer),
-            };
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(count) => {
-                    self.read += count as u64;
-                    return Ok(count);
-                }
-                error => return error,
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        let buffer = out.initialize_unfilled();
+        let read = match &mut wire.tls {
+            None => (&*wire.socket).read(buffer),
+            Some(session) => read_session(session, &wire.socket, buffer),
+        };
+        match read {
+            Ok(count) => {
+                wire.traffic.read.fetch_add(count as u64, Relaxed);
+                out.advance(count);
+                Poll::Ready(Ok(()))
             }
+            Err(error) if not_now(&error) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        let written = match &mut wire.tls {
+            None => (&*wire.socket).write(bytes),
+            // No further record before the last one is gone: the session would keep all of them.
+            Some(session) => write_session(session, &wire.socket).and_then(|()| session.writer().write(bytes)),
+        };
+        wire.traffic.unsent.store(written.as_ref().is_err_and(not_now), Relaxed);
+        match written {
+            Ok(count) => {
+                wire.traffic.written.fetch_add(count as u64, Relaxed);
+                Poll::Ready(Ok(count))
+            }
+            Err(error) if not_now(&error) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
         }
     }
 
-    /// Writes as much as the socket takes.
-    pub fn flush(&mut self) -> io::Result<()> {
-        self.blocked = false;
-        while self.waiting() > 0 || self.tls.as_ref().is_some_and(|session| session.wants_write()) {
-            let waiting = &self.out[self.out_at..];
-            let written = match &mut self.tls {
-                None => (&self.socket).write(waiting),
-                // No further record before the last one is gone: the session would keep all of them.
-                Some(session) => write_session(session, &self.socket).and_then(|()| session.writer().write(waiting)),
-            };
-            match written {
-                Ok(count) => {
-                    self.out_at += count;
-                    self.written += count as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocked = true;
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        let Some(session) = &mut wire.tls else { return Poll::Ready(Ok(())) };
+        match write_session(session, &wire.socket) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(error) if not_now(&error) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
         }
-        if self.waiting() == 0 {
-            self.out.clear();
-            self.out_at = 0;
-        }
-        Ok(())
     }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Closing the socket says the same.
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn not_now(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 fn read_session(session: &mut ClientConnection, mut socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
