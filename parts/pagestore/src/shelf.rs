@@ -6,7 +6,8 @@
 //! purge --> [queue] --> journal: what a purge named stays purged over a restart
 //! start --> attach: the journals, newest first; a page counts unless something newer replaced or purged it
 //! ```
-//! The disk comes in as a [`Disk`]; nothing here opens a file. Every error costs hits and nothing else: a segment that cannot be written is left
+//! The parts: `keeper` writes, `taking` reads back, `past` reads what a former life left, `sweep` compares what lies there with purged patterns,
+//! `record` knows the bytes. The disk comes in as a [`Disk`]; nothing here opens a file. Every error costs hits and nothing else: a segment that cannot be written is left
 //! as it is, a page that cannot be read is forgotten, a purge that cannot be written empties the shelf.
 //!
 //! **Invariant:** only pages that headers allow to keep lie here, never automatic ones: what those were made of is not known after a restart.
@@ -16,12 +17,15 @@
 //! **Invariant:** data before journal before index: what the index or a journal names was written whole (and is checked again when read).
 //!
 //! **Invariant:** the files never take more than the budget; the index and the queue never more than [`Shelf::memory_bytes`].
+mod keeper;
+mod past;
 mod record;
 mod sweep;
+mod taking;
 mod witness;
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::VecDeque,
     hash::Hasher,
     io,
     sync::{
@@ -35,13 +39,8 @@ use std::{
 use hashbrown::HashTable;
 
 pub(crate) use self::record::Purged;
-use self::record::{Event, Located, MAGIC};
 pub use self::witness::Witness;
-use crate::{
-    Key, Keys, Page, Pages, lock,
-    marks::{Mark, Marks},
-    purge::Pattern,
-};
+use crate::{Key, Page, Pages, lock};
 
 /// Where the shelf's files are. Calls block; each file is only ever appended to, read, or removed.
 pub trait Disk {
@@ -254,298 +253,6 @@ impl Shelf {
             }
         }
     }
-
-    /// Where something of this key may lie that is not among `known`, the variants in memory; and the number up to which patterns do not name
-    /// it.
-    fn places(&self, key: &Key, known: &[u64]) -> (Vec<Place>, u64) {
-        let state = lock(&self.state);
-        if !state.open {
-            return (Vec::new(), 0);
-        }
-        let of_key = state.index.iter_hash(key.hash).filter(|place| place.hash == key.hash && !known.contains(&place.variant));
-        (of_key.copied().collect(), state.swept)
-    }
-
-    fn lose(&self, lost: &Place) {
-        let is = |place: &Place| (place.segment, place.offset) == (lost.segment, lost.offset);
-        if let Ok(found) = lock(&self.state).index.find_entry(lost.hash, is) {
-            found.remove();
-        }
-    }
-
-    // === writing ===
-
-    /// Does jobs until the shelf is closed and the queue is done. Blocks: give it a thread.
-    fn keep(&self, disk: &impl Disk, keys: &Keys, marks: &Marks, gone: impl Fn(&Key, &Page) -> bool) {
-        loop {
-            let mut state = lock(&self.state);
-            while state.queue.is_empty() {
-                if !state.open {
-                    drop(state);
-                    return self.close();
-                }
-                state = self.bell.wait_timeout(state, LOOK_UP).map_or_else(|poison| poison.into_inner().0, |(state, _)| state);
-            }
-            drop(state);
-            self.do_jobs(disk, keys, marks, &gone);
-        }
-    }
-
-    /// Does what is queued. `gone`: a purge that came before the page was queued, and so said nothing to the disk.
-    fn do_jobs(&self, disk: &impl Disk, keys: &Keys, marks: &Marks, gone: &impl Fn(&Key, &Page) -> bool) {
-        loop {
-            let Some(job) = lock(&self.state).queue.pop_front() else { return };
-            match &job {
-                Job::Page(key, page, _) if gone(key, page) => {}
-                Job::Page(key, page, _) => self.write_page(disk, key, page, gone),
-                Job::Purge(purged, hash) => self.write_purge(disk, purged.clone(), *hash),
-            }
-            let mut state = lock(&self.state);
-            if let Job::Page(_, _, bytes) = job {
-                state.queue_bytes -= bytes;
-            }
-            state.done += 1;
-            self.vouch_again(&mut state);
-            state.waiting.drain(..).for_each(Waker::wake);
-            drop(state);
-            self.bell.notify_all();
-            self.sweep(disk, keys, marks);
-        }
-    }
-
-    fn write_page(&self, disk: &impl Disk, key: &Key, page: &Page, gone: &impl Fn(&Key, &Page) -> bool) {
-        {
-            let mut state = lock(&self.state);
-            if state.skip > 0 {
-                state.skip -= 1;
-                return;
-            }
-        }
-        let head = record::write_head(&key.bytes, page);
-        let located = Located {
-            offset: 0,
-            head_bytes: head.len() as u32,
-            body_bytes: page.body.len() as u32,
-            head_crc: record::crc(&head),
-            body_crc: record::crc(&page.body),
-            variant: variant_of(page),
-            key: key.bytes.to_vec(),
-            tags: page.tags.iter().map(|tag| tag.to_vec()).collect(),
-        };
-        let bytes = [&head, &page.body[..]].concat();
-        match self.append_page(disk, located, &bytes) {
-            Ok(Some((segment, located))) => {
-                while lock(&self.state).index.len() >= self.entries_max && self.drop_oldest(disk) {}
-                let purged = gone(key, page);
-                let mut state = lock(&self.state);
-                state.skip_next = 1;
-                // Its segment may have gone to make that room. What is purged from here on the marks know.
-                if !purged && state.segments.iter().any(|other| other.number == segment) {
-                    state.put(located.place(key.hash, segment, page.sequence));
-                }
-            }
-            Ok(None) => {}
-            Err(error) => self.failed(disk, error),
-        }
-    }
-
-    fn append_page(&self, disk: &impl Disk, located: Located, bytes: &[u8]) -> io::Result<Option<(u64, Located)>> {
-        let journal_bytes = record::write_event(&Event::Page(located.clone())).len() as u64;
-        let Some(segment) = self.room(disk, bytes.len() as u64 + journal_bytes)? else { return Ok(None) };
-        let located = Located { offset: segment.data_bytes, ..located };
-        disk.append(segment.number, File::Data, bytes)?;
-        let journal = record::write_event(&Event::Page(located.clone()));
-        lock(&self.state).grow(segment.number, bytes.len() as u64, 0);
-        disk.append(segment.number, File::Journal, &journal)?;
-        lock(&self.state).grow(segment.number, 0, journal.len() as u64);
-        Ok(Some((segment.number, located)))
-    }
-
-    fn write_purge(&self, disk: &impl Disk, purged: Purged, hash: Option<u64>) {
-        let journal = record::write_event(&Event::Purge(purged));
-        let written = self.room(disk, journal.len() as u64).and_then(|segment| {
-            let segment = segment.ok_or(io::ErrorKind::StorageFull)?;
-            disk.append(segment.number, File::Journal, &journal)?;
-            lock(&self.state).grow(segment.number, 0, journal.len() as u64);
-            Ok(())
-        });
-        match written {
-            // Once more: an older version may have been written since it was forgotten.
-            Ok(()) => drop(hash.map(|hash| lock(&self.state).forget_all(hash))),
-            Err(error) => {
-                // It must not come back with the next start: better nothing than that.
-                self.failed(disk, error);
-                while self.drop_oldest(disk) {}
-            }
-        }
-    }
-
-    /// The segment that takes `bytes` more: the one at hand, or a new one; the oldest ones go if the budget says so. `None`: it is too much.
-    fn room(&self, disk: &impl Disk, bytes: u64) -> io::Result<Option<Segment>> {
-        let segment_max = (self.budget_bytes / SEGMENTS).clamp(SEGMENT_MIN, SEGMENT_MAX);
-        let with_magic = bytes + MAGIC.len() as u64;
-        if with_magic > segment_max.min(self.budget_bytes) {
-            return Ok(None);
-        }
-        while lock(&self.state).bytes() + with_magic > self.budget_bytes && self.drop_oldest(disk) {}
-        let number = {
-            let state = lock(&self.state);
-            let last = state.segments.back();
-            match last {
-                Some(segment) if state.writing && segment.bytes() + bytes <= segment_max => return Ok(Some(*segment)),
-                _ => last.map_or(0, |segment| segment.number).max(state.last_number) + 1,
-            }
-        };
-        lock(&self.state).last_number = number;
-        disk.create(number)?;
-        disk.append(number, File::Journal, MAGIC)?;
-        let segment = Segment { number, data_bytes: 0, journal_bytes: MAGIC.len() as u64 };
-        let mut state = lock(&self.state);
-        state.segments.push_back(segment);
-        state.writing = true;
-        Ok(Some(segment))
-    }
-
-    /// The segment at hand may be torn at its end: it is not written to again. On a full disk the oldest one makes room.
-    fn failed(&self, disk: &impl Disk, error: io::Error) {
-        if self.errors.fetch_add(1, Relaxed).is_multiple_of(ERRORS_PER_WARNING) {
-            tracing::warn!(%error, "pages cannot be written to disk; they are kept in memory only");
-        }
-        let last = {
-            let mut state = lock(&self.state);
-            state.writing = false;
-            (state.skip, state.skip_next) = (state.skip_next, (state.skip_next * 2).min(SKIP_MAX));
-            state.segments.back().copied()
-        };
-        // How much of it was written is not known: its files say.
-        if let Some(last) = last {
-            let more = |file, known| disk.length(last.number, file).unwrap_or(known).saturating_sub(known);
-            let (data, journal) = (more(File::Data, last.data_bytes), more(File::Journal, last.journal_bytes));
-            lock(&self.state).grow(last.number, data, journal);
-        }
-        if error.kind() == io::ErrorKind::StorageFull {
-            self.drop_oldest(disk);
-        }
-    }
-
-    /// `false` if there is none.
-    fn drop_oldest(&self, disk: &impl Disk) -> bool {
-        let oldest = {
-            let mut state = lock(&self.state);
-            let Some(oldest) = state.segments.pop_front() else { return false };
-            state.index.retain(|place| place.segment != oldest.number);
-            state.writing &= !state.segments.is_empty();
-            oldest
-        };
-        match disk.remove(oldest.number) {
-            Ok(()) => {}
-            Err(error) => {
-                self.errors.fetch_add(1, Relaxed);
-                // It may be there at the next start, and purges that named something in it not any more.
-                if error.kind() != io::ErrorKind::NotFound {
-                    self.withdraw(&mut lock(&self.state), u64::MAX);
-                }
-            }
-        }
-        true
-    }
-
-    // === starting ===
-
-    /// Reads the journals and opens the shelf. `fresh`: nothing was purged yet in this process; otherwise nobody knows which of the pages were,
-    /// and all go. Returns how many pages there are.
-    fn attach(&self, disk: &impl Disk, witness: Arc<dyn Witness>, keys: &Keys, marks: &Marks, fresh: bool) -> io::Result<usize> {
-        let mut numbers = disk.segments()?;
-        let believed = witness.believed();
-        if !believed && !numbers.is_empty() {
-            tracing::warn!(
-                "the pages on disk were left in an unknown state (the disk hung, or the machine stopped): starting without them"
-            );
-        }
-        let fresh = fresh && believed;
-        numbers.sort_unstable_by(|a, b| b.cmp(a));
-        let mut found = State::new(self.entries_max);
-        found.last_number = numbers.first().copied().unwrap_or(0);
-        let mut later = Later::default();
-        for number in numbers {
-            let lengths = disk.length(number, File::Data).and_then(|data| Ok((data, disk.length(number, File::Journal)?)));
-            let segment = lengths.map(|(data_bytes, journal_bytes)| Segment { number, data_bytes, journal_bytes });
-            let fits =
-                |segment: &Segment| fresh && found.bytes() + segment.bytes() <= self.budget_bytes && segment.journal_bytes <= SEGMENT_MAX;
-            let events = segment.ok().filter(fits).and_then(|segment| {
-                let mut journal = vec![0; segment.journal_bytes as usize];
-                disk.read(number, File::Journal, 0, &mut journal).ok()?;
-                Some((segment, record::read_journal(&journal)?))
-            });
-            let full = found.index.len() >= self.entries_max;
-            let Some((segment, events)) = events.filter(|_| !full) else {
-                let _ = disk.remove(number); // what cannot be used only takes room
-                continue;
-            };
-            found.segments.push_front(segment);
-            for event in events.into_iter().rev() {
-                match event {
-                    Event::Purge(purged) => later.saw(purged, keys, marks),
-                    Event::Page(located) => {
-                        let hash = keys.of_bytes(located.key.clone()).hash;
-                        let whole = located.offset + located.bytes() <= segment.data_bytes;
-                        if whole && later.admits(hash, &located) && found.index.len() < self.entries_max {
-                            found.put(located.place(hash, number, 0));
-                        }
-                    }
-                }
-            }
-        }
-        witness.begin()?;
-        let _ = self.witness.set(witness); // a shelf is attached once
-        // `writing` stays off: never into a segment of a former life, whose end may be torn.
-        found.open = true;
-        let pages = found.index.len();
-        *lock(&self.state) = found;
-        Ok(pages)
-    }
-}
-
-/// What the events after the one at hand have said, while the journals are read backwards.
-#[derive(Default)]
-struct Later {
-    pages: HashSet<(u64, u64)>,
-    targets: HashSet<Arc<[u8]>>,
-    tags: HashSet<Arc<[u8]>>,
-    patterns: Vec<Pattern>,
-}
-
-impl Later {
-    fn saw(&mut self, purged: Purged, keys: &Keys, marks: &Marks) {
-        match purged {
-            Purged::Target(target) => drop(self.targets.insert(target)),
-            Purged::Tag(tag) => drop(self.tags.insert(tag)),
-            Purged::Prefix(prefix) => self.patterns.push(Pattern::Prefix(prefix)),
-            Purged::PathPrefix(prefix) => self.patterns.push(Pattern::PathPrefix(prefix)),
-            Purged::Path(path) => self.patterns.push(Pattern::Path(path)),
-            // Times compare in any order.
-            Purged::SoftTarget(target, at_ms) => marks.purge_softly(Marks::place(keys.of_bytes(target.to_vec()).hash), at_ms),
-            Purged::SoftTag(tag, at_ms) => marks.purge_softly(Marks::place(keys.hash_tag(&tag)), at_ms),
-        }
-    }
-
-    fn admits(&mut self, hash: u64, page: &Located) -> bool {
-        let purged = self.targets.contains(&page.key[..])
-            || page.tags.iter().any(|tag| self.tags.contains(&tag[..]))
-            || self.patterns.iter().any(|pattern| pattern.matches(&page.key));
-        !purged && self.pages.insert((hash, page.variant))
-    }
-}
-
-impl Located {
-    fn bytes(&self) -> u64 {
-        u64::from(self.head_bytes) + u64::from(self.body_bytes)
-    }
-
-    fn place(&self, hash: u64, segment: u64, sequence: u64) -> Place {
-        let Located { offset, head_bytes, body_bytes, head_crc, body_crc, variant, .. } = *self;
-        Place { hash, variant, segment, offset, sequence, head_bytes, body_bytes, head_crc, body_crc }
-    }
 }
 
 impl State {
@@ -606,46 +313,6 @@ impl State {
 }
 
 impl Pages {
-    /// Whether the disk may have what memory has not. Cheap: for each miss.
-    pub fn shelved(&self, key: &Key) -> bool {
-        !self.places(key).0.is_empty()
-    }
-
-    /// Brings what the disk has of `key` into memory. Returns whether there was something. Blocks: not on an event loop.
-    pub fn take_down(&self, key: &Key, disk: &impl Disk) -> bool {
-        let Some(shelf) = &self.shelf else { return false };
-        let mut found = false;
-        let (places, swept) = self.places(key);
-        for place in places {
-            let page = match read_page(disk, key, &place) {
-                Ok(page) => page,
-                // Its segment has gone meanwhile, or the disk is in trouble.
-                Err(_) => {
-                    shelf.errors.fetch_add(1, Relaxed);
-                    shelf.lose(&place);
-                    continue;
-                }
-            };
-            let Some((mut draft, body)) = page else {
-                shelf.corrupt.fetch_add(1, Relaxed);
-                tracing::warn!(key = %String::from_utf8_lossy(&key.bytes), "a page on disk is not what was written; it is forgotten");
-                shelf.lose(&place);
-                continue;
-            };
-            draft.marks = self.marks_of(key, &draft.tags);
-            let compression = self.settings.load().compression.clone();
-            draft.compression = compression.may_code(draft.status, &draft.lines).then_some(compression);
-            match self.restore(key, Arc::new(draft.finish(body, None)), swept) {
-                true => {
-                    shelf.hits.fetch_add(1, Relaxed);
-                    found = true;
-                }
-                false => shelf.lose(&place),
-            }
-        }
-        found
-    }
-
     /// Reads what a former life of the program left, so that it is there from the first request on. Call before the first look-up; later, what
     /// is there is thrown away if anything was purged meanwhile. Returns how many pages there are.
     ///
@@ -691,57 +358,18 @@ impl Pages {
     fn purged_since(&self, key: &Key, page: &Page) -> bool {
         self.purged(page) || self.marks.pattern_overtook(&key.bytes, page.sequence)
     }
-
-    fn places(&self, key: &Key) -> (Vec<Place>, u64) {
-        let Some(shelf) = &self.shelf else { return (Vec::new(), 0) };
-        let known = {
-            let shard = self.shard(key);
-            let resource = shard.resources.peek(key.hash, |resource| resource.is(key));
-            resource.map_or(Vec::new(), |resource| resource.pages().iter().map(|page| variant_of(page)).collect())
-        };
-        shelf.places(key, &known)
-    }
-
-    fn marks_of(&self, key: &Key, tags: &[Box<[u8]>]) -> Box<[Mark]> {
-        let tags = tags.iter().map(|tag| Marks::place(self.keys.hash_tag(tag)));
-        [Marks::place(key.hash)].into_iter().chain(tags).collect()
-    }
 }
 
 // === helpers ===
 
-/// The budget is cut into this many segments: one of them is what making room costs.
-const SEGMENTS: u64 = 16;
-const SEGMENT_MIN: u64 = 1 << 20;
+/// A segment is no larger: its journal is read whole.
 const SEGMENT_MAX: u64 = 256 << 20;
 
 /// Slots of the index at most, some 80 MiB: dropping a segment looks at each, while look-ups wait.
 const SLOTS_MAX: u64 = 1 << 20;
 
-/// A warning for the first error and then one for so many.
-const ERRORS_PER_WARNING: u64 = 1000;
-
 /// Pages waiting to be written, at most: a disk that is slower than that is left behind.
 const QUEUE_BYTES_MAX: u64 = 32 << 20;
-
-/// How many pages are skipped at most after repeated errors: then the disk is tried again.
-const SKIP_MAX: u32 = 1024;
-
-/// How often the thread looks whether it should end, should a bell be missed.
-const LOOK_UP: Duration = Duration::from_secs(1);
-
-/// `None`: it is not what was written.
-fn read_page(disk: &impl Disk, key: &Key, place: &Place) -> io::Result<Option<(crate::page::Draft, bytes::Bytes)>> {
-    let mut head = vec![0; place.head_bytes as usize];
-    let mut body = vec![0; place.body_bytes as usize];
-    disk.read(place.segment, File::Data, place.offset, &mut head)?;
-    disk.read(place.segment, File::Data, place.offset + u64::from(place.head_bytes), &mut body)?;
-    if record::crc(&head) != place.head_crc {
-        return Ok(None);
-    }
-    let draft = record::read_head(&head, &key.bytes, place.sequence);
-    Ok(draft.zip(record::checked(body, place.body_crc)))
-}
 
 /// The same in every process: fixed keys.
 fn variant_of(page: &Page) -> u64 {

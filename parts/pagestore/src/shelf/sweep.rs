@@ -3,7 +3,10 @@
 //! for all of them: what they name leaves the index, and the patterns need not be remembered for the others any more.
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Disk, Event, File, Shelf, record};
+use super::{
+    Disk, File, Shelf,
+    record::{self, Event},
+};
 use crate::{Keys, lock, marks::Marks};
 
 impl Shelf {

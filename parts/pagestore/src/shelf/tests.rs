@@ -1,5 +1,5 @@
 //! The shelf on a disk that tears, fills up, forgets and flips bits. Whatever the disk does, a page that is served is one that was stored, whole.
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{cell::RefCell, collections::BTreeMap, task::Waker};
 
 use super::*;
 use crate::{Content, Head, Lookup, Purge, PurgeKind, Told, tests::*};
