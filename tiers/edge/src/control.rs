@@ -8,15 +8,22 @@ use std::{
 };
 
 use pumasi_balance::{Pool, Upstream};
-use pumasi_config::{Members, UpstreamPlan};
+use pumasi_config::{Members, PoolPlan, UpstreamPlan};
 use pumasi_freshness::Witness;
 use tokio::{sync::watch, task::JoinSet};
 use tracing::{info, warn};
 
-use crate::{edge::PoolConfig, probe::Prober};
+use crate::probe::Prober;
 
 /// A name that does not resolve is tried again this soon, or sooner if the others are.
 const RESOLVE_RETRY: Duration = Duration::from_secs(2);
+
+/// A pool and how it is configured. Fixed upstreams are resolved, joined and left by the edge; workers join and leave by the web tier.
+#[derive(Clone)]
+pub struct PoolConfig {
+    pub plan: PoolPlan,
+    pub pool: Arc<Pool>,
+}
 
 /// Runs until `pools` is closed. Each new value replaces all tasks: a reload is rare, and probes start at once.
 pub(crate) async fn run(mut pools: watch::Receiver<Arc<Vec<PoolConfig>>>, mut each_second: impl FnMut()) {

@@ -1,26 +1,20 @@
-//! One core: its thread, its runtime, and everything its connections share without a lock.
+//! One core: everything its connections share without a lock.
 
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
     ops::Deref,
-    os::fd::AsFd,
     rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::{ArcSwap, Cache};
 use pumasi_config::{Attribution, PagesMode};
 use pumasi_pagestore::Pages;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
-};
-use tracing::warn;
 
 use crate::{
     access_log::CoreLog,
@@ -28,13 +22,12 @@ use crate::{
     contents::Contents,
     counters::CoreCounters,
     date::HttpDate,
-    downstream, files,
-    listen::tune,
-    pages::{Habits, Reads},
+    files::reading::Readers,
+    pages::{automatic::Habits, disk::Reads},
     relay::splice::Pipes,
     request_id::RequestId,
     routes::{Route, Snapshot},
-    timer::{TICK, Timers},
+    timer::Timers,
     upstream::{IdleConnections, http2::Http2Connections},
 };
 
@@ -49,26 +42,13 @@ pub(crate) struct Shared {
     /// What is on disk of them.
     pub disk_reads: Reads,
     /// Static content, for routes that have some.
-    pub files: files::Readers,
+    pub files: Readers,
     /// What is known of routes whose pages are stored automatically.
     pub habits: Habits,
     /// Distinguishes this run's request ids from the last run's.
     pub run: u64,
     /// Where finished exchanges are offered.
     pub tap: Arc<pumasi_trace::Tap>,
-}
-
-/// What the control thread tells a core.
-pub(crate) enum Command {
-    Listen(std::net::TcpListener, Address),
-    StopListening(SocketAddr),
-    /// No new connections; busy ones end with their request. Idle ones may send one more within `linger`, which is answered as their last:
-    /// closing one at once can meet a request on its way.
-    Drain {
-        linger: Duration,
-    },
-    /// The drain's time is over: what is still open is cut.
-    Stop,
 }
 
 /// What is spoken on a listener.
@@ -132,6 +112,29 @@ pub(crate) struct Core {
 }
 
 impl Core {
+    /// Belongs on the thread that it is made on.
+    pub fn new(number: usize, shared: Arc<Shared>, counters: Arc<CoreCounters>, log: CoreLog) -> Core {
+        Core {
+            snapshot: RefCell::new(Cache::new(shared.snapshot.clone())),
+            shared_snapshot: RefCell::new(CoreSnapshot(Rc::new(shared.snapshot.load_full()))),
+            timers: Timers::new(Instant::now()),
+            buffers: Rc::default(),
+            idle: IdleConnections::default(),
+            http2: Http2Connections::default(),
+            pipes: Pipes::default(),
+            contents: Contents::default(),
+            date: HttpDate::new(SystemTime::now()),
+            unix: Cell::new((Instant::now(), unix_ms_now())),
+            target: Cell::default(),
+            lines: Cell::default(),
+            number: number as u64,
+            requests: Cell::new(0),
+            shared,
+            counters,
+            log,
+        }
+    }
+
     /// The configuration as of now. A request keeps the one it began with.
     pub fn snapshot(&self) -> CoreSnapshot {
         let mut cache = self.snapshot.borrow_mut();
@@ -166,6 +169,19 @@ impl Core {
 }
 
 impl Core {
+    /// Ten times a second: moves the clocks, and ends what has been idle for too long.
+    pub fn tick(&self) {
+        self.timers.tick(Instant::now());
+        self.date.update(SystemTime::now());
+        self.unix.set((Instant::now(), unix_ms_now()));
+        self.log.flush();
+        let limits = &self.snapshot().limits;
+        self.idle.expire(self.timers.now_ms(), limits.upstream_idle_timeout);
+        self.http2.expire(self.timers.now_ms(), limits.upstream_idle_timeout);
+    }
+}
+
+impl Core {
     /// What the upstream is told of it: a trace as well where its statements name their request by one, whoever wants traces.
     pub fn trace_of(&self, route: &Route, head: &pumasi_http1::RequestHead, id: RequestId) -> Option<pumasi_trace::Context> {
         let named = route.attribution == Attribution::Traceparent && route.pages == PagesMode::Automatic;
@@ -187,152 +203,6 @@ impl Core {
     }
 }
 
-/// Everything a core's thread is started with.
-pub(crate) struct CoreStart {
-    pub number: usize,
-    pub shared: Arc<Shared>,
-    pub counters: Arc<CoreCounters>,
-    pub log: CoreLog,
-    pub commands: mpsc::UnboundedReceiver<Command>,
-}
-
-/// Runs a core until it is told to stop, or is drained and empty. Blocks its thread.
-pub(crate) fn run(start: CoreStart) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(tokio::runtime::LocalOptions::default());
-    match runtime {
-        Ok(runtime) => runtime.block_on(main(start)),
-        Err(error) => tracing::error!(%error, "a core could not start its event loop"),
-    }
-}
-
-async fn main(start: CoreStart) {
-    let CoreStart { number, shared, counters, log, mut commands } = start;
-    let core = Rc::new(Core {
-        snapshot: RefCell::new(Cache::new(shared.snapshot.clone())),
-        shared_snapshot: RefCell::new(CoreSnapshot(Rc::new(shared.snapshot.load_full()))),
-        timers: Timers::new(Instant::now()),
-        buffers: Rc::default(),
-        idle: IdleConnections::default(),
-        http2: Http2Connections::default(),
-        pipes: Pipes::default(),
-        contents: Contents::default(),
-        date: HttpDate::new(SystemTime::now()),
-        unix: Cell::new((Instant::now(), unix_ms_now())),
-        target: Cell::default(),
-        lines: Cell::default(),
-        number: number as u64,
-        requests: Cell::new(0),
-        shared,
-        counters,
-        log,
-    });
-    let mut listeners: Vec<Listener> = Vec::new();
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // Since when, and how long idle connections are still kept.
-    let mut draining: Option<(Instant, Duration)> = None;
-    loop {
-        tokio::select! {
-            _ = tick.tick() => {
-                core.tick();
-                if let Some((since, linger)) = draining {
-                    // Not at the command itself: what had arrived by then has been seen by now, and is no idle connection.
-                    match since.elapsed() < linger {
-                        true => core.timers.fire_announced(),
-                        false => core.timers.fire_idle(),
-                    }
-                    if core.counters.connections() == 0 {
-                        return;
-                    }
-                }
-            }
-            command = commands.recv() => match command {
-                Some(Command::Listen(listener, address)) => match TcpListener::from_std(listener) {
-                    Ok(listener) => listeners.push(Listener::start(&core, listener, address)),
-                    Err(error) => tracing::error!(address = %address.bound, %error, "a listener could not be registered"),
-                },
-                Some(Command::StopListening(gone)) => {
-                    listeners.extract_if(.., |listener| listener.address.bound == gone).for_each(|listener| listener.stop(&core));
-                }
-                Some(Command::Drain { linger }) => {
-                    listeners.drain(..).for_each(|listener| listener.stop(&core));
-                    draining = Some((Instant::now(), linger));
-                }
-                Some(Command::Stop) | None => return,
-            },
-        }
-    }
-}
-
-impl Core {
-    fn tick(&self) {
-        self.timers.tick(Instant::now());
-        self.date.update(SystemTime::now());
-        self.unix.set((Instant::now(), unix_ms_now()));
-        self.log.flush();
-        let limits = &self.snapshot().limits;
-        self.idle.expire(self.timers.now_ms(), limits.upstream_idle_timeout);
-        self.http2.expire(self.timers.now_ms(), limits.upstream_idle_timeout);
-    }
-}
-
-/// A socket that connections are accepted from, and the task that does it.
-struct Listener {
-    address: Address,
-    socket: Rc<TcpListener>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Listener {
-    fn start(core: &Rc<Core>, socket: TcpListener, address: Address) -> Listener {
-        let socket = Rc::new(socket);
-        let task = tokio::task::spawn_local(accept(core.clone(), socket.clone(), address));
-        Listener { address, socket, task }
-    }
-
-    /// Takes who has connected already, then closes: whoever the kernel told that the connection stands gets an answer.
-    ///
-    /// Asks the kernel itself: the runtime's idea of the socket is as old as its last look.
-    fn stop(self, core: &Rc<Core>) {
-        self.task.abort();
-        let Ok(descriptor) = self.socket.as_fd().try_clone_to_owned() else { return };
-        let kernel = std::net::TcpListener::from(descriptor);
-        while let Ok((stream, peer)) = kernel.accept() {
-            if stream.set_nonblocking(true).is_ok()
-                && let Ok(stream) = TcpStream::from_std(stream)
-            {
-                admit(core, stream, peer, self.address);
-            }
-        }
-    }
-}
-
-async fn accept(core: Rc<Core>, listener: Rc<TcpListener>, address: Address) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => admit(&core, stream, peer, address),
-            Err(error) => {
-                // Out of file descriptors, or a client that was gone already. Both pass; a busy loop would not help.
-                warn!(address = %address.bound, %error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Begins to serve a connection, unless there are too many.
-fn admit(core: &Rc<Core>, stream: TcpStream, peer: SocketAddr, address: Address) {
-    let limit = core.snapshot().limits.connections_max;
-    if core.shared.connections.fetch_add(1, Ordering::Relaxed) >= limit {
-        core.shared.connections.fetch_sub(1, Ordering::Relaxed);
-        core.counters.refused_connection();
-        return downstream::turn_away(&stream, address.protocol);
-    }
-    let open = OpenConnection::new(core.clone());
-    tune(&stream, peer.ip());
-    downstream::serve_connection(open, stream, peer, address);
-}
-
 /// Counts a client connection for as long as it lives, however it ends.
 pub(crate) struct OpenConnection {
     pub core: Rc<Core>,
@@ -340,7 +210,7 @@ pub(crate) struct OpenConnection {
 
 impl OpenConnection {
     /// The shared count was raised by the caller.
-    fn new(core: Rc<Core>) -> OpenConnection {
+    pub fn new(core: Rc<Core>) -> OpenConnection {
         core.counters.connection_opened();
         OpenConnection { core }
     }
@@ -357,6 +227,3 @@ impl Drop for OpenConnection {
 pub(crate) fn unix_ms_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
-
-/// After a failed accept. Long enough for descriptors to come back, short enough that nobody notices.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -204,8 +204,7 @@ async fn read_proxy_header(open: &OpenConnection, mut stream: TcpStream) -> Opti
     });
     let header = header.await?;
     input.consume(header.length);
-    let ahead = Bytes::copy_from_slice(input.unread());
-    Some((header.source, Rewind { ahead, socket: stream }))
+    Some((header.source, Rewind::new(input.unread(), stream)))
 }
 
 /// Whether a connection may turn out to be HTTP/2 by its first bytes (RFC 9113 §3.3). Inside TLS that was agreed on before.

@@ -1,7 +1,7 @@
 //! The edge as the binary sees it: started, reloaded, asked, drained.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     io::{self, Write},
     net::SocketAddr,
     num::NonZeroU32,
@@ -14,10 +14,9 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use pumasi_balance::{Bounded, Policy, Pool, RetryShare, Settings, Table};
+use pumasi_balance::{Bounded, Policy, RetryShare, Settings, Table};
 use pumasi_config::{BalancePolicy, EdgePlan, Members, PagesMode, PoolPlan};
 use pumasi_freshness::Freshness;
-use pumasi_histogram::Snapshot as Latencies;
 use pumasi_pagestore::{Pages, Purge, PurgeKind};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -25,12 +24,14 @@ use tracing::info;
 
 use crate::{
     access_log,
-    control::{self, Wanted, Weights, set_members},
-    core::{self, Address, Command, CoreStart, Protocol, Shared},
+    control::{self, PoolConfig, Wanted, Weights, set_members},
+    core::{Address, Protocol, Shared},
     counters::{CoreCounters, TrafficCounters},
+    event_loop::{self, Command, CoreStart},
     listen,
     pages::{self, DiskTier, Reads},
     routes::{PoolPart, Snapshot},
+    samples::{Samples, all_traffic},
     tls::{self, Tickets, TlsError},
 };
 
@@ -42,13 +43,6 @@ pub struct EdgeConfig {
     pub access_log: Box<dyn Write + Send>,
     /// Where automatic pages look up whether a write has overtaken them; the SQL tier's own. `None`: nothing is stored automatically.
     pub freshness: Option<Arc<Freshness>>,
-}
-
-/// A pool and how it is configured. Fixed upstreams are resolved, joined and left by the edge; workers join and leave by the web tier.
-#[derive(Clone)]
-pub struct PoolConfig {
-    pub plan: PoolPlan,
-    pub pool: Arc<Pool>,
 }
 
 /// Why an edge could not be started or reloaded. Nothing was changed.
@@ -476,7 +470,7 @@ fn start_core(number: usize, shared: &Arc<Shared>, log: access_log::CoreLog) -> 
     let counters = Arc::new(CoreCounters::default());
     let (commands, received) = mpsc::unbounded_channel(); // bounded by how often people reload
     let start = CoreStart { number, shared: shared.clone(), counters: counters.clone(), log, commands: received };
-    let thread = std::thread::Builder::new().name(format!("edge-{number}")).spawn(move || core::run(start))?;
+    let thread = std::thread::Builder::new().name(format!("edge-{number}")).spawn(move || event_loop::run(start))?;
     Ok(CoreHandle { commands, counters, thread: Some(thread) })
 }
 
@@ -501,10 +495,6 @@ fn run_number() -> u64 {
     now ^ (u64::from(std::process::id()) << 40)
 }
 
-fn all_traffic(snapshot: &Snapshot) -> Vec<&TrafficCounters> {
-    snapshot.routes().iter().map(|route| &*route.traffic).chain([&*snapshot.unrouted]).collect()
-}
-
 fn word_of(pages: PagesMode) -> &'static str {
     match pages {
         PagesMode::Off => "off",
@@ -513,89 +503,9 @@ fn word_of(pages: PagesMode) -> &'static str {
     }
 }
 
-/// What the counters were at each of the last seconds: rates and latencies are of this window, not of all time.
-#[derive(Default)]
-struct Samples {
-    taken: VecDeque<Sample>,
-}
-
-struct Sample {
-    at: Instant,
-    /// By route as written; `*` is all of them.
-    by_name: HashMap<String, Counted>,
-    /// Of all routes together.
-    queue_us: Latencies,
-}
-
-/// What one place had counted at that moment.
-struct Counted {
-    total: u64,
-    errors: u64,
-    latencies: Latencies,
-}
-
-impl Counted {
-    fn now(counters: &[&TrafficCounters]) -> Counted {
-        let mut latencies = Latencies::default();
-        counters.iter().for_each(|t| latencies.merge(&t.latency_us.snapshot()));
-        Counted { total: counters.iter().map(|t| t.total()).sum(), errors: counters.iter().map(|t| t.class(5)).sum(), latencies }
-    }
-}
-
-fn queue_us_now(counters: &[&TrafficCounters]) -> Latencies {
-    let mut queue = Latencies::default();
-    counters.iter().for_each(|t| queue.merge(&t.queue_us.snapshot()));
-    queue
-}
-
 fn told(difference: pages::Difference) -> pumasi_status::PageDifference {
     let pages::Difference { kind, at_unix_ms, offset, before, after } = difference;
     pumasi_status::PageDifference { kind, at_unix_ms, offset: offset as u64, before, after }
-}
-
-/// Seconds that rates and latencies are taken over.
-const WINDOW: usize = 10;
-
-impl Samples {
-    fn take(&mut self, snapshot: &Snapshot) {
-        let all = all_traffic(snapshot);
-        let mut by_name: HashMap<_, _> = snapshot.routes().iter().map(|r| (r.name.clone(), Counted::now(&[&*r.traffic]))).collect();
-        by_name.insert("*".to_owned(), Counted::now(&all));
-        self.taken.push_back(Sample { at: Instant::now(), by_name, queue_us: queue_us_now(&all) });
-        if self.taken.len() > WINDOW {
-            self.taken.pop_front();
-        }
-    }
-
-    /// How long requests waited for a place, within the window.
-    fn queue_us(&self, counters: &[&TrafficCounters]) -> Latencies {
-        let now = queue_us_now(counters);
-        self.taken.front().map_or_else(Latencies::default, |sample| now.subtract(&sample.queue_us))
-    }
-
-    fn traffic(&self, counters: &[&TrafficCounters], name: &str) -> pumasi_status::Traffic {
-        let Counted { total, errors, mut latencies } = Counted::now(counters);
-        let (mut rate, mut recent_total, mut recent_errors) = (0.0, total, errors);
-        if let Some((at, before)) = self.taken.front().and_then(|s| Some((s.at, s.by_name.get(name)?))) {
-            (recent_total, recent_errors) = (total.saturating_sub(before.total), errors.saturating_sub(before.errors));
-            rate = recent_total as f64 / at.elapsed().as_secs_f64().max(0.001);
-            let recent = latencies.subtract(&before.latencies);
-            if recent.count() > 0 {
-                latencies = recent;
-            }
-        }
-        pumasi_status::Traffic {
-            requests_total: total,
-            errors_total: errors,
-            in_flight: counters.iter().map(|t| t.in_flight()).sum(),
-            rate,
-            success: if recent_total == 0 { 1.0 } else { 1.0 - recent_errors as f64 / recent_total as f64 },
-            latency_us_p50: latencies.quantile(0.5),
-            latency_us_p95: latencies.quantile(0.95),
-            latency_us_p99: latencies.quantile(0.99),
-            latency_us_max: latencies.max(),
-        }
-    }
 }
 
 /// Of `http://host:port/path?query`: the host without the port, and the path with the query. A path alone has no host.

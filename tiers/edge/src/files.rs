@@ -7,10 +7,10 @@
 //! To the page store this is an origin like any other: with `pages = "standard"` and a `cache_control` small files are answered from memory,
 //! compressed.
 //!
-//! **Invariant:** no event loop waits for a disk: every call that may is made by [`Readers`]. One client holds one piece of a file, whatever its
+//! **Invariant:** no event loop waits for a disk: every call that may is made by [`reading::Readers`]. One client holds one piece of a file, whatever its
 //! size.
 mod path;
-mod reading;
+pub(crate) mod reading;
 mod types;
 
 use std::{future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
@@ -21,7 +21,6 @@ use pumasi_httpcache::{Asked, Coding, Method, date, range, validation};
 use pumasi_pagestore::field_lines;
 use tokio::sync::oneshot;
 
-pub(crate) use self::reading::Readers;
 use self::{
     path::Wanted,
     reading::{NotOpened, Opened, PIECE_BYTES},
@@ -33,18 +32,8 @@ use crate::{
     forward::Forwarded,
     heads::{Length, RequestEdit},
     request_id::RequestId,
-    routes::Route,
+    routes::{Files, Route},
 };
-
-/// The static content of one route.
-#[derive(Debug)]
-pub(crate) struct Files {
-    pub directory: std::path::PathBuf,
-    /// What Cache-Control says; `None`: nothing, and browsers ask each time if they like.
-    pub cache_control: Option<String>,
-    /// `style.css.br`, `.zst` and `.gz` beside `style.css` are its compressed forms.
-    pub precompressed: bool,
-}
 
 /// Answers from the files of `route`. `edit`: conditions in place of the client's.
 pub(crate) async fn answer<D: Downstream>(

@@ -10,7 +10,6 @@ use tracing::{debug, warn};
 
 use crate::{
     answers::Trouble,
-    connect::connect,
     core::Core,
     downstream::{Downstream, DownstreamFault},
     exchange::{Exchange, Fault},
@@ -23,6 +22,7 @@ use crate::{
         UpstreamConnection, UpstreamFault,
         http2::{Http2Request, Place},
         websocket,
+        wire::Speak,
     },
 };
 
@@ -182,10 +182,11 @@ impl<'a, D: Downstream> Forward<'a, D> {
             }
         }
         let timeout = self.snapshot.limits.connect_timeout;
-        let connecting = connect(lease.upstream(), &route.wire, timeout, self.down.timer(), &self.core.buffers);
         self.began = None;
         // On the heap, as it is rare: an open connection is nearly always there.
-        let mut connection = Box::pin(connecting).await.map_err(Fault::Upstream)?;
+        let opening = Box::pin(route.wire.open(lease.upstream(), Speak::Http1, timeout, self.down.timer()));
+        let stream = opening.await.map_err(Fault::Upstream)?;
+        let mut connection = UpstreamConnection::new(stream, route.wire.id, &self.core.buffers);
         let outcome = self.exchange(&mut connection, lease).await;
         self.settle(connection, id, outcome)
     }

@@ -8,9 +8,9 @@
 //!                  --> Miss, Validate: Forward through a Tee --> the page is stored while it streams
 //!                  --> Pass: Forward through a Watch --> a change that succeeded invalidates
 //! ```
-mod automatic;
+pub(crate) mod automatic;
 mod background;
-mod disk;
+pub(crate) mod disk;
 mod stream;
 mod tee;
 

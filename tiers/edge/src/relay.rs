@@ -125,7 +125,7 @@ impl Socket for TcpStream {
 
 impl Socket for Rewind<TcpStream> {
     fn bare(&self) -> Option<&TcpStream> {
-        self.ahead.is_empty().then_some(&self.socket)
+        Rewind::bare(self).then_some(&self.socket)
     }
 }
 

@@ -14,7 +14,7 @@ use pumasi_pagestore::RouteCounters;
 
 use rustls::ServerConfig;
 
-use crate::{counters::TrafficCounters, files::Files, sticky::Sticky, tls::TlsError, upstream::wire::Wire};
+use crate::{counters::TrafficCounters, sticky::Sticky, tls::TlsError, upstream::wire::Wire};
 
 /// What a request is served by. Replaced as a whole by a reload; a request keeps the one it began with.
 pub(crate) struct Snapshot {
@@ -62,6 +62,16 @@ pub struct Route {
     pub(crate) sticky: Option<Arc<Sticky>>,
     pub(crate) traffic: Arc<TrafficCounters>,
     pub(crate) pages_counters: Arc<RouteCounters>,
+}
+
+/// The static content of one route.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub directory: std::path::PathBuf,
+    /// What Cache-Control says; `None`: nothing, and browsers ask each time if they like.
+    pub cache_control: Option<String>,
+    /// `style.css.br`, `.zst` and `.gz` beside `style.css` are its compressed forms.
+    pub precompressed: bool,
 }
 
 /// Who gets the connections of one TCP listener.

@@ -75,8 +75,8 @@ pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         match connection.serve().await {
             Ended::Closed => None,
             Ended::Http2 => {
-                let ahead = Bytes::copy_from_slice(connection.input.unread());
-                Some(Http2 { open, socket: Rewind { ahead, socket: connection.socket }, client: connection.client })
+                let socket = Rewind::new(connection.input.unread(), connection.socket);
+                Some(Http2 { open, socket, client: connection.client })
             }
         }
     }

@@ -7,44 +7,40 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
-/// Gives `ahead` to be read first.
-pub(crate) struct Rewind<S> {
-    pub ahead: Bytes,
-    pub socket: S,
+use crate::read_through::{ReadThrough, Reading};
+
+/// Gives what is ahead to be read first.
+pub(crate) type Rewind<S> = ReadThrough<S, Ahead>;
+
+pub(crate) struct Ahead(Bytes);
+
+impl<S> Rewind<S> {
+    pub fn new(ahead: &[u8], socket: S) -> Rewind<S> {
+        ReadThrough { socket, reading: Ahead(Bytes::copy_from_slice(ahead)) }
+    }
+
+    /// Whether nothing stands between the socket and the bytes any more.
+    pub fn bare(&self) -> bool {
+        self.reading.0.is_empty()
+    }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Rewind<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() {
-            return Pin::new(&mut self.socket).poll_read(context, into);
+impl Reading for Ahead {
+    fn poll_read<S: AsyncRead + Unpin>(
+        &mut self,
+        socket: &mut S,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Ahead(ahead) = self;
+        if ahead.is_empty() {
+            return Pin::new(socket).poll_read(context, into);
         }
-        let count = self.ahead.len().min(into.remaining());
-        into.put_slice(&self.ahead[..count]);
-        self.ahead.advance(count);
+        let count = ahead.len().min(into.remaining());
+        into.put_slice(&ahead[..count]);
+        ahead.advance(count);
         Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Rewind<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(context, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }

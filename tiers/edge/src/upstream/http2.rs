@@ -32,7 +32,7 @@ use tokio::{
 
 use crate::{
     output::HIGH_WATER,
-    probe::Verdict,
+    probe::verdict::Verdict,
     timer::Timer,
     upstream::{
         Answering, RESPONSE_LIMITS, UpstreamFault,

@@ -21,9 +21,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::timer::Timers;
+use crate::{
+    read_through::{ReadThrough, Reading},
+    timer::Timers,
+};
 
 /// Frames ahead of what a connection asks for.
 const CREDIT_MAX: u32 = 1000;
@@ -78,8 +81,10 @@ impl Calm {
 }
 
 /// A connection's socket, whose frames are counted on their way in.
-pub(super) struct Counted<S> {
-    socket: S,
+pub(super) type Counted<S> = ReadThrough<S, Counting>;
+
+/// Where in the frames the reading is.
+pub(super) struct Counting {
     calm: Rc<Calm>,
     /// For their clock.
     timers: Rc<Timers>,
@@ -93,9 +98,11 @@ pub(super) struct Counted<S> {
 impl<S> Counted<S> {
     /// `socket` begins with the client's preface.
     pub fn new(socket: S, calm: Rc<Calm>, timers: Rc<Timers>) -> Counted<S> {
-        Counted { socket, calm, timers, header: [0; FRAME_HEADER], header_read: 0, payload_left: PREFACE }
+        ReadThrough { socket, reading: Counting { calm, timers, header: [0; FRAME_HEADER], header_read: 0, payload_left: PREFACE } }
     }
+}
 
+impl Counting {
     fn see(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let skipped = self.payload_left.min(bytes.len());
@@ -114,39 +121,21 @@ impl<S> Counted<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.calm.spent() {
+impl Reading for Counting {
+    fn poll_read<S: AsyncRead + Unpin>(
+        &mut self,
+        socket: &mut S,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.calm.spent() {
             // Whoever polls looks at `spent` when nothing comes, and nothing will: no wake-up is needed but this one.
             return Poll::Pending;
         }
         let before = into.filled().len();
-        let read = Pin::new(&mut this.socket).poll_read(context, into);
-        this.see(&into.filled()[before..]);
+        let read = Pin::new(socket).poll_read(context, into);
+        self.see(&into.filled()[before..]);
         read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, pieces: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(context, pieces)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }
 

@@ -18,10 +18,10 @@ fn read(frames: &[Vec<u8>], piece: usize) -> (Rc<Calm>, Option<usize>) {
     let calm = Calm::new(0);
     let mut counted = Counted::new((), calm.clone(), Timers::new(Instant::now()));
     for piece in [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()].iter().flat_map(|preface| preface.chunks(piece)) {
-        counted.see(piece);
+        counted.reading.see(piece);
     }
     for (number, frame) in frames.iter().enumerate() {
-        frame.chunks(piece).for_each(|piece| counted.see(piece));
+        frame.chunks(piece).for_each(|piece| counted.reading.see(piece));
         if calm.spent() {
             return (calm, Some(number));
         }
