@@ -1,4 +1,8 @@
 //! Ten thousand clients that are slow in each of the ways a client can be, and one that is not.
+//!
+//! What it proves: with all of them connected and each still at it, every request of the other client is answered, and rightly; none of the slow ones
+//! is cut off for that, and when they leave nothing of them is left. It proves no latency: on a busy machine every wait may be long, so none of
+//! them has a limit that means anything ([`HANGS`]). What it took is printed; figures of an optimised build are in `docs/edge.md`.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -23,6 +27,10 @@ const DESCRIPTORS_WANTED: u64 = CLIENTS as u64 * 18 / 10 + 300;
 /// Clients that drip a byte between two pauses. With [`PAUSE`], each drips one in about two seconds.
 const DRIPPED_AT_ONCE: usize = 50;
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// Whoever waits that long waits for ever. Not the other tests' patience: connecting ten thousand clients on a loaded machine takes longer than that,
+/// and so may the answer to one of them.
+const HANGS: Duration = Duration::from_secs(600);
 
 /// Tells the process of the slow clients whom to be slow with, and how many to be.
 const EDGE: &str = "PUMASI_TEST_SLOW_EDGE";
@@ -63,13 +71,21 @@ fn ten_thousand_slow_clients_leave_others_served() {
     let origin = start_origin();
     let mut setup = setup(&[origin]);
     setup.plan.limits.connections_max = clients + 100;
-    // They are to stay slow for as long as the test lasts.
-    for timeout in [&mut setup.plan.limits.header_timeout, &mut setup.plan.limits.body_idle_timeout] {
-        *timeout = 100 * PATIENCE;
+    // They are to stay slow for as long as the test lasts, and nobody is to be given up because the machine is busy.
+    let limits = &mut setup.plan.limits;
+    for timeout in [
+        &mut limits.header_timeout,
+        &mut limits.body_idle_timeout,
+        &mut limits.idle_timeout,
+        &mut limits.connect_timeout,
+        &mut limits.first_byte_timeout,
+    ] {
+        *timeout = 2 * HANGS;
     }
     let edge = setup.start();
     let address = edge.addresses()[0];
     let alone = ask(address, 200);
+    let before = resident_kib();
     let mut slow = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "slow::the_slow_clients", "--ignored", "--nocapture"])
         .env(EDGE, address.to_string())
@@ -80,14 +96,17 @@ fn ten_thousand_slow_clients_leave_others_served() {
         .expect("this program again");
     let mut said = BufReader::new(slow.stdout.take().unwrap()).lines().map_while(Result::ok);
     said.find(|line| line.ends_with("dripping")).expect("the slow clients are connected");
-    wait_until("the edge has all of them", || edge.connections() == clients);
+    wait_for("the edge has all of them", || edge.connections() == clients);
 
     let among = ask(address, 500);
-    println!("{clients} slow clients; an answer takes {alone:?} alone and {among:?} among them (median, slowest)");
-    wait_until("each slow client still has its connection", || edge.connections() == clients);
+    println!(
+        "{clients} slow clients; an answer takes {alone:?} alone and {among:?} among them (median, slowest); memory {before} KiB before them, {} with them",
+        resident_kib()
+    );
+    wait_for("each slow client still has its connection", || edge.connections() == clients);
     drop(slow.stdin.take()); // the sign to leave
     assert!(slow.wait().unwrap().success(), "none was cut off");
-    wait_until("all have left", || edge.connections() == 0);
+    wait_for("all have left", || edge.connections() == 0);
     ask(address, 10);
 }
 
@@ -118,9 +137,10 @@ fn the_slow_clients() {
 }
 
 /// How long `count` requests of a client that is not slow take, each after the other: the median and the longest. Panics when one is not
-/// answered within [`PATIENCE`].
+/// answered as it should be.
 fn ask(address: SocketAddr, count: usize) -> (Duration, Duration) {
     let mut client = Peer::connect(address);
+    client.stream.set_read_timeout(Some(HANGS)).unwrap();
     let mut took: Vec<Duration> = (0..count)
         .map(|_| {
             let began = Instant::now();
@@ -133,6 +153,22 @@ fn ask(address: SocketAddr, count: usize) -> (Duration, Duration) {
     wait_until_closed(client);
     took.sort();
     (took[count / 2], took[count - 1])
+}
+
+/// Waits for as long as it takes.
+fn wait_for(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < HANGS, "never: {what}");
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// Of this process: the edge's, and what the harness has beside it.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("proc(5)");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }
 
 /// The edge counts connections; this one must not count any more.
