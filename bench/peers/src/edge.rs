@@ -1,4 +1,4 @@
-//! Requests through the edge and hits from its store: CPU of the proxy per request, beside nginx, HAProxy and Varnish.
+//! Requests through the edge, hits from its store, files, and TCP passed on: CPU of the proxy per request, beside nginx, HAProxy and Varnish.
 //!
 //! One proxy thread on core 0; the load generator and the origin (nginx) on core 1. The generator saturates first, so requests per second
 //! say little: the figure is the proxy's user and system ticks over the requests it answered in the same seconds. Latency is taken at a rate
@@ -11,13 +11,20 @@ use std::{fs, net::TcpStream, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use contender::{Certificate, Contender, ask, drive, raise_descriptor_limit, start_origin};
+use contender::{Certificate, Contender, ask, content_of, drive, raise_descriptor_limit, start_origin};
 pub use contender::{serve, start_nginx};
 
 use crate::{load, machine, process::free_port, table::median};
 
+/// With all rows some nine minutes.
 const ROUNDS: usize = 5;
-const SECONDS: u64 = 4;
+const SECONDS: u64 = 1;
+
+/// A round is a second longer for so many connections: opening them must not be what is measured.
+const CONNECTIONS_PER_SECOND: usize = 1_000;
+
+/// How long latencies are taken.
+const LATENCY_SECONDS: u64 = 4;
 
 /// Where the proxies run, and where everything else does.
 const PROXY_CORE: usize = 0;
@@ -41,6 +48,7 @@ struct Case {
     connections: usize,
 }
 
+/// What is the proxy's own protocol's, or everybody's.
 const CASES: [Case; 8] = [
     Case { protocol: Protocol::Http1, content: Content::Small, connections: 16 },
     Case { protocol: Protocol::Http1, content: Content::Small, connections: 128 },
@@ -52,7 +60,14 @@ const CASES: [Case; 8] = [
     Case { protocol: Protocol::Http2, content: Content::Small, connections: 16 },
 ];
 
-/// `--only NAME`, `--path proxied|hit`, `--cases N` (the first N), `--rounds N`, `--seconds N`, `--no-write`: for work on the data path.
+/// What differs by how bytes get from one descriptor to another: a little, some, much.
+const BYTES: [Case; 3] = [
+    Case { protocol: Protocol::Http1, content: Content::Kib1, connections: 128 },
+    Case { protocol: Protocol::Http1, content: Content::Kib100, connections: 128 },
+    Case { protocol: Protocol::Http1, content: Content::Mib10, connections: 16 },
+];
+
+/// `--only NAME`, `--path proxied|hit|files|tcp`, `--cases N` (the first N), `--rounds N`, `--seconds N`, `--no-write`: for work on the data path.
 /// Without them, the recorded run.
 pub fn run(options: &[&str]) -> Result<()> {
     let options = Options::parse(options)?;
@@ -61,31 +76,32 @@ pub fn run(options: &[&str]) -> Result<()> {
     let certificate = Certificate::make(directory.path())?;
     let origin_port = free_port()?;
     let _origin = start_origin(directory.path(), origin_port)?;
+    let content = content_of(directory.path());
     let mut findings = report::Findings::default();
-    for (path, peers) in [(Path::Proxied, &["pumasi", "nginx", "haproxy"][..]), (Path::Hit, &["pumasi", "nginx", "haproxy", "varnish"][..])]
-    {
+    for path in Path::ALL {
+        let peers = path.peers();
         if options.path.is_some_and(|only| only != path) {
             continue;
         }
         let wanted = peers.iter().filter(|name| options.only.as_deref().is_none_or(|only| only == **name));
         let contenders =
-            wanted.map(|name| Contender::start(name, path, directory.path(), origin_port, &certificate)).collect::<Result<Vec<_>>>()?;
+            wanted.map(|name| Contender::start(name, path, directory.path(), origin_port, &certificate, &content)).collect::<Result<Vec<_>>>()?;
         for contender in &contenders {
-            Content::ALL.into_iter().try_for_each(|content| contender.check_answer(content))?;
+            Content::ALL.into_iter().try_for_each(|content| contender.check_answer(path, content))?;
         }
-        for case in CASES.into_iter().take(options.cases) {
+        for &case in path.cases().iter().take(options.cases) {
             compare(path, case, &contenders, &options, &mut findings)?;
         }
-        if options.cases < CASES.len() {
+        if options.cases < CASES.len() || matches!(path, Path::Files | Path::Tcp) {
             continue;
         }
         for contender in &contenders {
-            findings.latencies.push(latency(path, contender, &options)?);
+            findings.latencies.push(latency(path, contender)?);
         }
         if path == Path::Proxied {
             // Fresh processes: what the load above has left behind would be counted as nothing.
             for contender in &contenders {
-                let fresh = Contender::start(contender.name, path, &directory.path().join("idle"), origin_port, &certificate)?;
+                let fresh = Contender::start(contender.name, path, &directory.path().join("idle"), origin_port, &certificate, &content)?;
                 findings.memory.push((fresh.name, idle_bytes(&fresh)?));
             }
         }
@@ -103,14 +119,15 @@ pub fn run(options: &[&str]) -> Result<()> {
 
 /// Rounds in turn (A B C A B C ...), so that what else the machine does meets all of them.
 fn compare(path: Path, case: Case, contenders: &[Contender], options: &Options, findings: &mut report::Findings) -> Result<()> {
-    let able: Vec<(&Contender, String)> = contenders.iter().filter_map(|c| Some((c, c.url(case.protocol, case.content)?))).collect();
+    let able: Vec<(&Contender, String)> = contenders.iter().filter_map(|c| Some((c, c.url(path, case.protocol, case.content)?))).collect();
     for (contender, url) in &able {
         measure(contender, url, case, 1)?; // warm
     }
     let mut rounds: Vec<Vec<Round>> = able.iter().map(|_| Vec::new()).collect();
     for _ in 0..options.rounds {
         for ((contender, url), rounds) in able.iter().zip(&mut rounds) {
-            rounds.push(measure(contender, url, case, options.seconds)?);
+            let seconds = options.seconds.max((case.connections / CONNECTIONS_PER_SECOND) as u64);
+            rounds.push(measure(contender, url, case, seconds)?);
         }
     }
     for ((contender, _), rounds) in able.iter().zip(rounds) {
@@ -161,12 +178,12 @@ fn with_h2load(url: &str, connections: usize, seconds: u64) -> Result<f64> {
 }
 
 /// What a client meets at [`RATE`]: milliseconds at p50 and p99, from the intended start.
-fn latency(path: Path, contender: &Contender, options: &Options) -> Result<report::Latency> {
-    let url = contender.url(Protocol::Http1, Content::Small).context("all speak HTTP/1.1")?;
-    let (rate, connections, length) = (RATE.to_string(), RATE_CONNECTIONS.to_string(), format!("{}s", options.seconds + 1));
+fn latency(path: Path, contender: &Contender) -> Result<report::Latency> {
+    let url = contender.url(path, Protocol::Http1, Content::Small).context("all speak HTTP/1.1")?;
+    let (rate, connections, length) = (RATE.to_string(), RATE_CONNECTIONS.to_string(), format!("{LATENCY_SECONDS}s"));
     let (text, _) = load::generate(
         &[&url, "--rate", &rate, "--for", &length, "--threads", "1", "--connections", &connections],
-        Duration::from_secs(options.seconds + 2),
+        Duration::from_secs(LATENCY_SECONDS + 1),
     )?;
     let run: serde_json::Value = serde_json::from_str(&text)?;
     let ms = |field: &str| run["response"][field].as_f64().unwrap_or(f64::NAN);
@@ -180,7 +197,7 @@ fn idle_bytes(contender: &Contender) -> Result<f64> {
     let mut idle: Vec<TcpStream> = Vec::with_capacity(IDLE_CONNECTIONS);
     for _ in 0..IDLE_CONNECTIONS {
         let mut stream = contender.connect()?;
-        ask(&mut stream, Content::Small)?;
+        ask(&mut stream, &Content::Small.path(), Content::Small)?;
         idle.push(stream);
     }
     let after = contender.resident_kib()?;
@@ -192,13 +209,46 @@ fn idle_bytes(contender: &Contender) -> Result<f64> {
 pub enum Path {
     Proxied,
     Hit,
+    /// The proxy has the files itself.
+    Files,
+    /// A connection passed on as it is: what is asked over it is the origin's business.
+    Tcp,
 }
 
 impl Path {
+    const ALL: [Path; 4] = [Path::Proxied, Path::Hit, Path::Files, Path::Tcp];
+
     fn word(self) -> &'static str {
         match self {
             Path::Proxied => "proxied",
             Path::Hit => "hit",
+            Path::Files => "files",
+            Path::Tcp => "tcp",
+        }
+    }
+
+    /// Who does this.
+    fn peers(self) -> &'static [&'static str] {
+        match self {
+            Path::Proxied => &["pumasi", "nginx", "haproxy"],
+            Path::Hit => &["pumasi", "nginx", "haproxy", "varnish"],
+            Path::Files => &["pumasi", "nginx"],
+            Path::Tcp => &["pumasi", "haproxy"],
+        }
+    }
+
+    fn cases(self) -> &'static [Case] {
+        match self {
+            Path::Proxied | Path::Hit => &CASES,
+            Path::Files | Path::Tcp => &BYTES,
+        }
+    }
+
+    /// Where `content` is.
+    fn target(self, content: Content) -> String {
+        match self {
+            Path::Files => format!("/{}", content.file()),
+            _ => content.path(),
         }
     }
 }
@@ -288,7 +338,10 @@ impl Options {
             let mut value = || rest.next().with_context(|| format!("{option} needs a value"));
             match *option {
                 "--only" => parsed.only = Some((*value()?).to_owned()),
-                "--path" => parsed.path = Some(if value()? == &"hit" { Path::Hit } else { Path::Proxied }),
+                "--path" => {
+                    let word = *value()?;
+                    parsed.path = Some(Path::ALL.into_iter().find(|path| path.word() == word).with_context(|| format!("there is no path {word}"))?);
+                }
                 "--cases" => parsed.cases = value()?.parse()?,
                 "--rounds" => parsed.rounds = value()?.parse()?,
                 "--seconds" => parsed.seconds = value()?.parse()?,

@@ -57,12 +57,20 @@ impl Certificate {
 }
 
 impl Contender {
-    pub fn start(name: &'static str, path: Path, directory: &FilePath, origin: u16, certificate: &Certificate) -> Result<Contender> {
+    /// `content`: the files of the origin, for who serves them itself.
+    pub fn start(
+        name: &'static str,
+        path: Path,
+        directory: &FilePath,
+        origin: u16,
+        certificate: &Certificate,
+        content: &FilePath,
+    ) -> Result<Contender> {
         let directory = &directory.join(path.word());
         fs::create_dir_all(directory)?;
         let (port, tls) = (free_port()?, free_port()?);
         let running = match name {
-            "nginx" => start_nginx(PROXY_CORE, directory, "proxy", &nginx_configuration(path, port, tls, origin, certificate))?,
+            "nginx" => start_nginx(PROXY_CORE, directory, "proxy", &nginx_configuration(path, port, tls, origin, certificate, content))?,
             "haproxy" => {
                 let file = directory.join("haproxy.cfg");
                 fs::write(&file, haproxy_configuration(path, port, tls, origin, certificate))?;
@@ -76,7 +84,7 @@ impl Contender {
             }
             _ => {
                 let file = directory.join("pumasi.toml");
-                fs::write(&file, pumasi_configuration(path, port, tls, origin, certificate))?;
+                fs::write(&file, pumasi_configuration(path, port, tls, origin, certificate, content))?;
                 let own = std::env::current_exe()?;
                 start(PROXY_CORE, &own.to_string_lossy(), &["serve-edge", &file.to_string_lossy()])?
             }
@@ -86,10 +94,11 @@ impl Contender {
     }
 
     /// Where `content` is to be had by `protocol`; `None` if this proxy does not speak it.
-    pub fn url(&self, protocol: Protocol, content: Content) -> Option<String> {
+    pub fn url(&self, path: Path, protocol: Protocol, content: Content) -> Option<String> {
+        let target = path.target(content);
         match protocol {
-            Protocol::Http1 => Some(format!("http://127.0.0.1:{}{}", self.port, content.path())),
-            Protocol::Https | Protocol::Http2 => Some(format!("https://127.0.0.1:{}{}", self.port_tls?, content.path())),
+            Protocol::Http1 => Some(format!("http://127.0.0.1:{}{target}", self.port)),
+            Protocol::Https | Protocol::Http2 => Some(format!("https://127.0.0.1:{}{target}", self.port_tls?)),
         }
     }
 
@@ -110,10 +119,10 @@ impl Contender {
     }
 
     /// Two requests on one connection: status, content, keep-alive.
-    pub fn check_answer(&self, content: Content) -> Result<()> {
-        let mut stream = self.connect()?;
+    pub fn check_answer(&self, path: Path, content: Content) -> Result<()> {
+        let (mut stream, target) = (self.connect()?, path.target(content));
         for _ in 0..2 {
-            ask(&mut stream, content).with_context(|| format!("{} asked for {}", self.name, content.path()))?;
+            ask(&mut stream, &target, content).with_context(|| format!("{} asked for {target}", self.name))?;
         }
         Ok(())
     }
@@ -124,8 +133,8 @@ impl Contender {
 }
 
 /// One request, and its answer read to the end and compared.
-pub fn ask(stream: &mut TcpStream, content: Content) -> Result<()> {
-    write!(stream, "GET {} HTTP/1.1\r\nHost: bench\r\n\r\n", content.path())?;
+pub fn ask(stream: &mut TcpStream, target: &str, content: Content) -> Result<()> {
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: bench\r\n\r\n")?;
     let mut answer = Vec::new();
     let mut buffer = vec![0; 256 << 10];
     while answer.windows(4).position(|w| w == b"\r\n\r\n").is_none_or(|at| answer.len() < at + 4 + content.bytes()) {
@@ -161,9 +170,14 @@ pub fn serve(file: &str) -> Result<()> {
     }
 }
 
+/// Where the origin's files are.
+pub fn content_of(directory: &FilePath) -> PathBuf {
+    directory.join("content")
+}
+
 /// The origin: files of all sizes, from the page cache.
 pub fn start_origin(directory: &FilePath, port: u16) -> Result<Running> {
-    let files = directory.join("content");
+    let files = content_of(directory);
     fs::create_dir_all(&files)?;
     for content in Content::ALL {
         fs::write(files.join(content.file()), "x".repeat(content.bytes()))?;
@@ -202,22 +216,40 @@ const NGINX_HEAD: &str = "daemon off; worker_processes 1; pid nginx.pid; error_l
 
 const NGINX_PATHS: &str = "client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;";
 
-fn pumasi_configuration(path: Path, port: u16, tls: u16, origin: u16, certificate: &Certificate) -> String {
+fn pumasi_configuration(path: Path, port: u16, tls: u16, origin: u16, certificate: &Certificate, content: &FilePath) -> String {
     let pages = if path == Path::Hit { "standard" } else { "off" };
+    let pool = format!("[pool.app]\nupstreams = [\"127.0.0.1:{origin}\"]\n");
+    let plain = format!("[log]\naccess = \"off\"\n[edge]\nthreads = 1\nlisten = \"127.0.0.1:{port}\"\n");
+    match path {
+        Path::Proxied | Path::Hit => {}
+        Path::Files => return format!("{plain}[[edge.route]]\npath = \"/*\"\nfiles = \"{}\"\n", content.display()),
+        Path::Tcp => {
+            let plain = plain.replace(&port.to_string(), &tls.to_string());
+            return format!("{plain}[[edge.route]]\npath = \"/*\"\npool = \"app\"\n[[edge.tcp]]\nlisten = \"127.0.0.1:{port}\"\npool = \"app\"\n{pool}");
+        }
+    }
     format!(
         "[log]\naccess = \"off\"\n[edge]\nlisten = \"127.0.0.1:{port}\"\nthreads = 1\n\
          [edge.limits]\nconnections_max = 12000\nupstream_idle_max = {UPSTREAM_CONNECTIONS}\n\
          [edge.pages]\nmemory = \"{STORE_MB}MB\"\nobject_max = \"16MB\"\ncompress = []\n\
          [edge.tls]\nlisten = [\"127.0.0.1:{tls}\"]\n[[edge.tls.certificate]]\nchain = \"{}\"\nkey = \"{}\"\n\
-         [[edge.route]]\npath = \"/*\"\npool = \"app\"\npages = \"{pages}\"\n[pool.app]\nupstreams = [\"127.0.0.1:{origin}\"]\n",
+         [[edge.route]]\npath = \"/*\"\npool = \"app\"\npages = \"{pages}\"\n{pool}",
         certificate.chain.display(),
         certificate.key.display()
     )
 }
 
-fn nginx_configuration(path: Path, port: u16, tls: u16, origin: u16, certificate: &Certificate) -> String {
+fn nginx_configuration(path: Path, port: u16, tls: u16, origin: u16, certificate: &Certificate, content: &FilePath) -> String {
+    if path == Path::Files {
+        return format!(
+            "{NGINX_HEAD}http {{ {NGINX_PATHS} access_log off; keepalive_requests 100000000; keepalive_timeout 600s; sendfile on; tcp_nopush on;\n\
+             open_file_cache max=100; default_type application/octet-stream;\n\
+             server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ root {}; }} }} }}\n",
+            content.display()
+        );
+    }
     let (zone, cache) = match path {
-        Path::Proxied => ("", ""),
+        Path::Proxied | Path::Files | Path::Tcp => ("", ""),
         Path::Hit => ("proxy_cache_path c keys_zone=z:10m;", "proxy_cache z;"),
     };
     format!(
@@ -234,8 +266,14 @@ fn nginx_configuration(path: Path, port: u16, tls: u16, origin: u16, certificate
 }
 
 fn haproxy_configuration(path: Path, port: u16, tls: u16, origin: u16, certificate: &Certificate) -> String {
+    if path == Path::Tcp {
+        return format!(
+            "global\n  nbthread 1\n  maxconn 9000\ndefaults\n  mode tcp\n  option splice-auto\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
+             listen f\n  bind 127.0.0.1:{port} backlog 4096\n  server s 127.0.0.1:{origin}\n"
+        );
+    }
     let (store, rules) = match path {
-        Path::Proxied => (String::new(), ""),
+        Path::Proxied | Path::Files | Path::Tcp => (String::new(), ""),
         Path::Hit => (
             format!("cache c\n  total-max-size {STORE_MB}\n  max-object-size 20000000\n  max-age 3600\n"),
             "  http-request cache-use c\n  http-response cache-store c\n",

@@ -44,7 +44,7 @@ impl Row {
 
 impl Findings {
     pub fn markdown(&self) -> String {
-        let mut out = String::from("# Requests through the edge, and hits from memory\n\n");
+        let mut out = String::from("# Requests through the edge, hits from memory, files, and TCP passed on\n\n");
         let _ = writeln!(
             out,
             "Keep-alive on both sides, one proxy thread on core {PROXY_CORE}, load generator and origin on the other core.\n\
@@ -105,7 +105,7 @@ impl Findings {
             "\nRequests per second are the generator's limit, not the proxy's, except where the answer is large.\n\n{}\n{}\n\
              wrk -t1; HTTP/2 by h2load -t1 -m{STREAMS}; latencies by `pumasi load`. Access logs off. nginx: worker_processes 1, keepalive to the upstream, \
              no temporary files for what is only passed on; HAProxy: nbthread 1, http-reuse always, a cache that takes 20 MB objects; Varnish: thread_pools 1, \
-             all on the proxy's core; it speaks no TLS. The origin is nginx with files in the page cache.",
+             all on the proxy's core; it speaks no TLS. Files: nginx with sendfile, tcp_nopush and open_file_cache. TCP: HAProxy with splice-auto. The origin is nginx with files in the page cache.",
             machine::describe(),
             versions().join("; ")
         );
