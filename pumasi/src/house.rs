@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use pumasi_balance::{Pool, Upstream};
 use pumasi_config::{BalancePolicy, Loaded, Members, Plan, PoolPlan, Setting, Source};
 use pumasi_console::otlp::{Collector, Exporter};
-use pumasi_edge::{Edge, EdgeConfig, OpenSocket, PoolConfig, Purge, PurgeKind};
+use pumasi_edge::{Edge, EdgeConfig, OpenSocket, PoolConfig, Purge, PurgeKind, Purged, Successor};
 use pumasi_status::Status;
 use pumasi_trace::Tap;
 use pumasi_web::{GuardianProgram, OWN_PROGRAM, Setup, Web};
@@ -333,6 +333,16 @@ impl House {
         of_edge.into_iter().for_each(|OpenSocket { written, listener }| sockets.push(Socket { owner: EDGE.into(), written, listener }));
         self.databases.sockets()?.into_iter().for_each(|socket| sockets.push(socket));
         Ok(sockets)
+    }
+
+    /// Leaves what is stored to another process, which is about to answer: see [`Edge::hand_over`].
+    pub fn hand_over(&self, successor: Arc<dyn Successor>) -> std::io::Result<()> {
+        self.with_edge(|edge| edge.hand_over(successor)).unwrap_or(Ok(()))
+    }
+
+    /// What the process before this one has purged.
+    pub fn learn(&self, what: &Purged) {
+        self.with_edge(|edge| edge.learn(what));
     }
 
     /// Every answer is its connection's last from now on: see [`Edge::retire`].

@@ -207,18 +207,23 @@ impl Standing<'_> {
             return Ok(End::Stop);
         }
         if !fresh {
-            // Who connected meanwhile has waited in the sockets.
-            self.house.open();
             if let Beginning::Beside(heir) | Beginning::Alone(heir) = beginning {
                 heir.serving();
                 let message = format!("process {} has taken over from process {}", std::process::id(), heir.from);
                 self.diary.note("info", "upgrade", &message);
             }
-            if let Beginning::Beside(heir) = beginning
-                && heir.wait_for_release(|| stop_wished(self.wished)) == Release::Interrupted
-            {
-                return Ok(End::Stop);
+            if let Beginning::Beside(heir) = beginning {
+                // Until then the old process answers, from its store. From then on this one does, and hears what the old one still purges.
+                if heir.wait_for_release(|| stop_wished(self.wished)) == Release::Interrupted {
+                    return Ok(End::Stop);
+                }
+                let house = Arc::downgrade(&self.house);
+                if let Err(error) = heir.listen(move |what| house.upgrade().map(|house| house.learn(what))) {
+                    self.diary.note("error", "upgrade", &format!("process {} cannot tell what it purges: {error}", heir.from));
+                }
             }
+            // Who connected meanwhile has waited in the sockets.
+            self.house.open();
             self.start_console(plan, sockets, taken_back)?;
         }
         // What the old process listened on and this one does not.
@@ -285,6 +290,9 @@ impl Standing<'_> {
             Some(Progress::Serving) => {
                 answer(format!("process {process} serves; process {own} finishes what it has begun"));
                 self.console = None;
+                if let Err(error) = successor.to_be_told().and_then(|successor| house.hand_over(successor)) {
+                    self.diary.note("error", "upgrade", &format!("process {process} is not told of purges: {error}"));
+                }
                 successor.release();
                 house.stop(LINGER);
                 Ok(End::Succeeded { process })

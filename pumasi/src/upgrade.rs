@@ -9,9 +9,10 @@
 //!  |                     (beside the old one)          (alone: an engine or a store that only one process may have)
 //!  |                                       |  starts everything           | <-- Prepared
 //!  | <------------------------------------ |  Serving                     |  old: drains, stops everything
-//!  | old: gives up the console             |                              | --> Released
-//!  | Released ---------------------------> |  console                     |  new: starts everything
-//!  | drains                                |                              | <-- Serving
+//!  | old: gives up console and page store  |                              | --> Released
+//!  | Released ---------------------------> |  answers, console            |  new: starts everything
+//!  | drains; Purged ---------------------> |  purges as well              | <-- Serving
+//!  | <------------------------------------ |  Learned                     |
 //!  v becomes a placeholder                 v                              v
 //! ```
 //!
@@ -29,11 +30,13 @@ use std::{
     os::fd::AsFd,
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, anyhow, bail};
 use pumasi_config::{EnginePlan, PagesMode, Plan, ResultsMode};
+use pumasi_edge::Purged;
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -52,6 +55,9 @@ const FORMAT: u32 = 1;
 /// sooner by the supervisor's own bounds.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// How long the new process may take to learn of a purge: longer than it waits for its own disk.
+const LEARNING: Duration = Duration::from_secs(10);
+
 /// How often somebody who waits looks at signals.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -64,6 +70,8 @@ enum FromOld {
     Socket { owner: String, written: SocketAddr },
     /// What the new process has waited for is free.
     Released,
+    /// Something stored was purged, in the words of [`Purged::told`]: [`FromNew::Learned`] is waited for.
+    Purged { word: String, text: String, at_ms: u64 },
 }
 
 /// What the new process says.
@@ -75,6 +83,8 @@ enum FromNew {
     Failed {
         reason: String,
     },
+    /// What the old process purged last is purged here as well.
+    Learned,
 }
 
 /// Whether two processes of this configuration must not serve at the same time: the embedded engine has one writer, and what is stored
@@ -172,6 +182,8 @@ impl Successor {
                 Ok(Received::Message(FromNew::Serving, _)) => return Ok(Some(Progress::Serving)),
                 Ok(Received::Message(FromNew::Failed { reason }, _)) => break anyhow!("{reason}"),
                 Ok(Received::Closed) => break anyhow!("the new process ended: {}", self.how_it_ended()),
+                // It was told nothing yet that it could have learned.
+                Ok(Received::Message(FromNew::Learned, _)) => {}
                 Ok(Received::Nothing) if interrupted() => return Ok(None),
                 Ok(Received::Nothing) if Instant::now() > until => {
                     break anyhow!("the new process was not ready after {} s", PATIENCE.as_secs());
@@ -193,6 +205,11 @@ impl Successor {
         let _ = self.channel.send(&FromOld::Released, None);
     }
 
+    /// The way on which it is told what this process purges after it was released. Errors: no file descriptors are left.
+    pub fn to_be_told(&self) -> io::Result<Arc<dyn pumasi_edge::Successor>> {
+        Ok(Arc::new(Told(self.channel.try_clone()?)))
+    }
+
     /// Ends it at once.
     pub fn end(&mut self) {
         let _ = self.child.kill();
@@ -210,6 +227,26 @@ impl Successor {
             std::thread::sleep(Duration::from_millis(10));
         }
         "it closed its connection to this one".into()
+    }
+}
+
+/// The new process, told what is purged here.
+struct Told(Channel);
+
+impl pumasi_edge::Successor for Told {
+    fn tell(&self, what: &Purged) -> io::Result<()> {
+        let (word, text, at_ms) = what.told();
+        self.0.send(&FromOld::Purged { word: word.into(), text: text.into(), at_ms }, None)?;
+        let until = Instant::now() + LEARNING;
+        loop {
+            match self.0.receive(LOOK_EVERY)? {
+                Received::Message(FromNew::Learned, _) => return Ok(()),
+                Received::Message(..) => {}
+                Received::Closed => return Err(io::ErrorKind::BrokenPipe.into()),
+                Received::Nothing if Instant::now() > until => return Err(io::ErrorKind::TimedOut.into()),
+                Received::Nothing => {}
+            }
+        }
     }
 }
 
@@ -287,6 +324,26 @@ impl Heir {
 
     pub fn failed(&self, reason: &str) {
         let _ = self.channel.send(&FromNew::Failed { reason: reason.into() }, None);
+    }
+
+    /// Hears from now on what the old process purges, until it has ended: `learn` purges it here, and says nothing if there is nothing here any more.
+    /// Errors: no thread or file descriptor can be had.
+    pub fn listen(&self, learn: impl Fn(&Purged) -> Option<()> + Send + 'static) -> io::Result<()> {
+        let channel = self.channel.try_clone()?;
+        let listening = move || {
+            loop {
+                let what = match channel.receive(LOOK_EVERY) {
+                    Ok(Received::Message(FromOld::Purged { word, text, at_ms }, _)) => Purged::heard(&word, &text, at_ms),
+                    Ok(Received::Message(..) | Received::Nothing) => continue,
+                    Ok(Received::Closed) | Err(_) => return,
+                };
+                // What is not understood is not confirmed: whoever waits there does without.
+                if what.and_then(|what| learn(&what)).is_none() || channel.send(&FromNew::Learned, None).is_err() {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new().name("legacy".into()).spawn(listening).map(drop)
     }
 
     /// Waits until the old process has let go of what only one may have. It has bounds for everything it waits for, and if it dies that

@@ -5,12 +5,16 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener},
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    thread::JoinHandle,
 };
 
-use crate::service::Service;
+use crate::{
+    service::{Service, alive, signal},
+    upgrade::Upgraded,
+};
 
 const TOML: &str = r#"
 [edge]
@@ -96,6 +100,67 @@ fn kill_9_brings_back_no_page_from_before_a_confirmed_change() {
     assert!(from_disk > PAGES, "only {from_disk} pages came back in five restarts");
 }
 
+/// It had let go of the disk, and answered beside the new one: what it confirmed after that reached neither the journal nor the other's memory.
+#[test]
+fn a_change_that_the_old_process_still_confirms_is_known_to_the_new_one_and_to_its_disk() {
+    let origin = Board::start();
+    let home = Arc::new(tempfile::tempdir().expect("a folder"));
+    let toml = TOML.replace("{origin}", &origin.address.to_string());
+    let mut service = Upgraded(Service::run_in(home.clone(), &toml, &[]));
+    for page in 1..=3 {
+        service.0.try_get(&format!("/{page}"), &[HOST]).expect("an answer");
+    }
+    service.0.wait_until("the pages are on disk", |service| service.status()["edge"]["pages_disk"]["entries"] == 3);
+    let old = service.in_charge();
+    let changing = origin.begin_to_change(1, &service.0.site);
+    let (code, _, said) = service.0.tell(&["upgrade"]);
+    assert_eq!(code, 0, "{said}\n{}", service.0.said());
+    let new = service.in_charge();
+    assert_ne!(new, old);
+    service.0.wait_until("the new process answers from the disk", |service| {
+        let answer = service.try_get("/1", &[HOST]).expect("an answer");
+        check(&answer.body, 1, 1, 0);
+        answer.header("cache-status").contains("hit")
+    });
+    origin.go_on();
+    assert_eq!(changing.join().expect("an answer"), 2, "what the old process has begun it finishes");
+    let body = service.0.try_get("/1", &[HOST]).expect("an answer").body;
+    check(&body, 1, 2, 0);
+    // Nor does a crash bring it back.
+    signal(new, "KILL");
+    service.0.wait_until("the new process is gone", |_| !alive(new));
+    drop(service);
+    let service = Service::run_in(home, &toml, &[]);
+    let answers = [1, 2].map(|page| service.try_get(&format!("/{page}"), &[HOST]).expect("an answer"));
+    check(&answers[0].body, 1, 2, 1);
+    assert!(answers[1].header("cache-status").contains("hit"), "the disk is believed: {}", service.said());
+}
+
+/// The disk was let go as soon as the end began, and requests under way were finished after that.
+#[test]
+fn a_change_that_is_confirmed_while_pumasi_stops_stays_after_the_next_start() {
+    let origin = Board::start();
+    let home = Arc::new(tempfile::tempdir().expect("a folder"));
+    let toml = TOML.replace("{origin}", &origin.address.to_string());
+    let mut service = Service::run_in(home.clone(), &toml, &[]);
+    for page in 1..=2 {
+        service.try_get(&format!("/{page}"), &[HOST]).expect("an answer");
+    }
+    service.wait_until("the pages are on disk", |service| service.status()["edge"]["pages_disk"]["entries"] == 2);
+    let changing = origin.begin_to_change(1, &service.site);
+    service.signal("TERM");
+    let address = service.site.trim_start_matches("http://").to_owned();
+    service.wait_until("nobody is accepted any more", |_| std::net::TcpStream::connect(&address).is_err());
+    origin.go_on();
+    assert_eq!(changing.join().expect("an answer"), 2);
+    let pid = service.pid();
+    service.wait_until("it has ended", |_| !alive(pid));
+    let service = Service::run_in(home, &toml, &[]);
+    let answers = [1, 2].map(|page| service.try_get(&format!("/{page}"), &[HOST]).expect("an answer"));
+    check(&answers[0].body, 1, 2, 1);
+    assert!(answers[1].header("cache-status").contains("hit"), "what was not changed is still there");
+}
+
 fn check(body: &str, page: usize, at_least: u64, round: usize) {
     let mut words = body.split(' ');
     let (name, version) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
@@ -109,6 +174,36 @@ fn check(body: &str, page: usize, at_least: u64, round: usize) {
 struct Board {
     address: SocketAddr,
     versions: Arc<Mutex<HashMap<usize, u64>>>,
+    gate: Arc<Gate>,
+}
+
+/// Where changes wait while it is shut, before they are made.
+#[derive(Default)]
+struct Gate {
+    /// Shut or not, and how many wait.
+    state: Mutex<(bool, usize)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn shut(&self, shut: bool) {
+        self.state.lock().unwrap().0 = shut;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.1 += 1;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(state, |(shut, _)| *shut).map(|mut state| state.1 -= 1));
+    }
+
+    fn wait_for_somebody(&self) {
+        const PATIENCE: std::time::Duration = std::time::Duration::from_secs(40);
+        let state = self.state.lock().unwrap();
+        let waited = self.changed.wait_timeout_while(state, PATIENCE, |(_, waiting)| *waiting == 0).unwrap().1;
+        assert!(!waited.timed_out(), "no change has arrived");
+    }
 }
 
 impl Board {
@@ -116,10 +211,11 @@ impl Board {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().unwrap();
         let versions: Arc<Mutex<HashMap<usize, u64>>> = Arc::new(Mutex::new((0..PAGES).map(|page| (page, 1)).collect()));
-        let kept = versions.clone();
+        let (kept, gate) = (versions.clone(), Arc::new(Gate::default()));
+        let at_gate = gate.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let versions = kept.clone();
+                let (versions, gate) = (kept.clone(), at_gate.clone());
                 std::thread::spawn(move || {
                     let mut writing = stream.try_clone().expect("a second handle");
                     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
@@ -132,6 +228,7 @@ impl Board {
                         let page: usize = request.split(['/', ' ']).nth(2).and_then(|page| page.parse().ok()).expect("a page");
                         let body = match request.starts_with("POST") {
                             true => {
+                                gate.pass();
                                 let mut versions = versions.lock().unwrap();
                                 let version = versions.get_mut(&page).expect("known");
                                 *version += 1;
@@ -147,7 +244,24 @@ impl Board {
                 });
             }
         });
-        Board { address, versions }
+        Board { address, versions, gate }
+    }
+
+    /// A change of `page` that has arrived and does not happen before [`Board::go_on`]. Ends with the version that was confirmed.
+    fn begin_to_change(&self, page: usize, site: &str) -> JoinHandle<u64> {
+        self.gate.shut(true);
+        let url = format!("{site}/{page}");
+        let changing = std::thread::spawn(move || {
+            let (name, value) = HOST;
+            let mut answer = ureq::post(&url).header(name, value).send_empty().expect("an answer");
+            answer.body_mut().read_to_string().expect("whole").trim().parse().expect("a version")
+        });
+        self.gate.wait_for_somebody();
+        changing
+    }
+
+    fn go_on(&self) {
+        self.gate.shut(false);
     }
 
     fn versions(&self) -> HashMap<usize, u64> {

@@ -46,11 +46,11 @@ impl Installed {
 }
 
 /// A service whose processes are all ended with the test.
-struct Upgraded(Service);
+pub struct Upgraded(pub Service);
 
 impl Upgraded {
     /// The process that holds the state directory now.
-    fn in_charge(&self) -> u32 {
+    pub fn in_charge(&self) -> u32 {
         let lock = self.0.home.path().join(".pumasi/pumasi.lock");
         let lock = if lock.exists() { lock } else { self.0.home.path().join("state/pumasi.lock") };
         let text = std::fs::read_to_string(lock).expect("a running Pumasi");

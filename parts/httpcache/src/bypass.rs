@@ -57,6 +57,8 @@ pub enum Bypass {
     Demoted,
     /// The origin of its data was written to while it was made.
     Overtaken,
+    /// Another process has taken over (an upgrade), and with it the store.
+    HandedOver,
 }
 
 impl Bypass {
@@ -90,10 +92,11 @@ impl Bypass {
             Bypass::Probation => "probation",
             Bypass::Demoted => "demoted",
             Bypass::Overtaken => "overtaken",
+            Bypass::HandedOver => "handed-over",
         }
     }
 
-    pub const ALL: [Bypass; 27] = [
+    pub const ALL: [Bypass; 28] = [
         Bypass::Method,
         Bypass::RequestNoStore,
         Bypass::Precondition,
@@ -121,5 +124,6 @@ impl Bypass {
         Bypass::Probation,
         Bypass::Demoted,
         Bypass::Overtaken,
+        Bypass::HandedOver,
     ];
 }

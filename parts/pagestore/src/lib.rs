@@ -30,6 +30,8 @@ mod recall;
 mod reply;
 mod resource;
 mod shelf;
+mod successor;
+mod tickets;
 
 use std::{
     collections::HashMap,
@@ -51,9 +53,10 @@ pub use flight::{Landing, Waiter};
 pub use key::{Key, Keys};
 pub use lines::field_lines;
 pub use page::Page;
-pub use purge::{Purge, PurgeKind};
+pub use purge::{Purge, PurgeKind, Ticket};
 pub use reply::{Content, Reply, Told};
-pub use shelf::{Disk, File, ShelfStatus, Ticket, Witness};
+pub use shelf::{Disk, File, Purged, ShelfStatus, Witness};
+pub use successor::Successor;
 
 use arc_swap::ArcSwap;
 use counters::Counters;
@@ -67,6 +70,7 @@ use pumasi_httpcache::{Asked, Bypass, FieldLines, Forward, Grace, Reuse, Rules, 
 use recall::Recall;
 use resource::Resource;
 use shelf::Shelf;
+use successor::Legacy;
 
 /// What the operator decides about the store.
 #[derive(Clone, Debug)]
@@ -124,6 +128,7 @@ pub struct Pages {
     jobs: Jobs,
     freshness: Option<Arc<Freshness>>,
     shelf: Option<Shelf>,
+    legacy: Legacy,
     recall: Recall,
 }
 
@@ -172,6 +177,7 @@ impl Pages {
             jobs: Jobs::default(),
             freshness,
             shelf,
+            legacy: Legacy::default(),
             recall: Recall::default(),
         })
     }
@@ -211,7 +217,7 @@ impl Pages {
         now_ms: u64,
         scratch: &mut Vec<u8>,
     ) -> Option<Arc<Page>> {
-        if asked.bypass().is_some() {
+        if asked.bypass().is_some() || self.legacy.handed() {
             return None;
         }
         scratch.clear();
@@ -229,6 +235,9 @@ impl Pages {
     pub fn look_up<'a>(self: &Arc<Pages>, key: &Key, asked: &Asked<'a>, fields: impl FieldLines<'a> + Clone, now_ms: u64) -> Lookup {
         if let Some(reason) = asked.bypass() {
             return Lookup::Pass(reason);
+        }
+        if self.legacy.handed() {
+            return if asked.directives.only_if_cached { Lookup::OnlyIfCached } else { Lookup::Pass(Bypass::HandedOver) };
         }
         let mut shard = self.shard(key);
         let is = |resource: &Resource| resource.is(key);
@@ -424,9 +433,10 @@ impl Pages {
         });
     }
 
-    /// Removes all that is stored under `key`. The ticket: when that will be so on disk as well.
+    /// Removes all that is stored under `key`. The ticket: when that will be so wherever else it may lie.
     fn forget(&self, key: &Key) -> (u64, Option<Ticket>) {
-        let ticket = self.shelf.as_ref().and_then(|shelf| shelf.forget(key));
+        let on_disk = self.shelf.as_ref().and_then(|shelf| shelf.forget(key));
+        let ticket = self.ticket(on_disk, || Purged::Target(key.bytes.clone()));
         let gone = self.shard(key).resources.remove(key.hash, |resource| resource.is(key));
         (gone.map_or(0, |resource| resource.pages().len() as u64), ticket)
     }

@@ -1,12 +1,28 @@
 //! Purging by target, prefix and tag, hard or soft, and what unsafe requests invalidate.
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use crate::{
     Key, Pages, lock,
     marks::{Mark, Marks},
     resource::Resource,
-    shelf::{Purged, Ticket},
+    shelf::{Purged, Shelf},
 };
+
+/// A purge on its way to where it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(Awaits);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaits {
+    /// The disk tier's journal.
+    Disk(u64),
+    /// The process that has taken over; it waits for the disk itself.
+    Successor(u64),
+}
 
 /// What to purge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,16 +58,57 @@ impl Pages {
             Purge::Everything => self.purge_matching(kind, now_ms, Pattern::Prefix(Arc::default())),
         };
         self.counters.invalidated(count);
-        if let (Some(shelf), Some(ticket)) = (&self.shelf, ticket) {
-            shelf.wait_done(ticket, DISK_PATIENCE);
-        }
+        self.wait_durable(ticket);
         count
+    }
+
+    /// The process before this one purged `what`: so does this one. Returns once a crash cannot bring it back. Blocks.
+    pub fn learn(&self, what: &Purged, now_ms: u64) {
+        use PurgeKind::{Hard, Soft};
+        let of = |target: &Arc<[u8]>| self.keys.of_bytes(target.to_vec());
+        let (count, ticket) = match what {
+            Purged::Target(target) => self.purge_key(&of(target), Hard, now_ms),
+            Purged::SoftTarget(target, at_ms) => self.purge_key(&of(target), Soft, *at_ms),
+            Purged::Tag(tag) => self.purge_tag(tag, Hard, now_ms),
+            Purged::SoftTag(tag, at_ms) => self.purge_tag(tag, Soft, *at_ms),
+            Purged::Prefix(prefix) => self.purge_matching(Hard, now_ms, Pattern::Prefix(prefix.clone())),
+            Purged::PathPrefix(prefix) => self.purge_matching(Hard, now_ms, Pattern::PathPrefix(prefix.clone())),
+            Purged::Path(path) => self.purge_matching(Hard, now_ms, Pattern::Path(path.clone())),
+        };
+        self.counters.invalidated(count);
+        self.wait_durable(ticket);
+    }
+
+    fn wait_durable(&self, ticket: Option<Ticket>) {
+        match (ticket, &self.shelf) {
+            (Some(Ticket(Awaits::Disk(number))), Some(shelf)) => shelf.wait_done(number, DISK_PATIENCE),
+            (Some(Ticket(Awaits::Successor(number))), _) => self.legacy.wait_told(number),
+            _ => {}
+        }
+    }
+
+    /// Ready once the purge or invalidation that gave the ticket outlives a crash, and is known to the process that has taken over, if one has.
+    pub fn poll_durable(&self, ticket: Ticket, context: &mut Context<'_>) -> Poll<()> {
+        match ticket.0 {
+            Awaits::Disk(number) => self.shelf.as_ref().map_or(Poll::Ready(()), |shelf| shelf.poll_done(number, context)),
+            Awaits::Successor(number) => self.legacy.poll_told(number, context),
+        }
+    }
+
+    /// Whether the purge or invalidation that gave the ticket may be confirmed although it is not durable yet: a crash then costs all pages on
+    /// disk, but brings back none. `false`: it may not, wait on. Never waits for the disk.
+    pub fn may_confirm(&self, ticket: Ticket) -> bool {
+        match ticket.0 {
+            Awaits::Disk(number) => self.shelf.as_ref().is_none_or(|shelf| shelf.confirm_before(number)),
+            // It answers from its store: as long as it can be told, it has to know.
+            Awaits::Successor(number) => self.legacy.told(number),
+        }
     }
 
     /// A successful unsafe request (RFC 9111 §4.4): what is stored for this target is no longer true.
     ///
-    /// The ticket, if something of it is on disk: whoever confirms the request waits until [`Pages::poll_durable`] says that a crash cannot
-    /// bring it back.
+    /// The ticket, if something of it is on disk or may be in another process's store: whoever confirms the request waits until
+    /// [`Pages::poll_durable`] says that nothing can bring it back.
     #[must_use]
     pub fn invalidate(&self, key: &Key, now_ms: u64) -> Option<Ticket> {
         let (count, ticket) = self.purge_key(key, PurgeKind::Hard, now_ms);
@@ -69,7 +126,7 @@ impl Pages {
             }
             PurgeKind::Soft => {
                 self.marks.purge_softly(mark, now_ms);
-                let ticket = self.tell_shelf(|| Purged::SoftTarget(key.bytes.clone(), now_ms));
+                let ticket = self.tell(|| Purged::SoftTarget(key.bytes.clone(), now_ms));
                 (self.shard(key).resources.peek(key.hash, |resource| resource.is(key)).map_or(0, |r| r.pages().len() as u64), ticket)
             }
         }
@@ -89,21 +146,29 @@ impl Pages {
             PurgeKind::Hard => self.marks.purge(mark),
             PurgeKind::Soft => self.marks.purge_softly(mark, now_ms),
         }
-        let ticket = self.tell_shelf(|| match kind {
+        let ticket = self.tell(|| match kind {
             PurgeKind::Hard => Purged::Tag(tag.into()),
             PurgeKind::Soft => Purged::SoftTag(tag.into(), now_ms),
         });
         (self.sweep(kind, now_ms, |resource| resource.pages().iter().any(|page| page.marks().contains(&mark)), |_| {}), ticket)
     }
 
-    fn tell_shelf(&self, purged: impl FnOnce() -> Purged) -> Option<Ticket> {
-        self.shelf.as_ref()?.purge(purged())
+    fn tell(&self, purged: impl Fn() -> Purged) -> Option<Ticket> {
+        let on_disk = self.shelf.as_ref().and_then(|shelf: &Shelf| shelf.purge(purged()));
+        self.ticket(on_disk, purged)
+    }
+
+    /// What to wait for after a purge that `on_disk` waits for the disk with. Asked after the disk was: a store that is handed over closes the
+    /// disk last.
+    pub(crate) fn ticket(&self, on_disk: Option<u64>, purged: impl FnOnce() -> Purged) -> Option<Ticket> {
+        let told = self.legacy.purge(purged).map(Awaits::Successor);
+        told.or(on_disk.map(Awaits::Disk)).map(Ticket)
     }
 
     fn purge_matching(&self, kind: PurgeKind, now_ms: u64, pattern: Pattern) -> (u64, Option<Ticket>) {
         // A soft purge as well: what is being fetched, or only on disk, has no mark of its own to be made stale by.
         self.marks.purge_pattern(pattern.clone());
-        let ticket = self.tell_shelf(|| match pattern.clone() {
+        let ticket = self.tell(|| match pattern.clone() {
             Pattern::Prefix(prefix) => Purged::Prefix(prefix),
             Pattern::PathPrefix(prefix) => Purged::PathPrefix(prefix),
             Pattern::Path(path) => Purged::Path(path),

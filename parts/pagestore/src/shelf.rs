@@ -32,15 +32,15 @@ use std::{
         Arc, Condvar, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use hashbrown::HashTable;
 
-pub(crate) use self::record::Purged;
+pub use self::record::Purged;
 pub use self::witness::Witness;
-use crate::{Key, Page, Pages, lock};
+use crate::{Key, Page, Pages, lock, tickets::Tickets};
 
 /// Where the shelf's files are. Calls block; each file is only ever appended to, read, or removed.
 pub trait Disk {
@@ -88,10 +88,7 @@ struct State {
     last_number: u64,
     queue: VecDeque<Job>,
     queue_bytes: u64,
-    /// Jobs ever queued and ever done: a ticket is a count that `done` has to reach.
-    queued: u64,
-    done: u64,
-    waiting: Vec<Waker>,
+    tickets: Tickets,
     /// After an error so many pages are not even tried, twice as many after the next.
     skip: u32,
     skip_next: u32,
@@ -135,10 +132,6 @@ enum Job {
     /// With the hash of the one key it is about, if it is.
     Purge(Purged, Option<u64>),
 }
-
-/// A purge on its way to the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket(u64);
 
 /// What the disk tier holds and has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -209,46 +202,38 @@ impl Shelf {
         self.bell.notify_one();
     }
 
-    /// Forgets all of one target, on disk as well if something of it is or may come there.
-    pub fn forget(&self, key: &Key) -> Option<Ticket> {
+    /// Forgets all of one target, on disk as well if something of it is or may come there: then with the number of a ticket.
+    pub fn forget(&self, key: &Key) -> Option<u64> {
         let mut state = lock(&self.state);
         let there = state.forget_all(key.hash);
-        let coming = state.done < state.queued;
+        let coming = !state.tickets.all_done();
         (state.open && (there || coming)).then(|| self.push_purge(&mut state, Purged::Target(key.bytes.clone()), Some(key.hash)))
     }
 
     /// A purge that the index cannot tell whom it concerns; look-ups find out by the marks.
-    pub fn purge(&self, purged: Purged) -> Option<Ticket> {
+    pub fn purge(&self, purged: Purged) -> Option<u64> {
         let mut state = lock(&self.state);
-        let nothing = state.index.is_empty() && state.done == state.queued;
+        let nothing = state.index.is_empty() && state.tickets.all_done();
         (state.open && !nothing).then(|| self.push_purge(&mut state, purged, None))
     }
 
-    fn push_purge(&self, state: &mut State, purged: Purged, hash: Option<u64>) -> Ticket {
-        state.push(Job::Purge(purged, hash));
+    fn push_purge(&self, state: &mut State, purged: Purged, hash: Option<u64>) -> u64 {
         self.bell.notify_one();
-        Ticket(state.queued)
+        state.push(Job::Purge(purged, hash))
     }
 
     /// Ready once what the ticket stands for is written (or everything on disk is gone, which is as good).
-    pub fn poll_done(&self, ticket: Ticket, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = lock(&self.state);
-        if !state.open || state.done >= ticket.0 {
-            return Poll::Ready(());
-        }
-        if !state.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
-            state.waiting.push(context.waker().clone());
-        }
-        Poll::Pending
+    pub fn poll_done(&self, number: u64, context: &mut Context<'_>) -> Poll<()> {
+        lock(&self.state).tickets.poll(number, context)
     }
 
     /// Blocks until the ticket is done, or `patience` has passed and a crash could not bring back what it names.
-    pub fn wait_done(&self, ticket: Ticket, patience: Duration) {
+    pub fn wait_done(&self, number: u64, patience: Duration) {
         loop {
             let state = lock(&self.state);
-            let waited = self.bell.wait_timeout_while(state, patience, |state| state.open && state.done < ticket.0);
+            let waited = self.bell.wait_timeout_while(state, patience, |state| !state.tickets.done(number));
             let late = waited.is_ok_and(|(_, waited)| waited.timed_out());
-            if !late || self.confirm_before(ticket) {
+            if !late || self.confirm_before(number) {
                 return;
             }
         }
@@ -265,9 +250,7 @@ impl State {
             writing: false,
             queue: VecDeque::new(),
             queue_bytes: 0,
-            queued: 0,
-            done: 0,
-            waiting: Vec::new(),
+            tickets: Tickets::default(),
             skip: 0,
             skip_next: 1,
             swept: 0,
@@ -275,9 +258,9 @@ impl State {
         }
     }
 
-    fn push(&mut self, job: Job) {
-        self.queued += 1;
+    fn push(&mut self, job: Job) -> u64 {
         self.queue.push_back(job);
+        self.tickets.give()
     }
 
     fn put(&mut self, place: Place) {
@@ -319,7 +302,7 @@ impl Pages {
     /// Errors: the disk's. Then there is no disk tier.
     pub fn attach_shelf(&self, disk: &impl Disk, witness: Arc<dyn Witness>) -> io::Result<usize> {
         match &self.shelf {
-            Some(shelf) => shelf.attach(disk, witness, &self.keys, &self.marks, self.marks.sequence() == 0),
+            Some(shelf) => shelf.attach(disk, witness, &self.keys, &self.marks),
             None => Ok(0),
         }
     }
@@ -342,17 +325,6 @@ impl Pages {
     /// What the disk tier holds; `None` if there is none.
     pub fn shelf_status(&self) -> Option<ShelfStatus> {
         self.shelf.as_ref().map(Shelf::status)
-    }
-
-    /// Ready once the purge or invalidation that gave the ticket outlives a crash.
-    pub fn poll_durable(&self, ticket: Ticket, context: &mut Context<'_>) -> Poll<()> {
-        self.shelf.as_ref().map_or(Poll::Ready(()), |shelf| shelf.poll_done(ticket, context))
-    }
-
-    /// Whether the purge or invalidation that gave the ticket may be confirmed although it is not durable yet: a crash then costs all pages on
-    /// disk, but brings back none. `false`: it may not, wait on. Never waits for the disk.
-    pub fn may_confirm(&self, ticket: Ticket) -> bool {
-        self.shelf.as_ref().is_none_or(|shelf| shelf.confirm_before(ticket))
     }
 
     fn purged_since(&self, key: &Key, page: &Page) -> bool {

@@ -53,6 +53,11 @@ impl Channel {
         Ok(Channel(end))
     }
 
+    /// The same end once more, for another thread. Errors: no file descriptors are left.
+    pub fn try_clone(&self) -> io::Result<Channel> {
+        Ok(Channel(self.0.try_clone()?))
+    }
+
     /// Errors: the other side is gone, or does not read.
     pub fn send(&self, message: &impl Serialize, file: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let bytes = serde_json::to_vec(message)?;

@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use pumasi_balance::{Bounded, Policy, RetryShare, Settings, Table};
 use pumasi_config::{BalancePolicy, EdgePlan, Members, PagesMode, PoolPlan};
 use pumasi_freshness::Freshness;
-use pumasi_pagestore::{Pages, Purge, PurgeKind};
+use pumasi_pagestore::{Pages, Purge, PurgeKind, Purged, Successor};
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tracing::info;
@@ -84,6 +84,8 @@ pub struct Edge {
     tickets: Tickets,
     control: Option<JoinHandle<()>>,
     compressor: Option<JoinHandle<()>>,
+    /// Tells another process what is purged here, once it has the store.
+    passing_on: Mutex<Option<JoinHandle<()>>>,
     /// Ends last: its threads wait for the cores' askers to be gone.
     disk: Option<DiskTier>,
 }
@@ -167,6 +169,7 @@ impl Edge {
             tickets,
             control: Some(control),
             compressor: Some(compressor),
+            passing_on: Mutex::default(),
             disk,
         })
     }
@@ -190,6 +193,24 @@ impl Edge {
     /// requests change over without one of them failing. Cannot be taken back.
     pub fn retire(&self) {
         self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Leaves the page store to `successor`, which begins to answer when this has returned: this edge uses its own no more, gives up its disk, and
+    /// confirms no change that the successor does not know. Cannot be taken back. Errors: no thread can be had, and nothing has changed.
+    pub fn hand_over(&self, successor: Arc<dyn Successor>) -> io::Result<()> {
+        let pages = self.shared.pages.clone();
+        let passing_on = std::thread::Builder::new().name("edge-legacy".into()).spawn(move || pages.pass_on(&*successor))?;
+        *self.passing_on.lock().unwrap_or_else(PoisonError::into_inner) = Some(passing_on);
+        self.shared.pages.hand_over();
+        if let Some(disk) = &self.disk {
+            disk.let_go();
+        }
+        Ok(())
+    }
+
+    /// The process before this one has purged `what`. Blocks until that outlives a crash.
+    pub fn learn(&self, what: &Purged) {
+        self.shared.pages.learn(what, pages::now_ms());
     }
 
     /// Takes over routes, limits, pools and listening addresses for what is asked from now on. Connections stay; requests under way end as
@@ -336,9 +357,6 @@ impl Edge {
         self.listening.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.retire();
         self.tell(|| Command::Drain { linger });
-        if let Some(disk) = &self.disk {
-            disk.let_go(); // whoever follows us on this machine may have it
-        }
         let until = Instant::now() + deadline;
         while Instant::now() < until && !self.cores.iter().all(|c| c.thread.as_ref().is_none_or(JoinHandle::is_finished)) {
             std::thread::sleep(DRAIN_POLL);
@@ -381,6 +399,10 @@ impl Edge {
         }
         if let Some(control) = self.control.take() {
             let _ = control.join();
+        }
+        self.shared.pages.stop_passing_on();
+        if let Some(passing_on) = self.passing_on.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = passing_on.join();
         }
     }
 }

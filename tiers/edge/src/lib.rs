@@ -53,5 +53,5 @@ pub use control::PoolConfig;
 pub use edge::{Edge, EdgeConfig, OpenSocket, StartError};
 pub use pages::Difference;
 pub use probe::Prober;
-pub use pumasi_pagestore::{Purge, PurgeKind};
+pub use pumasi_pagestore::{Purge, PurgeKind, Purged, Successor};
 pub use tls::TlsError;

@@ -38,9 +38,8 @@ impl Shelf {
             if let Job::Page(_, _, bytes) = job {
                 state.queue_bytes -= bytes;
             }
-            state.done += 1;
+            state.tickets.finish(1);
             self.vouch_again(&mut state);
-            state.waiting.drain(..).for_each(Waker::wake);
             drop(state);
             self.bell.notify_all();
             self.sweep(disk, keys, marks);

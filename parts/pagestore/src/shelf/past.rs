@@ -8,9 +8,9 @@ use super::{
 use crate::{Keys, lock, marks::Marks, purge::Pattern};
 
 impl Shelf {
-    /// Reads the journals and opens the shelf. `fresh`: nothing was purged yet in this process; otherwise nobody knows which of the pages were,
-    /// and all go. Returns how many pages there are.
-    pub(super) fn attach(&self, disk: &impl Disk, witness: Arc<dyn Witness>, keys: &Keys, marks: &Marks, fresh: bool) -> io::Result<usize> {
+    /// Reads the journals and opens the shelf. If anything was purged yet in this process, no journal knows which of the pages that were, and all
+    /// go. Returns how many pages there are.
+    pub(super) fn attach(&self, disk: &impl Disk, witness: Arc<dyn Witness>, keys: &Keys, marks: &Marks) -> io::Result<usize> {
         let mut numbers = disk.segments()?;
         let believed = witness.believed();
         if !believed && !numbers.is_empty() {
@@ -18,7 +18,7 @@ impl Shelf {
                 "the pages on disk were left in an unknown state (the disk hung, or the machine stopped): starting without them"
             );
         }
-        let fresh = fresh && believed;
+        let fresh = believed && marks.sequence() == 0;
         numbers.sort_unstable_by(|a, b| b.cmp(a));
         let mut found = State::new(self.entries_max);
         found.last_number = numbers.first().copied().unwrap_or(0);
@@ -56,8 +56,16 @@ impl Shelf {
         let _ = self.witness.set(witness); // a shelf is attached once
         // `writing` stays off: never into a segment of a former life, whose end may be torn.
         found.open = true;
+        let mut state = lock(&self.state);
+        if fresh && marks.sequence() > 0 {
+            // Purged meanwhile, which was told to no journal: the shelf was not open. Without the lock: a disk is slow, and nothing is there.
+            drop(state);
+            found.index.clear();
+            found.segments.drain(..).for_each(|segment| _ = disk.remove(segment.number));
+            state = lock(&self.state);
+        }
         let pages = found.index.len();
-        *lock(&self.state) = found;
+        *state = found;
         Ok(pages)
     }
 }

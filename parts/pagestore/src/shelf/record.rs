@@ -41,13 +41,15 @@ pub(super) struct Located {
     pub tags: Vec<Vec<u8>>,
 }
 
-/// What a purge named.
+/// What a purge named: a whole target, a tag, or what all targets concerned begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Purged {
+pub enum Purged {
     Target(Arc<[u8]>),
     Tag(Arc<[u8]>),
     Prefix(Arc<[u8]>),
+    /// On every host.
     PathPrefix(Arc<[u8]>),
+    /// On every host.
     Path(Arc<[u8]>),
     /// What had arrived by then is stale.
     SoftTarget(Arc<[u8]>, u64),

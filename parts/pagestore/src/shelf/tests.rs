@@ -482,6 +482,10 @@ impl Witness for Notary {
     fn close(&self) -> io::Result<()> {
         self.note(Vouched::Closed)
     }
+
+    fn disown(&self) -> io::Result<()> {
+        self.note(Vouched::Withdrawn)
+    }
 }
 
 impl Memory {

@@ -11,7 +11,7 @@
 //! ```
 use std::io;
 
-use super::{Shelf, State, Ticket};
+use super::{Shelf, State};
 use crate::lock;
 
 /// What is known of a shelf apart from its disk. Outlives the process, and not the machine.
@@ -26,13 +26,16 @@ pub trait Witness: Send + Sync {
     fn withdraw(&self) -> io::Result<()>;
     /// All is written: makes that last, and says so on the disk. Blocks on the disk.
     fn close(&self) -> io::Result<()>;
+    /// Whoever has the shelf now does not know what was confirmed here: it is not believed at the next start, whoever closes it. Blocks on
+    /// the disk.
+    fn disown(&self) -> io::Result<()>;
 }
 
 impl Shelf {
-    /// The purge behind `ticket` is to be confirmed although it may not be written yet. `false`: it must not be.
-    pub fn confirm_before(&self, ticket: Ticket) -> bool {
+    /// The purge with this ticket is to be confirmed although it may not be written yet. `false`: it must not be.
+    pub fn confirm_before(&self, number: u64) -> bool {
         let mut state = lock(&self.state);
-        state.done >= ticket.0 || self.withdraw(&mut state, ticket.0)
+        state.tickets.done(number) || self.withdraw(&mut state, number)
     }
 
     /// Nobody vouches for what lies there until the jobs up to `until` are done.
@@ -51,8 +54,17 @@ impl Shelf {
 
     /// A job was done.
     pub(super) fn vouch_again(&self, state: &mut State) {
-        if state.unvouched.is_some_and(|until| state.done >= until) && self.witness.get().is_none_or(|witness| witness.vouch().is_ok()) {
+        if state.unvouched.is_some_and(|until| state.tickets.done(until))
+            && self.witness.get().is_none_or(|witness| witness.vouch().is_ok())
+        {
             state.unvouched = None;
+        }
+    }
+
+    /// A change was confirmed that neither the disk nor its new user knows.
+    pub fn disown(&self) {
+        if let Some(Err(error)) = self.witness.get().map(|witness| witness.disown()) {
+            tracing::warn!(%error, "the pages on disk could not be disowned: one from before a confirmed change may come back");
         }
     }
 

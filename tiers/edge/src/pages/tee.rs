@@ -398,7 +398,7 @@ pub(crate) struct Watch<'d, D> {
     reason: Bypass,
     fill: Option<Fill>,
     /// What the answer waits for: that a crash cannot bring back what it makes wrong.
-    durable: Option<Ticket>,
+    durable: Vec<Ticket>,
     /// On automatic routes: what the request writes and reads counts for all that are in flight at its worker.
     follow: Option<Follow>,
     habits: &'d Habits,
@@ -406,31 +406,31 @@ pub(crate) struct Watch<'d, D> {
 
 impl<'d, D: Downstream> Watch<'d, D> {
     pub fn new(down: &'d mut D, pages: Arc<Pages>, key: Key, reason: Bypass, follow: Option<Follow>, habits: &'d Habits) -> Watch<'d, D> {
-        Watch { down, pages, key, reason, fill: None, durable: None, follow, habits }
+        Watch { down, pages, key, reason, fill: None, durable: Vec::new(), follow, habits }
     }
 
     /// Ready once nothing keeps the answer back any more.
     pub fn poll_durable(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Some(ticket) = self.durable {
+        while let Some(&ticket) = self.durable.last() {
             ready!(self.pages.poll_durable(ticket, context));
-            self.durable = None;
+            self.durable.pop();
         }
         Poll::Ready(())
     }
 
     /// Whether the answer may go although what it waits for is not done.
     pub fn may_confirm(&self) -> bool {
-        self.durable.is_none_or(|ticket| self.pages.may_confirm(ticket))
+        self.durable.iter().all(|&ticket| self.pages.may_confirm(ticket))
     }
 
     /// RFC 9111 §4.4.
-    fn invalidate(&self, answered: &Answered<'_>) -> Option<Ticket> {
-        let mut tickets = vec![self.pages.invalidate(&self.key, now_ms())];
+    fn invalidate(&self, answered: &Answered<'_>) -> Vec<Ticket> {
+        let mut tickets = Vec::from_iter(self.pages.invalidate(&self.key, now_ms()));
         let request = self.down.request();
         for target in invalidation::also(answered, request.authority(), request.path_and_query()) {
-            tickets.push(self.pages.invalidate(&self.pages.key(self.down.client().scheme, request.authority(), &target), now_ms()));
+            tickets.extend(self.pages.invalidate(&self.pages.key(self.down.client().scheme, request.authority(), &target), now_ms()));
         }
-        tickets.into_iter().flatten().last() // they are done in order
+        tickets
     }
 
     /// The answer to a POST that says it is what a GET would get (RFC 9110 §9.3.3).

@@ -98,6 +98,14 @@ impl Witness for Notary {
         fs::File::open(&self.directory)?.sync_all()?;
         self.withdraw()
     }
+
+    fn disown(&self) -> io::Result<()> {
+        // Without these words nothing says the same as they do, whoever writes it.
+        match fs::remove_file(self.directory.join(RUN)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 // === helpers ===
@@ -177,6 +185,21 @@ mod tests {
         found(&directory).begin().unwrap();
         fs::remove_file(&file).unwrap();
         assert!(!found(&directory).believed(), "the machine stopped: what was closed before is not what lies there");
+    }
+
+    #[test]
+    fn a_directory_that_was_disowned_is_not_believed_whoever_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (before, after) = (found(&directory), found(&directory));
+        before.begin().unwrap();
+        before.close().unwrap();
+        after.begin().unwrap();
+        before.disown().unwrap();
+        assert!(!found(&directory).believed(), "killed");
+        after.vouch().unwrap();
+        assert!(!found(&directory).believed(), "killed, and trusting its disk");
+        assert!(after.close().is_err() && !found(&directory).believed(), "closed");
+        let _ = fs::remove_file(after.file_in_memory().unwrap());
     }
 
     #[test]
