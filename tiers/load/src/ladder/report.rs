@@ -390,8 +390,9 @@ pub fn page(ladder: &Ladder) -> String {
             note: if spread.is_some() { format!("· {}×", quantity::significant(rung.gain)) } else { String::new() },
             highlighted: rung.promises_freshness && rung.gain >= GAINED,
         });
-        let title = format!("{title} (each line is ten times the one before)");
-        PreEscaped(BarChart { title, description: String::new(), unit, scale: Scale::Decades, bars: bars.collect() }.svg())
+        PreEscaped(
+            BarChart { title: title.to_owned(), description: String::new(), unit, scale: Scale::Decades, bars: bars.collect() }.svg(),
+        )
     };
     let title = format!("The ladder: {}", ladder.application);
     let body = html! {
@@ -403,12 +404,14 @@ pub fn page(ladder: &Ladder) -> String {
         }
         div.charts {
             figure { (chart("Requests a second, more is better", Unit::PerSecond, |rung| rung.tps, Some(|rung| (rung.tps_min, rung.tps_max)))) }
-            figure { (chart("Mean time of one, less is better", Unit::Microseconds, |rung| rung.mean_ms * 1e3, None)) }
+            figure { (chart("Time one takes, mean, less is better", Unit::Microseconds, |rung| rung.mean_ms * 1e3, None)) }
         }
+        p.faint { "Both scales count in tens: each line is ten times the one before, so a bar that is a little longer is much more. Coloured: faster than rung 1, and no page may be stale." }
         div.wide { table {
             thead {
                 tr {
-                    @for name in ["rung", "TPS", "least - most", "gain", "mean", "p99", "errors"] { th rowspan="2" { (name) } }
+                    th.text rowspan="2" { "rung" }
+                    @for name in ["TPS", "least - most", "gain", "mean", "p99", "errors"] { th rowspan="2" { (name) } }
                     th colspan="4" { "CPU µs per request" }
                     th.text rowspan="2" { "what holds it back" }
                 }
