@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use pumasi_status::Status;
+use serde::Deserialize;
 
 use crate::{
     arguments::{ConfigurationArguments, OverrideArguments, RunningArguments},
@@ -88,6 +89,37 @@ pub fn current(console: &Console) -> Result<Status, Failure> {
 /// The same as JSON.
 pub fn picture(console: &Console) -> Result<String, Failure> {
     let answer = console.get("/api/status")?;
+    match answer.status {
+        200 => Ok(answer.body),
+        status => Err(anyhow!("the console answers {status}: {}", message(&answer.body)).into()),
+    }
+}
+
+/// What the console makes of the numbers, most urgent first.
+#[derive(Debug, Default, Deserialize)]
+pub struct Findings {
+    pub verdicts: Vec<Verdict>,
+    /// What is to be said when nothing was found.
+    pub well: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Verdict {
+    /// `act` or `look`.
+    pub level: String,
+    pub sentence: String,
+    /// A statement, a path or the last words of a process.
+    pub quote: Option<String>,
+    pub advice: String,
+}
+
+pub fn findings(console: &Console) -> Result<Findings, Failure> {
+    Ok(serde_json::from_str(&findings_text(console)?).context("the console's answer is no list of findings: is it another version?")?)
+}
+
+/// The same as JSON.
+pub fn findings_text(console: &Console) -> Result<String, Failure> {
+    let answer = console.get("/api/findings")?;
     match answer.status {
         200 => Ok(answer.body),
         status => Err(anyhow!("the console answers {status}: {}", message(&answer.body)).into()),

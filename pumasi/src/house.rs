@@ -23,6 +23,7 @@ use crate::{
     databases::{ClusterOrder, Databases},
     diary::Diary,
     failure::Failure,
+    host,
     load_desk::LoadDesk,
     logging::Logging,
     own_process,
@@ -432,12 +433,15 @@ const WEIGHTS: std::ops::RangeInclusive<u32> = 1..=1000;
 impl House {
     /// One picture of every tier. Waits for nothing but the reading of /proc.
     pub fn status(&self) -> Status {
-        let (cpu_ms, memory_bytes) = own_process::cost();
+        let own_process::Cost { cpu_ms, memory_bytes, descriptors, descriptors_max } = own_process::cost();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             uptime_s: self.started.elapsed().as_secs(),
             cpu_ms,
             memory_bytes,
+            descriptors,
+            descriptors_max,
+            host: host::picture(),
             edge: self.with_edge(Edge::status).unwrap_or_default(),
             pools: self.pools_status(),
             sql: self.databases.status(),
@@ -467,8 +471,18 @@ impl House {
                 });
                 upstreams[at].health = member.health().word().into();
                 upstreams[at].traffic = member.traffic();
+                upstreams[at].connects = member.connects();
             }
-            pumasi_status::Pool { name: plan.name.clone(), policy: policy_word(plan), upstreams }
+            let pool = current.pools.get(&plan.name);
+            let (retries_total, retries_refused_total) = pool.map_or((0, 0), |pool| pool.retries());
+            pumasi_status::Pool {
+                name: plan.name.clone(),
+                policy: policy_word(plan),
+                retries_total,
+                retries_refused_total,
+                waiting: pool.map_or(0, |pool| pool.queue().waiting() as u64),
+                upstreams,
+            }
         };
         current.plan.pools.values().map(picture).collect()
     }

@@ -9,6 +9,7 @@ mod demo;
 mod diary;
 mod explain;
 mod failure;
+mod host;
 mod house;
 mod ladder;
 mod load_desk;

@@ -10,7 +10,7 @@ use anyhow::Context;
 
 use crate::{
     arguments::RunningArguments,
-    ask::{Mistakes, current, places},
+    ask::{Mistakes, current, findings, places},
     client::Console,
     failure::Failure,
     status::text,
@@ -32,8 +32,8 @@ pub fn top(running: &RunningArguments) -> Result<(), Failure> {
     stop::listen(wishes, Duration::ZERO).context("cannot listen for signals")?;
     let screen = Screen::enter()?;
     loop {
-        let status = current(&console)?;
-        screen.draw(&text(&status))?;
+        let (status, findings) = (current(&console)?, findings(&console)?);
+        screen.draw(&text(&status, &findings))?;
         if let Ok(Wish::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) = wished.recv_timeout(EVERY) {
             return Ok(());
         }

@@ -56,6 +56,8 @@ pub struct Pool {
     /// Earliest moment an ejected member may be tried again, so that a healthy pool pays one load for the question.
     next_trial_us: AtomicU64,
     retries: RetryBudget,
+    retried: AtomicU64,
+    retries_refused: AtomicU64,
     queue: Queue,
 }
 
@@ -115,6 +117,8 @@ impl Pool {
             virtual_time: AtomicU64::new(0),
             next_trial_us: AtomicU64::new(u64::MAX),
             retries: RetryBudget::default(),
+            retried: AtomicU64::new(0),
+            retries_refused: AtomicU64::new(0),
         }
     }
 
@@ -192,7 +196,21 @@ impl Pool {
     /// Whether one more retry is allowed now; a `true` is spent. Retries are a share of recent first tries plus a few per second,
     /// so that a pool in trouble sees at most that much more load, not a multiple.
     pub fn may_retry(&self, now: Instant) -> bool {
-        self.retries.spend(self.settings().retries, self.micros(now))
+        let allowed = self.retries.spend(self.settings().retries, self.micros(now));
+        if !allowed {
+            self.retries_refused.fetch_add(1, Ordering::Relaxed);
+        }
+        allowed
+    }
+
+    /// A request has a place at a second member after the first failed it.
+    pub fn retried(&self) {
+        self.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests that got a second member since the start, and those that the budget did not let have one.
+    pub fn retries(&self) -> (u64, u64) {
+        (self.retried.load(Ordering::Relaxed), self.retries_refused.load(Ordering::Relaxed))
     }
 
     /// What an active probe found. An ejected member comes back by a probe that succeeds after its time is over.
@@ -235,6 +253,7 @@ impl Pool {
     pub fn tick(&self, now: Instant) {
         for upstream in self.upstreams().iter() {
             upstream.meter.tick(now);
+            upstream.connects.tick(now);
         }
     }
 

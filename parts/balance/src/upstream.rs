@@ -5,11 +5,12 @@ use std::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use pumasi_freshness::Witness;
 use pumasi_metrics::Meter;
-use pumasi_status::Traffic;
+use pumasi_status::{Connects, Traffic};
 
 use crate::{
     HealthChange, Settings,
@@ -40,6 +41,8 @@ pub struct Upstream {
     pub(crate) latency: PeakEwma,
     /// What it answered, for status; latency is until the answer's first byte.
     pub(crate) meter: Meter,
+    /// Connections opened to it, TLS included.
+    pub(crate) connects: Meter,
 }
 
 impl Upstream {
@@ -58,6 +61,7 @@ impl Upstream {
             pass: AtomicU64::new(0),
             latency: PeakEwma::default(),
             meter: Meter::new(),
+            connects: Meter::new(),
         }
     }
 
@@ -72,6 +76,18 @@ impl Upstream {
     /// What it was asked and how it answered; rates and latency over the last ticks of [`crate::Pool::tick`].
     pub fn traffic(&self) -> Traffic {
         Traffic { in_flight: u64::from(self.in_flight()), ..self.meter.traffic() }
+    }
+
+    /// A connection to it was opened, or could not be, after `took`, TLS included.
+    pub fn connected(&self, took: Duration, ok: bool) {
+        self.connects.started();
+        self.connects.finished(micros(took), ok);
+    }
+
+    /// Connections opened to it; times over the last ticks of [`crate::Pool::tick`].
+    pub fn connects(&self) -> Connects {
+        let Traffic { requests_total, errors_total, latency_us_p50, latency_us_p95, latency_us_max, .. } = self.connects.traffic();
+        Connects { total: requests_total, failed: errors_total, us_p50: latency_us_p50, us_p95: latency_us_p95, us_max: latency_us_max }
     }
 
     pub fn weight(&self) -> u32 {

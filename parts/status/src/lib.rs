@@ -17,11 +17,46 @@ pub struct Status {
     /// CPU time of Pumasi's own process (user + system), in milliseconds since its start.
     pub cpu_ms: u64,
     pub memory_bytes: u64,
+    /// Files and sockets that Pumasi's own process has open, and how many it may have.
+    #[serde(default)]
+    pub descriptors: u64,
+    #[serde(default)]
+    pub descriptors_max: u64,
+    #[serde(default)]
+    pub host: Host,
     pub edge: Edge,
     pub pools: Vec<Pool>,
     pub sql: Vec<Sql>,
     /// Newest last; bounded by the tier that keeps them.
     pub events: Vec<Event>,
+}
+
+/// The machine, everything on it together. Counters are plain totals since it started; 0 is what the system does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Host {
+    pub cores: u64,
+    /// CPU time over all cores, milliseconds: in programs, in the kernel, waiting for a disk, and taken by other machines on the same hardware.
+    pub cpu_user_ms: u64,
+    pub cpu_system_ms: u64,
+    pub cpu_iowait_ms: u64,
+    pub cpu_steal_ms: u64,
+    pub cpu_idle_ms: u64,
+    pub memory_bytes: u64,
+    /// What programs can still have without anything being swapped out.
+    pub memory_available_bytes: u64,
+    /// Reads and writes that disks have completed, and the time these took from being asked for: their quotient is what one waits.
+    pub disk_operations: u64,
+    pub disk_ms: u64,
+    /// Over all interfaces but the loopback.
+    pub network_in_bytes: u64,
+    pub network_out_bytes: u64,
+    /// Open files of the whole machine, and its bound.
+    pub files: u64,
+    pub files_max: u64,
+    /// TCP sockets in use or waiting for their last packets (TIME_WAIT), and the local ports that outgoing connections can have.
+    pub tcp_sockets: u64,
+    pub tcp_time_wait: u64,
+    pub ports: u64,
 }
 
 /// Requests as one place saw them. The default is a place that nobody asked anything: all of that succeeded.
@@ -69,6 +104,12 @@ pub struct Edge {
     pub status_5xx: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
+    /// Connections turned away because there were too many.
+    #[serde(default)]
+    pub connections_refused: u64,
+    /// Clients' TLS handshakes.
+    #[serde(default)]
+    pub handshakes: Handshakes,
     pub routes: Vec<Route>,
     pub pages: Option<Store>,
     /// Its second tier.
@@ -77,6 +118,16 @@ pub struct Edge {
     /// Why kinds of pages are not kept any more, newest last; bounded by the edge.
     #[serde(default)]
     pub differences: Vec<PageDifference>,
+}
+
+/// TLS handshakes with clients since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handshakes {
+    pub full: u64,
+    /// By a ticket or session of before, at a fraction of the cost.
+    pub resumed: u64,
+    /// Refused by either side, or not done in time.
+    pub failed: u64,
 }
 
 /// Two answers to the same question that differed although nothing they were made of had changed.
@@ -99,6 +150,33 @@ pub struct Route {
     /// `off`, `standard` or `automatic`.
     pub pages: String,
     pub traffic: Traffic,
+    #[serde(default)]
+    pub status_1xx: u64,
+    #[serde(default)]
+    pub status_2xx: u64,
+    #[serde(default)]
+    pub status_3xx: u64,
+    #[serde(default)]
+    pub status_4xx: u64,
+    #[serde(default)]
+    pub status_5xx: u64,
+    #[serde(default)]
+    pub bytes_in: u64,
+    #[serde(default)]
+    pub bytes_out: u64,
+    /// From a request's head to the head of its upstream's answer; what the store answers is not in it.
+    #[serde(default)]
+    pub first_byte_us_p50: u64,
+    #[serde(default)]
+    pub first_byte_us_p95: u64,
+    #[serde(default)]
+    pub first_byte_us_p99: u64,
+    /// Time requests waited for a place at an upstream before they were sent.
+    #[serde(default)]
+    pub queue_us_p95: u64,
+    /// Clients that went away, or were given up as too slow, while their answer was being fetched.
+    #[serde(default)]
+    pub clients_left: u64,
     pub hits: u64,
     pub misses: u64,
     pub stale: u64,
@@ -136,6 +214,14 @@ pub struct Store {
 pub struct Pool {
     pub name: String,
     pub policy: String,
+    /// Requests that were sent to a second upstream, and those that were not because too many had been.
+    #[serde(default)]
+    pub retries_total: u64,
+    #[serde(default)]
+    pub retries_refused_total: u64,
+    /// Requests that wait for a place now.
+    #[serde(default)]
+    pub waiting: u64,
     pub upstreams: Vec<Upstream>,
 }
 
@@ -147,8 +233,20 @@ pub struct Upstream {
     /// `up`, `probing`, `ejected`, `draining`.
     pub health: String,
     pub traffic: Traffic,
+    #[serde(default)]
+    pub connects: Connects,
     /// Only when the upstream is a process that Pumasi runs.
     pub worker: Option<Worker>,
+}
+
+/// Connections opened to an upstream, TLS included; totals since the start, times over the last ten seconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Connects {
+    pub total: u64,
+    pub failed: u64,
+    pub us_p50: u64,
+    pub us_p95: u64,
+    pub us_max: u64,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -158,6 +256,11 @@ pub struct Worker {
     pub pid: Option<u32>,
     pub memory_bytes: u64,
     pub cpu_ms: u64,
+    /// Files and sockets open in that of its processes that has most of them, and how many a process may have.
+    #[serde(default)]
+    pub descriptors: u64,
+    #[serde(default)]
+    pub descriptors_max: u64,
     pub restarts: u64,
     pub ready_after_ms: Option<u64>,
     /// How it ended the last time, with the last lines of its output.

@@ -6,6 +6,7 @@ use pumasi_status::{Cluster, Status, Store, Traffic};
 const DIGESTS_MAX: usize = 20;
 /// Tables shown per database.
 const TABLES_MAX: usize = 20;
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// Characters of a statement that become a label.
 const DIGEST_CHARS_MAX: usize = 120;
 
@@ -16,10 +17,39 @@ pub fn text(status: &Status) -> String {
     out.add(&c::UPTIME, &[], status.uptime_s as f64);
     out.add(&c::CPU, &[], status.cpu_ms as f64 / 1000.0);
     out.add(&c::MEMORY, &[], status.memory_bytes as f64);
+    out.add(&c::DESCRIPTORS, &[], status.descriptors as f64);
+    out.add(&c::DESCRIPTORS_MAX, &[], status.descriptors_max as f64);
+    host(&mut out, status);
     edge(&mut out, status);
     pools(&mut out, status);
     databases(&mut out, status);
     out.finish()
+}
+
+fn host(out: &mut Exposition, status: &Status) {
+    let host = &status.host;
+    out.add(&c::HOST_CORES, &[], host.cores as f64);
+    let modes = [
+        ("user", host.cpu_user_ms),
+        ("system", host.cpu_system_ms),
+        ("iowait", host.cpu_iowait_ms),
+        ("steal", host.cpu_steal_ms),
+        ("idle", host.cpu_idle_ms),
+    ];
+    for (mode, ms) in modes {
+        out.add(&c::HOST_CPU, &[mode], ms as f64 / 1000.0);
+    }
+    out.add(&c::HOST_MEMORY, &[], host.memory_bytes as f64);
+    out.add(&c::HOST_MEMORY_AVAILABLE, &[], host.memory_available_bytes as f64);
+    out.add(&c::HOST_DISK_OPERATIONS, &[], host.disk_operations as f64);
+    out.add(&c::HOST_DISK_SECONDS, &[], host.disk_ms as f64 / 1000.0);
+    out.add(&c::HOST_NETWORK, &["in"], host.network_in_bytes as f64);
+    out.add(&c::HOST_NETWORK, &["out"], host.network_out_bytes as f64);
+    out.add(&c::HOST_FILES, &[], host.files as f64);
+    out.add(&c::HOST_FILES_MAX, &[], host.files_max as f64);
+    out.add(&c::HOST_TCP, &["in_use"], host.tcp_sockets as f64);
+    out.add(&c::HOST_TCP, &["time_wait"], host.tcp_time_wait as f64);
+    out.add(&c::HOST_PORTS, &[], host.ports as f64);
 }
 
 fn edge(out: &mut Exposition, status: &Status) {
@@ -28,7 +58,7 @@ fn edge(out: &mut Exposition, status: &Status) {
     out.add(&c::EDGE_REQUESTS, &[], edge.traffic.requests_total as f64);
     out.add(&c::EDGE_ERRORS, &[], edge.traffic.errors_total as f64);
     let classes = [edge.status_1xx, edge.status_2xx, edge.status_3xx, edge.status_4xx, edge.status_5xx];
-    for (class, count) in ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(classes) {
+    for (class, count) in CLASSES.into_iter().zip(classes) {
         out.add(&c::EDGE_RESPONSES, &[class], count as f64);
     }
     out.add(&c::EDGE_IN_FLIGHT, &[], edge.traffic.in_flight as f64);
@@ -36,12 +66,28 @@ fn edge(out: &mut Exposition, status: &Status) {
     out.add(&c::EDGE_QUEUE, &["0.95"], seconds(edge.queue_us_p95));
     out.add(&c::EDGE_RECEIVED, &[], edge.bytes_in as f64);
     out.add(&c::EDGE_SENT, &[], edge.bytes_out as f64);
+    out.add(&c::EDGE_CONNECTIONS_REFUSED, &[], edge.connections_refused as f64);
+    let handshakes = &edge.handshakes;
+    for (result, count) in [("full", handshakes.full), ("resumed", handshakes.resumed), ("failed", handshakes.failed)] {
+        out.add(&c::EDGE_HANDSHAKES, &[result], count as f64);
+    }
     for route in &edge.routes {
         let labels = [route.route.as_str(), route.pool.as_str()];
         out.add(&c::ROUTE_REQUESTS, &labels, route.traffic.requests_total as f64);
         out.add(&c::ROUTE_ERRORS, &labels, route.traffic.errors_total as f64);
         out.add(&c::ROUTE_IN_FLIGHT, &labels, route.traffic.in_flight as f64);
         latency(out, &c::ROUTE_LATENCY, &labels, &route.traffic);
+        let classes = [route.status_1xx, route.status_2xx, route.status_3xx, route.status_4xx, route.status_5xx];
+        for (class, count) in CLASSES.into_iter().zip(classes) {
+            out.add(&c::ROUTE_RESPONSES, &[labels[0], labels[1], class], count as f64);
+        }
+        out.add(&c::ROUTE_RECEIVED, &labels, route.bytes_in as f64);
+        out.add(&c::ROUTE_SENT, &labels, route.bytes_out as f64);
+        for (quantile, us) in [("0.5", route.first_byte_us_p50), ("0.95", route.first_byte_us_p95), ("0.99", route.first_byte_us_p99)] {
+            out.add(&c::ROUTE_FIRST_BYTE, &[labels[0], labels[1], quantile], seconds(us));
+        }
+        out.add(&c::ROUTE_QUEUE, &[labels[0], labels[1], "0.95"], seconds(route.queue_us_p95));
+        out.add(&c::ROUTE_CLIENTS_LEFT, &labels, route.clients_left as f64);
         out.add(&c::ROUTE_HITS, &labels, route.hits as f64);
         out.add(&c::ROUTE_MISSES, &labels, route.misses as f64);
         out.add(&c::ROUTE_STALE, &labels, route.stale as f64);
@@ -72,6 +118,11 @@ fn edge(out: &mut Exposition, status: &Status) {
 }
 
 fn pools(out: &mut Exposition, status: &Status) {
+    for pool in &status.pools {
+        out.add(&c::POOL_RETRIES, &[&pool.name], pool.retries_total as f64);
+        out.add(&c::POOL_RETRIES_REFUSED, &[&pool.name], pool.retries_refused_total as f64);
+        out.add(&c::POOL_WAITING, &[&pool.name], pool.waiting as f64);
+    }
     for (pool, upstream) in status.pools.iter().flat_map(|pool| pool.upstreams.iter().map(move |upstream| (pool, upstream))) {
         let labels = [pool.name.as_str(), upstream.name.as_str()];
         out.add(&c::UPSTREAM_UP, &labels, f64::from(u8::from(upstream.health == "up")));
@@ -79,9 +130,20 @@ fn pools(out: &mut Exposition, status: &Status) {
         out.add(&c::UPSTREAM_ERRORS, &labels, upstream.traffic.errors_total as f64);
         out.add(&c::UPSTREAM_IN_FLIGHT, &labels, upstream.traffic.in_flight as f64);
         latency(out, &c::UPSTREAM_LATENCY, &labels, &upstream.traffic);
+        let connects = &upstream.connects;
+        out.add(&c::UPSTREAM_CONNECTS, &labels, connects.total as f64);
+        out.add(&c::UPSTREAM_CONNECT_ERRORS, &labels, connects.failed as f64);
+        for (quantile, us) in [("0.5", connects.us_p50), ("0.95", connects.us_p95), ("1", connects.us_max)] {
+            out.add(&c::UPSTREAM_CONNECT, &[labels[0], labels[1], quantile], seconds(us));
+        }
         if let Some(worker) = &upstream.worker {
             out.add(&c::WORKER_MEMORY, &labels, worker.memory_bytes as f64);
             out.add(&c::WORKER_CPU, &labels, worker.cpu_ms as f64 / 1000.0);
+            out.add(&c::WORKER_DESCRIPTORS, &labels, worker.descriptors as f64);
+            out.add(&c::WORKER_DESCRIPTORS_MAX, &labels, worker.descriptors_max as f64);
+            if let Some(ms) = worker.ready_after_ms {
+                out.add(&c::WORKER_STARTED, &labels, ms as f64 / 1000.0);
+            }
             out.add(&c::WORKER_RESTARTS, &labels, worker.restarts as f64);
             out.add(&c::WORKER_READY, &labels, f64::from(u8::from(worker.state == "ready")));
         }

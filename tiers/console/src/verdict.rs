@@ -14,6 +14,8 @@ pub struct Findings {
     pub verdicts: Vec<Verdict>,
     /// Where requests spend their time waiting, if somewhere.
     pub bottleneck: Option<Place>,
+    /// What is to be said when nothing was found.
+    pub well: Option<&'static str>,
 }
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -73,9 +75,11 @@ impl Memory {
         let findings = match self.pictures.front() {
             Some((then, before)) if unix_s - then >= REACH_MIN_S => {
                 let seconds = (unix_s - then) as f64;
-                judged(&Comparison { now: status, before, seconds, cores, best_p50_us })
+                let findings = judged(&Comparison { now: status, before, seconds, cores, best_p50_us });
+                let well = findings.verdicts.is_empty().then(|| all_is_well(status));
+                Findings { well, ..findings }
             }
-            _ => Findings::default(),
+            _ => Findings { well: Some(TOO_EARLY), ..Findings::default() },
         };
         if self.pictures.back().is_none_or(|(then, _)| unix_s - then >= STEP_S) {
             self.pictures.push_back((unix_s, Arc::new(status.clone())));
@@ -90,7 +94,25 @@ pub(crate) fn judged(comparison: &Comparison) -> Findings {
     // Stable: within a level the rules' own order decides.
     found.sort_by_key(|(verdict, _)| verdict.level);
     let bottleneck = found.iter().find_map(|(_, place)| place.clone());
-    Findings { verdicts: found.into_iter().map(|(verdict, _)| verdict).take(VERDICTS_MAX).collect(), bottleneck }
+    Findings { verdicts: found.into_iter().map(|(verdict, _)| verdict).take(VERDICTS_MAX).collect(), bottleneck, well: None }
+}
+
+/// Said until there are two pictures to compare.
+const TOO_EARLY: &str = "Too early to tell: a verdict takes ten seconds of looking.";
+/// Below this rate nobody is there.
+const QUIET_PER_SECOND: f64 = 0.05;
+
+fn all_is_well(status: &Status) -> &'static str {
+    let mut members = status.pools.iter().flat_map(|pool| &pool.upstreams).peekable();
+    let starting =
+        members.peek().is_some() && members.all(|member| member.worker.as_ref().is_some_and(|worker| worker.state == "starting"));
+    if starting {
+        "The workers are starting."
+    } else if status.edge.traffic.rate < QUIET_PER_SECOND {
+        "All is well, and quiet: nobody is asking for anything."
+    } else {
+        "All is well. Nothing waits, nothing fails."
+    }
 }
 
 // === bounds ===

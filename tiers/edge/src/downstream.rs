@@ -17,6 +17,7 @@ use std::{
 use bytes::Bytes;
 use pumasi_balance::Upstream;
 use pumasi_http1::{Fields, Refusal, RequestHead, ResponseHead};
+use rustls::HandshakeKind;
 use thiserror::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -27,6 +28,7 @@ use tracing::debug;
 
 use crate::{
     core::{Address, OpenConnection, Protocol},
+    counters::Handshake,
     downstream::rewind::Rewind,
     heads::{Client, Length},
     input::Input,
@@ -224,13 +226,19 @@ async fn accept_tls<S: AsyncRead + AsyncWrite + Unpin>(open: &OpenConnection, st
     timer.arm(snapshot.limits.header_timeout);
     let mut accepting = pin!(acceptor.accept(stream));
     let accepted = poll_fn(|context| match accepting.as_mut().poll(context) {
-        Poll::Ready(result) => Poll::Ready(result.map_err(|error| tracing::debug!(%error, "a TLS handshake failed")).ok()),
+        Poll::Ready(result) => Poll::Ready(result.map_err(|error| debug!(%error, "a TLS handshake failed")).ok()),
         Poll::Pending => {
             timer.watch(context);
             if timer.fired() { Poll::Ready(None) } else { Poll::Pending }
         }
     });
-    accepted.await
+    let accepted = accepted.await;
+    open.core.counters.handshake(match accepted.as_ref().map(|stream| stream.get_ref().1.handshake_kind()) {
+        None => Handshake::Failed,
+        Some(Some(HandshakeKind::Resumed)) => Handshake::Resumed,
+        Some(_) => Handshake::Full,
+    });
+    accepted
 }
 
 /// Answers a connection over the limit without waiting for anything: what the socket does not take at once is lost.

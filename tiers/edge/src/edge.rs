@@ -26,11 +26,11 @@ use crate::{
     access_log,
     control::{self, PoolConfig, Wanted, Weights, set_members},
     core::{Address, Protocol, Shared},
-    counters::{CoreCounters, TrafficCounters},
+    counters::{CoreCounters, Handshake, TrafficCounters},
     event_loop::{self, Command, CoreStart},
     listen,
     pages::{self, DiskTier, Reads},
-    routes::{PoolPart, Snapshot},
+    routes::{PoolPart, Route, Snapshot},
     samples::{Samples, all_traffic},
     tls::{self, Tickets, TlsError},
 };
@@ -305,11 +305,12 @@ impl Edge {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let everything: Vec<&TrafficCounters> = all_traffic(&snapshot);
         let class = |class| everything.iter().map(|t| t.class(class)).sum();
+        let handshakes = |how| self.cores.iter().map(|c| c.counters.handshakes(how)).sum();
         pumasi_status::Edge {
             listeners: self.addresses().iter().map(SocketAddr::to_string).collect(),
             connections: self.connections() as u64,
             traffic: samples.traffic(&everything, "*"),
-            queue_us_p95: samples.queue_us(&everything).quantile(0.95),
+            queue_us_p95: samples.recent(&everything, "*").queue.quantile(0.95),
             status_1xx: class(1),
             status_2xx: class(2),
             status_3xx: class(3),
@@ -317,20 +318,13 @@ impl Edge {
             status_5xx: class(5),
             bytes_in: self.cores.iter().map(|c| c.counters.bytes_in()).sum(),
             bytes_out: self.cores.iter().map(|c| c.counters.bytes_out()).sum(),
-            routes: snapshot
-                .routes()
-                .iter()
-                .map(|route| pumasi_status::Route {
-                    route: route.name.clone(),
-                    pool: route.pool.name.clone(),
-                    pages: word_of(route.pages).to_owned(),
-                    traffic: samples.traffic(&[&*route.traffic], &route.name),
-                    hits: route.pages_counters.hits.load(Ordering::Relaxed),
-                    misses: route.pages_counters.misses.load(Ordering::Relaxed),
-                    stale: route.pages_counters.stale.load(Ordering::Relaxed),
-                    bypasses: route.pages_counters.bypasses(),
-                })
-                .collect(),
+            connections_refused: self.cores.iter().map(|c| c.counters.refused_connections()).sum(),
+            handshakes: pumasi_status::Handshakes {
+                full: handshakes(Handshake::Full),
+                resumed: handshakes(Handshake::Resumed),
+                failed: handshakes(Handshake::Failed),
+            },
+            routes: snapshot.routes().iter().map(|route| route_status(route, &samples)).collect(),
             pages: snapshot.routes().iter().any(|route| route.pages != PagesMode::Off).then(|| self.shared.pages.status()),
             pages_disk: self.shared.pages.shelf_status().map(|shelf| pumasi_status::DiskStore {
                 entries: shelf.entries,
@@ -515,6 +509,33 @@ fn start_control(
 fn run_number() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
     now ^ (u64::from(std::process::id()) << 40)
+}
+
+fn route_status(route: &Route, samples: &Samples) -> pumasi_status::Route {
+    let traffic = &*route.traffic;
+    let recent = samples.recent(&[traffic], &route.name);
+    pumasi_status::Route {
+        route: route.name.clone(),
+        pool: route.pool.name.clone(),
+        pages: word_of(route.pages).to_owned(),
+        traffic: samples.traffic(&[traffic], &route.name),
+        status_1xx: traffic.class(1),
+        status_2xx: traffic.class(2),
+        status_3xx: traffic.class(3),
+        status_4xx: traffic.class(4),
+        status_5xx: traffic.class(5),
+        bytes_in: traffic.bytes_in(),
+        bytes_out: traffic.bytes_out(),
+        first_byte_us_p50: recent.first_byte.quantile(0.5),
+        first_byte_us_p95: recent.first_byte.quantile(0.95),
+        first_byte_us_p99: recent.first_byte.quantile(0.99),
+        queue_us_p95: recent.queue.quantile(0.95),
+        clients_left: traffic.left(),
+        hits: route.pages_counters.hits.load(Ordering::Relaxed),
+        misses: route.pages_counters.misses.load(Ordering::Relaxed),
+        stale: route.pages_counters.stale.load(Ordering::Relaxed),
+        bypasses: route.pages_counters.bypasses(),
+    }
 }
 
 fn word_of(pages: PagesMode) -> &'static str {

@@ -35,6 +35,8 @@ pub(crate) struct Exchange<'a, D, U> {
     pub added: &'a [u8],
     /// When the answer's head arrived, if its end came in the same moment.
     pub ended_at: Option<Instant>,
+    /// When the answer's head arrived.
+    pub answered_at: Option<Instant>,
     /// Its content is wanted by a recording.
     pub recorded: Option<RequestId>,
     request: RequestSide,
@@ -109,6 +111,7 @@ impl<'a, D: Downstream, U: Answering> Exchange<'a, D, U> {
             sent_at,
             added: b"",
             ended_at: None,
+            answered_at: None,
             recorded: None,
             request,
             answer: AnswerSide::AwaitHead,
@@ -216,7 +219,7 @@ impl<'a, D: Downstream, U: Answering> Exchange<'a, D, U> {
     fn begin_answer(&mut self) {
         let head = self.up.head();
         let now = Instant::now();
-        self.ended_at = Some(now);
+        (self.ended_at, self.answered_at) = (Some(now), Some(now));
         let outcome = match head.status {
             502..=504 => Outcome::Failed, // it says itself that it cannot
             _ => Outcome::Ok { latency: now.saturating_duration_since(self.sent_at) },

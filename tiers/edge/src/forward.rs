@@ -55,6 +55,8 @@ pub(crate) struct Forward<'a, D> {
     pub began: Option<Instant>,
     /// When the answer's head arrived, if its end came with it. Saves the caller a look at the clock.
     pub ended_at: Option<Instant>,
+    /// When the answer's head arrived.
+    pub answered_at: Option<Instant>,
     taken: u64,
     attachment: Attachment,
 }
@@ -79,6 +81,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
             queued_us: 0,
             began: None,
             ended_at: None,
+            answered_at: None,
             taken: 0,
             attachment: Attachment::default(),
         }
@@ -103,6 +106,9 @@ impl<'a, D: Downstream> Forward<'a, D> {
                 Err(trouble) => return Forwarded::Trouble(last.unwrap_or(trouble)),
             };
             tried[attempt] = Some(lease.upstream().id());
+            if attempt > 0 {
+                self.route.pool.retried();
+            }
             if named {
                 self.upstream = Some(lease.upstream().clone());
             }
@@ -235,7 +241,9 @@ impl<'a, D: Downstream> Forward<'a, D> {
         let mut exchange = Exchange::new(self.core, self.snapshot, self.down, &mut asking, lease, &mut self.taken, Instant::now());
         exchange.added = added.as_bytes();
         exchange.recorded = self.core.shared.tap.contents_wanted().then_some(self.id);
-        poll_fn(|context| exchange.poll(context)).await
+        let outcome = poll_fn(|context| exchange.poll(context)).await;
+        self.answered_at = exchange.answered_at;
+        outcome
     }
 
     /// While traces are wanted: the worker's SQL is told whose request is in flight, until the answer has arrived.
@@ -272,7 +280,7 @@ impl<'a, D: Downstream> Forward<'a, D> {
         exchange.added = added.as_bytes();
         exchange.recorded = self.core.shared.tap.contents_wanted().then_some(self.id);
         let outcome = poll_fn(|context| exchange.poll(context)).await;
-        self.ended_at = exchange.ended_at;
+        (self.ended_at, self.answered_at) = (exchange.ended_at, exchange.answered_at);
         outcome
     }
 
@@ -312,6 +320,9 @@ impl<'a, D: Downstream> Forward<'a, D> {
     }
 
     fn give_up_on_client(&self, fault: DownstreamFault) -> Forwarded {
+        if matches!(fault, DownstreamFault::Broken(_) | DownstreamFault::Gone | DownstreamFault::Slow) {
+            self.route.traffic.client_left();
+        }
         let trouble = match fault {
             _ if self.down.status().is_some() => return Forwarded::Cut,
             DownstreamFault::Broken(_) | DownstreamFault::Gone => return Forwarded::Cut,

@@ -56,6 +56,14 @@ pub(crate) struct Visit<'a> {
     pub outcome: &'static str,
     pub upstream: Option<Arc<pumasi_balance::Upstream>>,
     pub queued_us: u64,
+    /// When the answer of the upstream that was asked last began.
+    pub answered_at: Option<Instant>,
+}
+
+impl<'a> Visit<'a> {
+    pub fn new(core: &'a Rc<Core>, snapshot: &'a Arc<Snapshot>, route: &'a Arc<Route>, id: RequestId) -> Visit<'a> {
+        Visit { core, snapshot, route, id, outcome: "", upstream: None, queued_us: 0, answered_at: None }
+    }
 }
 
 /// The usual hit: a fresh page that is simply there. Says what it was for the log, or `None` when [`Visit::answer`] is to find out.
@@ -81,7 +89,7 @@ pub(crate) fn answer_at_once<D: Downstream>(
     core.target.set(scratch);
     let page = found?;
     if page.recheck_due(now_ms) {
-        let visit = Visit { core, snapshot, route, id, outcome: "", upstream: None, queued_us: 0 };
+        let visit = Visit::new(core, snapshot, route, id);
         visit.recheck(&page, core.shared.pages.lead(&key_of(core, down), now_ms), down);
     }
     route.pages_counters.hits.fetch_add(1, Relaxed);
@@ -338,6 +346,7 @@ impl Visit<'_> {
         let mut forward = Forward::new(self.core, self.snapshot, self.route, down, self.id, edit);
         let forwarded = forward.run().await;
         self.queued_us += forward.queued_us;
+        self.answered_at = forward.answered_at;
         self.upstream = forward.upstream.take();
         forwarded
     }

@@ -92,7 +92,9 @@ async fn reach(open: &OpenConnection, route: &TcpRoute, client: SocketAddr, time
         let (mut lease, _) = place::find(&route.pool, key, &tried, route.queue_timeout, timer, Instant::now()).await.ok()?;
         tried.push(lease.upstream().id());
         let began = Instant::now();
-        match open_stream(lease.upstream().address, timeout, timer).await {
+        let opened = open_stream(lease.upstream().address, timeout, timer).await;
+        lease.upstream().connected(began.elapsed(), opened.is_ok());
+        match opened {
             Ok(stream) => {
                 lease.observe(Outcome::Ok { latency: began.elapsed() }, Instant::now());
                 return Some((lease, stream));

@@ -19,8 +19,6 @@ struct Sample {
     at: Instant,
     /// By route as written; `*` is all of them.
     by_name: HashMap<String, Counted>,
-    /// Of all routes together.
-    queue_us: Latencies,
 }
 
 /// What one place had counted at that moment.
@@ -28,20 +26,34 @@ struct Counted {
     total: u64,
     errors: u64,
     latencies: Latencies,
+    waits: Waits,
+}
+
+/// What requests waited for on their way, microseconds.
+#[derive(Default)]
+pub(crate) struct Waits {
+    pub first_byte: Latencies,
+    pub queue: Latencies,
 }
 
 impl Counted {
     fn now(counters: &[&TrafficCounters]) -> Counted {
         let mut latencies = Latencies::default();
         counters.iter().for_each(|t| latencies.merge(&t.latency_us.snapshot()));
-        Counted { total: counters.iter().map(|t| t.total()).sum(), errors: counters.iter().map(|t| t.class(5)).sum(), latencies }
+        let (total, errors) = (counters.iter().map(|t| t.total()).sum(), counters.iter().map(|t| t.class(5)).sum());
+        Counted { total, errors, latencies, waits: Waits::now(counters) }
     }
 }
 
-fn queue_us_now(counters: &[&TrafficCounters]) -> Latencies {
-    let mut queue = Latencies::default();
-    counters.iter().for_each(|t| queue.merge(&t.queue_us.snapshot()));
-    queue
+impl Waits {
+    fn now(counters: &[&TrafficCounters]) -> Waits {
+        let mut waits = Waits::default();
+        for traffic in counters {
+            waits.first_byte.merge(&traffic.first_byte_us.snapshot());
+            waits.queue.merge(&traffic.queue_us.snapshot());
+        }
+        waits
+    }
 }
 
 /// Seconds that rates and latencies are taken over.
@@ -53,21 +65,22 @@ impl Samples {
         let all = all_traffic(snapshot);
         let mut by_name: HashMap<_, _> = snapshot.routes().iter().map(|r| (r.name.clone(), Counted::now(&[&*r.traffic]))).collect();
         by_name.insert("*".to_owned(), Counted::now(&all));
-        self.taken.push_back(Sample { at: Instant::now(), by_name, queue_us: queue_us_now(&all) });
+        self.taken.push_back(Sample { at: Instant::now(), by_name });
         if self.taken.len() > WINDOW {
             self.taken.pop_front();
         }
     }
 
-    /// How long requests waited for a place, within the window.
-    pub fn queue_us(&self, counters: &[&TrafficCounters]) -> Latencies {
-        let now = queue_us_now(counters);
-        self.taken.front().map_or_else(Latencies::default, |sample| now.subtract(&sample.queue_us))
+    /// What requests waited for within the window; nothing before there is one.
+    pub fn recent(&self, counters: &[&TrafficCounters], name: &str) -> Waits {
+        let Some(before) = self.taken.front().and_then(|sample| sample.by_name.get(name)) else { return Waits::default() };
+        let now = Waits::now(counters);
+        Waits { first_byte: now.first_byte.subtract(&before.waits.first_byte), queue: now.queue.subtract(&before.waits.queue) }
     }
 
     /// What `counters` have counted, rates and latencies within the window; `name` is what they are sampled under: a route's, or `*`.
     pub fn traffic(&self, counters: &[&TrafficCounters], name: &str) -> pumasi_status::Traffic {
-        let Counted { total, errors, mut latencies } = Counted::now(counters);
+        let Counted { total, errors, mut latencies, .. } = Counted::now(counters);
         let (mut rate, mut recent_total, mut recent_errors) = (0.0, total, errors);
         if let Some((at, before)) = self.taken.front().and_then(|s| Some((s.at, s.by_name.get(name)?))) {
             (recent_total, recent_errors) = (total.saturating_sub(before.total), errors.saturating_sub(before.errors));

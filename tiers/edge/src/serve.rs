@@ -53,6 +53,8 @@ pub(crate) struct Serving {
     pages: &'static str,
     /// If the clock was read then.
     ended_at: Option<Instant>,
+    /// When an upstream's answer began, if one was asked.
+    answered_at: Option<Instant>,
     counted: bool,
 }
 
@@ -80,6 +82,7 @@ impl Serving {
             upstream: None,
             pages: "",
             ended_at: None,
+            answered_at: None,
             counted: false,
         };
         serving.traffic().began();
@@ -121,7 +124,7 @@ impl Serving {
         forward.began = Some(self.began);
         let forwarded = forward.run().await;
         let queued_us = forward.queued_us;
-        self.ended_at = forward.ended_at;
+        (self.ended_at, self.answered_at) = (forward.ended_at, forward.answered_at);
         self.upstream = forward.upstream.take();
         if queued_us > 0 {
             route.traffic.queue_us.record(queued_us);
@@ -138,10 +141,10 @@ impl Serving {
     }
 
     async fn answer_through_store<D: Downstream>(&mut self, route: &Arc<Route>, down: &mut D) {
-        let mut visit = Visit { core: &self.core, snapshot: &self.snapshot, route, id: self.id, outcome: "", upstream: None, queued_us: 0 };
+        let mut visit = Visit::new(&self.core, &self.snapshot, route, self.id);
         let answered = visit.answer(down).await;
-        let Visit { outcome, upstream, queued_us, .. } = visit;
-        (self.pages, self.upstream) = (outcome, upstream);
+        let Visit { outcome, upstream, queued_us, answered_at, .. } = visit;
+        (self.pages, self.upstream, self.answered_at) = (outcome, upstream, answered_at);
         if queued_us > 0 {
             route.traffic.queue_us.record(queued_us);
         }
@@ -155,10 +158,14 @@ impl Serving {
         let took_us = ended.saturating_duration_since(self.began).as_micros() as u64;
         let status = down.status().unwrap_or(0);
         self.counted = true;
-        self.traffic().ended(status, took_us);
         let head = down.request();
         let sent = down.sent_total() - self.sent_before;
         let read = down.read_total() - self.read_before + head.bytes().len() as u64;
+        let traffic = self.traffic();
+        traffic.ended(status, took_us, read, sent);
+        if let Some(answered) = self.answered_at {
+            traffic.first_byte_us.record(answered.saturating_duration_since(self.began).as_micros() as u64);
+        }
         self.core.counters.bytes(read, sent);
         if self.snapshot.access_log != AccessLog::Off {
             let line = Line {
@@ -228,7 +235,7 @@ impl Drop for Serving {
     fn drop(&mut self) {
         if !self.counted {
             // The core was stopped in the middle of it.
-            self.traffic().ended(0, self.began.elapsed().as_micros() as u64);
+            self.traffic().ended(0, self.began.elapsed().as_micros() as u64, 0, 0);
         }
     }
 }

@@ -20,6 +20,9 @@ pub struct Cost {
     /// Resident memory; pages that the family shares count once per process.
     pub memory_bytes: u64,
     pub cpu_ms: u64,
+    /// Files and sockets of that process that has most of them open, and how many it may have.
+    pub descriptors: u64,
+    pub descriptors_max: u64,
 }
 
 /// The last look at the process table.
@@ -50,10 +53,14 @@ impl Census {
         let family = self.processes.iter().filter(|process| members.binary_search(&(process.pid as u32)).is_ok());
         let page = rustix::param::page_size() as u64;
         let tick_ms = 1000 / rustix::param::clock_ticks_per_second().max(1);
-        family.fold(Cost::default(), |sum, process| Cost {
+        let sum = family.fold(Cost::default(), |sum, process| Cost {
             memory_bytes: sum.memory_bytes + process.resident_pages * page,
             cpu_ms: sum.cpu_ms + process.ticks * tick_ms,
-        })
+            ..sum
+        });
+        let fullest = members.iter().map(|pid| (descriptors(*pid), *pid)).max();
+        let (descriptors, descriptors_max) = fullest.map_or((0, 0), |(open, pid)| (open, descriptors_max(pid)));
+        Cost { descriptors, descriptors_max, ..sum }
     }
 
     /// The descendants of `guardian`.
@@ -67,6 +74,18 @@ impl Census {
     pub fn child_of(&self, guardian: u32) -> Option<u32> {
         self.processes.iter().find(|process| process.parent == guardian as i32).map(|process| process.pid as u32)
     }
+}
+
+/// proc_pid_fd(5); 0 for a process that is gone.
+fn descriptors(pid: u32) -> u64 {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, |open| open.count() as u64)
+}
+
+/// The soft limit of proc_pid_limits(5), `Max open files  1024  4096  files`; 0 where it does not tell.
+fn descriptors_max(pid: u32) -> u64 {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 /// Every process this machine shows us. One that ends while we look is left out.
@@ -122,5 +141,16 @@ mod tests {
     fn this_process_is_counted() {
         let us = std::process::id() as i32;
         assert!(processes().any(|process| process.pid == us && process.resident_pages > 0));
+    }
+
+    #[test]
+    fn open_files_are_counted_and_have_a_bound() {
+        let us = std::process::id();
+        let before = descriptors(us);
+        let opened: Vec<_> = (0..50).filter_map(|_| std::fs::File::open("/dev/null").ok()).collect();
+        // Other tests of this process open and close some meanwhile, fewer than these.
+        assert!(descriptors(us) > before + 20, "{before}, then {}", descriptors(us));
+        assert!(descriptors_max(us) >= opened.len() as u64);
+        assert_eq!((descriptors(0), descriptors_max(0)), (0, 0));
     }
 }

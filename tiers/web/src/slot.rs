@@ -55,6 +55,8 @@ impl Shown {
                 pid: self.pid.or_else(|| census.child_of(self.guardian?)),
                 memory_bytes: cost.memory_bytes,
                 cpu_ms: cost.cpu_ms,
+                descriptors: cost.descriptors,
+                descriptors_max: cost.descriptors_max,
                 restarts: self.restarts,
                 ready_after_ms: self.ready_after_ms,
                 last_exit: self.last_exit.clone(),

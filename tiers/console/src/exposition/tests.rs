@@ -11,7 +11,8 @@ fn a_full_status_shows_every_family_and_no_series_twice() {
     status.edge.pages = Some(Store::default());
     status.edge.pages_disk = Some(pumasi_status::DiskStore::default());
     status.edge.routes.push(Route { route: "*/*".into(), bypasses: vec![("POST".into(), 3)], ..Route::default() });
-    let upstream = Upstream { name: "app.1".into(), worker: Some(Worker::default()), ..Upstream::default() };
+    let upstream =
+        Upstream { name: "app.1".into(), worker: Some(Worker { ready_after_ms: Some(900), ..Worker::default() }), ..Upstream::default() };
     status.pools.push(Pool { name: "app".into(), upstreams: vec![upstream], ..Pool::default() });
     let alike = |end: &str| Digest { text: "x".repeat(200) + end, count: 1, ..Digest::default() };
     let member = Member { role: "replica".into(), lag_transactions: Some(1), ..Member::default() };

@@ -16,7 +16,7 @@ pub const VERDICTS: &str = "verdicts";
 pub fn parts(shared: &Shared, picture: &Picture, question: &Question) -> Vec<Part> {
     vec![
         Part { id: "topology", content: topology(&picture.status, &picture.findings) },
-        Part { id: VERDICTS, content: verdicts(&picture.status, &picture.findings) },
+        Part { id: VERDICTS, content: verdicts(&picture.findings) },
         Part { id: "charts", content: charts(&shared.history(), picture, Range::of(&question.range)) },
     ]
 }
@@ -159,7 +159,7 @@ fn together(pool: &Pool) -> Traffic {
 
 // === sentences ===
 
-fn verdicts(status: &Status, findings: &Findings) -> Markup {
+fn verdicts(findings: &Findings) -> Markup {
     html! {
         section aria-label="Findings" {
             ul.verdicts {
@@ -170,22 +170,9 @@ fn verdicts(status: &Status, findings: &Findings) -> Markup {
                         p { (with_code(&verdict.advice)) " " a href=(verdict.page) { "Evidence" } }
                     }
                 }
-                @if findings.verdicts.is_empty() { li.well { p { strong { (all_is_well(status)) } } } }
+                @if let Some(well) = findings.well { li.well { p { strong { (well) } } } }
             }
         }
-    }
-}
-
-fn all_is_well(status: &Status) -> &'static str {
-    let members = status.pools.iter().flat_map(|pool| &pool.upstreams);
-    if members.clone().next().is_some()
-        && members.clone().all(|upstream| upstream.worker.as_ref().is_some_and(|worker| worker.state == "starting"))
-    {
-        "The workers are starting."
-    } else if status.edge.traffic.rate < 0.05 {
-        "All is well, and quiet: nobody is asking for anything."
-    } else {
-        "All is well. Nothing waits, nothing fails."
     }
 }
 

@@ -1,8 +1,8 @@
 //! Traffic by route, and why pages are not kept.
 use maud::{Markup, html};
-use pumasi_status::Status;
+use pumasi_status::{Route, Status};
 
-use super::{Part, count, events::utc, share_of, table, traffic_cells, traffic_heads};
+use super::{Part, bytes, count, events::utc, share_of, table, time, traffic_cells, traffic_heads};
 
 pub fn parts(status: &Status) -> Vec<Part> {
     let head = html! {
@@ -35,12 +35,45 @@ pub fn parts(status: &Status) -> Vec<Part> {
             }
         }
     };
+    let answers = html! { @for route in &status.edge.routes { (answers_row(route)) } };
     let quiet = html! { @if status.edge.routes.is_empty() { p.quiet { "No route is configured." } } };
     vec![
         Part { id: "routes", content: html! { (table("Routes", head, body)) (quiet) } },
+        Part {
+            id: "answers",
+            content: html! { @if !status.edge.routes.is_empty() { h2 { "Answers" } (table("Answers by route", answers_head(), answers)) } },
+        },
         Part { id: "bypasses", content: bypasses },
         Part { id: "differences", content: differences(status) },
     ]
+}
+
+fn answers_head() -> Markup {
+    html! {
+        th scope="col" { "Route" } th scope="col" { "2xx" } th scope="col" { "3xx" } th scope="col" { "4xx" } th scope="col" { "5xx" }
+        th scope="col" { "Clients left" } th scope="col" { "Received" } th scope="col" { "Sent" }
+        th scope="col" { "Queue p95" } th scope="col" { "First byte p50" } th scope="col" { "First byte p95" }
+    }
+}
+
+/// What was answered since the start, and what the last ten seconds' requests waited for on their way.
+fn answers_row(route: &Route) -> Markup {
+    let lately = |us: u64| if us > 0 { time(us) } else { "–".to_owned() };
+    html! {
+        tr {
+            th scope="row" { (route.route) }
+            td { (count(route.status_2xx)) }
+            td { (count(route.status_3xx)) }
+            td { (count(route.status_4xx)) }
+            td.failing[route.status_5xx > 0] { (count(route.status_5xx)) }
+            td { (count(route.clients_left)) }
+            td { (bytes(route.bytes_in)) }
+            td { (bytes(route.bytes_out)) }
+            td { (lately(route.queue_us_p95)) }
+            td { (lately(route.first_byte_us_p50)) }
+            td { (lately(route.first_byte_us_p95)) }
+        }
+    }
 }
 
 /// Why kinds of pages are not trusted any more: two answers side by side, newest first.

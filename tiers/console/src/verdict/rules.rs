@@ -2,7 +2,7 @@
 mod storage;
 
 use pumasi_chart::Unit;
-use pumasi_status::{Digest, Pool, Sql, Traffic, Upstream};
+use pumasi_status::{Digest, Host, Pool, Route, Sql, Traffic, Upstream};
 
 use super::{Comparison, Level, Place, Verdict};
 
@@ -235,10 +235,6 @@ fn too_few_workers(c: &Comparison) -> Found {
     if c.now.edge.traffic.rate < REQUESTS_PER_SECOND_MIN {
         return Vec::new();
     }
-    // One figure for all pools: it belongs to the pool with most in flight per worker.
-    let fullest = c.now.pools.iter().filter(|pool| workers_up(pool) > 0).max_by(|a, b| crowding(a).total_cmp(&crowding(b)));
-    let queue_us = c.now.edge.queue_us_p95;
-    let queued = queue_us >= QUEUE_US && queue_us as f64 >= QUEUE_SHARE * c.now.edge.traffic.latency_us_p95 as f64;
     let waiting_in_database = c.now.sql.iter().map(|sql| sql.traffic.in_flight).sum::<u64>() as f64;
     let mut found = Vec::new();
     for pool in &c.now.pools {
@@ -250,7 +246,8 @@ fn too_few_workers(c: &Comparison) -> Found {
         let in_flight: u64 = pool.upstreams.iter().map(|upstream| upstream.traffic.in_flight).sum();
         let slower = c.best_p50_us.is_some_and(|best| median_us(pool) as f64 >= SLOWER_THAN_BEST * best);
         let crowded = in_flight as f64 >= IN_FLIGHT_PER_WORKER * workers as f64 && slower && waiting_in_database <= workers as f64;
-        let said = if queued && fullest.is_some_and(|fullest| fullest.name == pool.name) {
+        let queue_us = queued_us(c, pool);
+        let said = if queue_us > 0 {
             format!("Requests wait {} for a free worker, before anyone looks at them", Unit::Microseconds.show(queue_us as f64))
         } else if busy {
             format!(
@@ -264,7 +261,7 @@ fn too_few_workers(c: &Comparison) -> Found {
         } else {
             continue;
         };
-        let full = total_cores_used(c) >= MACHINE_FULL * c.cores as f64;
+        let full = total_cores_used(c) >= MACHINE_FULL * c.cores as f64 || machine_busy(c) >= MACHINE_FULL;
         let computing: f64 = pool.upstreams.iter().map(|upstream| cores_used(c, pool, upstream)).sum();
         let idle = crowded && computing < WORKER_IDLE * workers as f64;
         let advice = match full {
@@ -281,6 +278,14 @@ fn too_few_workers(c: &Comparison) -> Found {
         found.push((verdict, Some(Place::Pool(pool.name.clone()))));
     }
     found
+}
+
+/// How long requests wait for a place in this pool, if that is worth a sentence; 0 otherwise.
+fn queued_us(c: &Comparison, pool: &Pool) -> u64 {
+    let routes = c.now.edge.routes.iter().filter(|route| route.pool == pool.name);
+    let worth =
+        |route: &&Route| route.queue_us_p95 >= QUEUE_US && route.queue_us_p95 as f64 >= QUEUE_SHARE * route.traffic.latency_us_p95 as f64;
+    routes.filter(worth).map(|route| route.queue_us_p95).max().unwrap_or(0)
 }
 
 /// Where a page costs less than this, keeping it gains nothing anyone would notice.
@@ -409,10 +414,6 @@ fn workers_up(pool: &Pool) -> usize {
     pool.upstreams.iter().filter(|upstream| upstream.worker.is_some() && takes_requests(upstream)).count()
 }
 
-fn crowding(pool: &Pool) -> f64 {
-    pool.upstreams.iter().map(|upstream| upstream.traffic.in_flight as f64).sum::<f64>() / workers_up(pool).max(1) as f64
-}
-
 fn rate(pool: &Pool) -> f64 {
     pool.upstreams.iter().map(|upstream| upstream.traffic.rate).sum()
 }
@@ -438,6 +439,15 @@ fn cores_used(c: &Comparison, pool: &Pool, upstream: &Upstream) -> f64 {
 fn total_cores_used(c: &Comparison) -> f64 {
     let own = c.now.cpu_ms.saturating_sub(c.before.cpu_ms) as f64 / 1000.0 / c.seconds;
     own + c.now.pools.iter().flat_map(|pool| pool.upstreams.iter().map(move |upstream| cores_used(c, pool, upstream))).sum::<f64>()
+}
+
+/// The share of the machine's cores that was at work, whoever's: a database beside Pumasi takes them as well. 0 where the system does not tell.
+fn machine_busy(c: &Comparison) -> f64 {
+    let (now, before) = (&c.now.host, &c.before.host);
+    let grown = |of: fn(&Host) -> u64| of(now).saturating_sub(of(before)) as f64;
+    let worked = grown(|host| host.cpu_user_ms) + grown(|host| host.cpu_system_ms) + grown(|host| host.cpu_steal_ms);
+    let rested = grown(|host| host.cpu_idle_ms) + grown(|host| host.cpu_iowait_ms);
+    worked / (worked + rested).max(1.0)
 }
 
 fn last_words<'a>(mut upstreams: impl Iterator<Item = &'a Upstream>) -> Option<String> {

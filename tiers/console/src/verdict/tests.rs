@@ -1,4 +1,4 @@
-use pumasi_status::{Cluster, Digest, DiskStore, Edge, Member, Pool, Route, Sql, Store, Upstream, Worker};
+use pumasi_status::{Cluster, Digest, DiskStore, Edge, Host, Member, Pool, Route, Sql, Store, Upstream, Worker};
 
 use super::*;
 
@@ -30,7 +30,12 @@ fn healthy() -> (Status, Status) {
                 pages: Some(Store { bytes_max: 64_000_000, hits: requests * 8 / 10, misses: requests * 2 / 10, ..Store::default() }),
                 ..Edge::default()
             },
-            pools: vec![Pool { name: "app".into(), policy: "round robin".into(), upstreams: vec![worker(1), worker(2)] }],
+            pools: vec![Pool {
+                name: "app".into(),
+                policy: "round robin".into(),
+                upstreams: vec![worker(1), worker(2)],
+                ..Pool::default()
+            }],
             sql: vec![Sql {
                 name: "main".into(),
                 connections: 4,
@@ -105,16 +110,53 @@ fn a_busy_service_that_keeps_up_is_quiet() {
 fn too_few_workers_show_in_the_queue() {
     let findings = check(
         |_, now| {
-            now.edge.queue_us_p95 = 80_000;
-            now.edge.traffic.latency_us_p95 = 120_000;
+            now.edge.routes[0].queue_us_p95 = 80_000;
+            now.edge.routes[0].traffic.latency_us_p95 = 120_000;
         },
         &["too_few_workers"],
         pool(),
     );
     assert_eq!(findings.verdicts[0].sentence, "Requests wait 80 ms for a free worker, before anyone looks at them.");
     assert_eq!(findings.verdicts[0].advice, "2 workers are too few for 40/s: raise workers in [pool.app].");
-    check(|_, now| now.edge.queue_us_p95 = 4_000, &[], None);
-    check(|_, now| (now.edge.queue_us_p95, now.edge.traffic.latency_us_p95) = (50_000, 5_000_000), &[], None);
+    check(|_, now| now.edge.routes[0].queue_us_p95 = 4_000, &[], None);
+    check(
+        |_, now| {
+            now.edge.routes[0].queue_us_p95 = 50_000;
+            now.edge.routes[0].traffic.latency_us_p95 = 5_000_000;
+        },
+        &[],
+        None,
+    );
+}
+
+#[test]
+fn the_pool_whose_route_waits_is_named() {
+    let two = |before: &mut Status, now: &mut Status| {
+        for status in [before, now] {
+            let mut other = status.pools[0].clone();
+            other.name = "api".into();
+            other.upstreams.iter_mut().for_each(|upstream| upstream.traffic.in_flight = 1);
+            status.pools[0].upstreams.iter_mut().for_each(|upstream| upstream.traffic.in_flight = 3);
+            status.pools.push(other);
+            let route = Route { route: "*/api/*".into(), pool: "api".into(), queue_us_p95: 30_000, ..status.edge.routes[0].clone() };
+            status.edge.routes.push(route);
+        }
+    };
+    check(two, &["too_few_workers"], Some(Place::Pool("api".into())));
+}
+
+#[test]
+fn a_machine_that_others_keep_busy_wants_no_more_workers() {
+    let findings = check(
+        |before, now| {
+            now.edge.routes[0].queue_us_p95 = 80_000;
+            before.host = Host { cores: 4, cpu_user_ms: 1_000, cpu_idle_ms: 1_000, ..Host::default() };
+            now.host = Host { cores: 4, cpu_user_ms: 116_000, cpu_idle_ms: 6_000, ..Host::default() };
+        },
+        &["too_few_workers"],
+        pool(),
+    );
+    assert!(findings.verdicts[0].advice.starts_with("All 4 cores are busy"), "{findings:#?}");
 }
 
 #[test]
@@ -318,13 +360,18 @@ fn memory_compares_with_half_a_minute_ago_and_then_forgets() {
         status.pools[0].upstreams[0].worker.as_mut().unwrap().restarts = 4;
         status
     };
-    assert_eq!(memory.judge(&before, 1_000, None), Findings::default(), "one picture is no comparison");
-    assert_eq!(memory.judge(&dying(now.clone()), 1_004, None), Findings::default(), "four seconds are too few");
+    let quiet = |well: &'static str| Findings { well: Some(well), ..Findings::default() };
+    assert_eq!(memory.judge(&before, 1_000, None), quiet(TOO_EARLY), "one picture is no comparison");
+    assert_eq!(memory.judge(&dying(now.clone()), 1_004, None), quiet(TOO_EARLY), "four seconds are too few");
     assert_eq!(memory.judge(&dying(now.clone()), 1_010, None).verdicts.len(), 1);
     for second in 1_011..1_060 {
         memory.judge(&dying(now.clone()), second, None);
     }
-    assert_eq!(memory.judge(&dying(now.clone()), 1_060, None), Findings::default(), "nothing died for forty seconds");
+    assert_eq!(
+        memory.judge(&dying(now.clone()), 1_060, None),
+        quiet("All is well. Nothing waits, nothing fails."),
+        "nothing died for forty seconds"
+    );
     assert!(memory.pictures.len() as u64 <= REACH_S / STEP_S + 1);
-    assert_eq!(memory.judge(&now, 500, None), Findings::default(), "a clock that was set back is no reason to panic");
+    assert_eq!(memory.judge(&now, 500, None), quiet(TOO_EARLY), "a clock that was set back is no reason to panic");
 }

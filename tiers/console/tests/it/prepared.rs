@@ -11,7 +11,9 @@ use pumasi_console::{
     Drain, Purge, Service, Setting,
     load::{Comparison, Difference, LoadTests, Progress, Run, Second, Wanted},
 };
-use pumasi_status::{Digest, Edge, Event, PageDifference, Pool, Route, Sql, Status, Store, Traffic, Upstream, Worker};
+use pumasi_status::{
+    Connects, Digest, Edge, Event, Handshakes, Host, PageDifference, Pool, Route, Sql, Status, Store, Traffic, Upstream, Worker,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Situation {
@@ -69,7 +71,10 @@ impl Service for Prepared {
                 address: format!("127.0.0.1:{}", 41_000 + number),
                 health: if dies { "ejected" } else { "up" }.into(),
                 traffic: latency(if automatic { share * 0.2 } else { share }, 1.0),
+                connects: Connects { total: 40, failed: u64::from(dies) * 6, us_p50: 70, us_p95: 240, us_max: 900 },
                 worker: Some(Worker {
+                    descriptors: 21,
+                    descriptors_max: 1_024,
                     state: if dies { "backing off" } else { "ready" }.into(),
                     pid: (!dies).then_some(4_000 + number),
                     memory_bytes: 14_200_000 + u64::from(number) * 300_000,
@@ -107,6 +112,22 @@ impl Service for Prepared {
             uptime_s: seconds as u64,
             cpu_ms: (seconds * 350.0) as u64,
             memory_bytes: 38_400_000,
+            descriptors: 112,
+            descriptors_max: 1_048_576,
+            host: Host {
+                cores: 4,
+                cpu_user_ms: (seconds * 900.0) as u64,
+                cpu_system_ms: (seconds * 300.0) as u64,
+                cpu_idle_ms: (seconds * 2_800.0) as u64,
+                memory_bytes: 16 << 30,
+                memory_available_bytes: 11 << 30,
+                disk_operations: 9_000,
+                disk_ms: 4_500,
+                tcp_sockets: 190,
+                tcp_time_wait: 12,
+                ports: 28_232,
+                ..Host::default()
+            },
             edge: Edge {
                 listeners: vec!["0.0.0.0:8080".into()],
                 connections: 64,
@@ -124,7 +145,18 @@ impl Service for Prepared {
                     misses: if automatic { requests * 2 / 10 } else { 0 },
                     stale: 0,
                     bypasses: if automatic { vec![("the method is POST".into(), requests / 100)] } else { Vec::new() },
+                    status_2xx: requests - requests / 50,
+                    status_3xx: requests / 100,
+                    status_4xx: requests / 100,
+                    bytes_in: requests * 300,
+                    bytes_out: requests * 27_000,
+                    first_byte_us_p50: 3_100,
+                    first_byte_us_p95: 9_400,
+                    queue_us_p95: queue as u64,
+                    clients_left: 3,
+                    ..Route::default()
                 }],
+                handshakes: Handshakes { full: 310, resumed: 2_040, failed: 4 },
                 pages: automatic.then(|| Store {
                     entries: 104,
                     bytes: 3_900_000,
@@ -146,7 +178,13 @@ impl Service for Prepared {
                 },
                 ..Edge::default()
             },
-            pools: vec![Pool { name: "app".into(), policy: "least in flight".into(), upstreams: upstreams.collect() }],
+            pools: vec![Pool {
+                name: "app".into(),
+                policy: "least in flight".into(),
+                retries_total: 2,
+                upstreams: upstreams.collect(),
+                ..Pool::default()
+            }],
             sql: vec![Sql {
                 name: "main".into(),
                 engine: "embedded:askhy.db".into(),

@@ -25,7 +25,7 @@ impl Visit<'_> {
         self.core.lines.set(lines);
         let idle_timeout = self.snapshot.limits.body_idle_timeout;
         down.timer().arm(idle_timeout);
-        let whole = poll_fn(|context| {
+        let streamed = poll_fn(|context| {
             let before = (down.sent_total(), down.unsent());
             let step = step(&mut stream, down, context);
             if before != (down.sent_total(), down.unsent()) {
@@ -36,38 +36,52 @@ impl Visit<'_> {
             }
             let timer = down.timer();
             timer.watch(context);
-            if timer.fired() { Poll::Ready(false) } else { Poll::Pending }
+            if timer.fired() { Poll::Ready(Streamed::Left) } else { Poll::Pending }
         })
         .await;
         down.timer().disarm();
-        match whole {
-            true => down.send_end(&Fields::default()),
-            false => down.close_after(),
+        match streamed {
+            Streamed::Whole => down.send_end(&Fields::default()),
+            Streamed::Broken => down.close_after(),
+            Streamed::Left => {
+                self.route.traffic.client_left();
+                down.close_after();
+            }
         }
     }
 }
 
-/// Moves what can be moved. Ready with whether the client has, or will have, all of it.
-fn step<D: Downstream>(stream: &mut Stream, down: &mut D, context: &mut Context<'_>) -> Poll<bool> {
+/// How it ended.
+enum Streamed {
+    /// The client has, or will have, all of it.
+    Whole,
+    /// The fetch broke off.
+    Broken,
+    /// The client is gone, or takes nothing.
+    Left,
+}
+
+/// Moves what can be moved.
+fn step<D: Downstream>(stream: &mut Stream, down: &mut D, context: &mut Context<'_>) -> Poll<Streamed> {
     loop {
         while !down.full() {
             match stream.poll_read(context, PIECE, |data| down.send_data(data)) {
                 Poll::Ready(Read::Data(_)) => {}
                 Poll::Ready(Read::Rest(rest)) => {
                     down.send_shared(&rest, 0..rest.len());
-                    return Poll::Ready(true);
+                    return Poll::Ready(Streamed::Whole);
                 }
-                Poll::Ready(Read::End) => return Poll::Ready(true),
-                Poll::Ready(Read::Broken) => return Poll::Ready(false),
+                Poll::Ready(Read::End) => return Poll::Ready(Streamed::Whole),
+                Poll::Ready(Read::Broken) => return Poll::Ready(Streamed::Broken),
                 Poll::Pending => break,
             }
         }
         let full = down.full();
         if down.poll_gone(context).is_ready() {
-            return Poll::Ready(false);
+            return Poll::Ready(Streamed::Left);
         }
         match down.poll_flush(context) {
-            Poll::Ready(Err(_)) => return Poll::Ready(false),
+            Poll::Ready(Err(_)) => return Poll::Ready(Streamed::Left),
             Poll::Ready(Ok(())) if full => {} // there is room again
             Poll::Pending if full && !down.full() => {}
             _ => return Poll::Pending,

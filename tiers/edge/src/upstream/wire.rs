@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use pumasi_balance::Upstream;
@@ -74,6 +74,13 @@ impl Wire {
 
     /// A connection to `upstream`, ready to be spoken on; gives up after `timeout` on the task's own `timer`, handshake included.
     pub async fn open(&self, upstream: &Upstream, speak: Speak, timeout: Duration, timer: &Timer) -> Result<Stream, UpstreamFault> {
+        let began = Instant::now();
+        let opened = self.open_uncounted(upstream, speak, timeout, timer).await;
+        upstream.connected(began.elapsed(), opened.is_ok());
+        opened
+    }
+
+    async fn open_uncounted(&self, upstream: &Upstream, speak: Speak, timeout: Duration, timer: &Timer) -> Result<Stream, UpstreamFault> {
         let socket = open_stream(upstream.address, timeout, timer).await?;
         if self.tls.is_none() {
             return Ok(Stream::Plain(socket));

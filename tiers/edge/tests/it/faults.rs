@@ -48,7 +48,10 @@ fn a_request_with_content_is_not_sent_twice() {
 #[test]
 fn nobody_at_home_is_503_with_a_time_to_come_back() {
     let origin = Origin::saying("hi");
-    let (edge, mut client) = through(&origin);
+    let setup = setup(&[origin.address]);
+    let pool = setup.pools[0].pool.clone();
+    let edge = setup.start();
+    let mut client = Peer::connect(edge.addresses()[0]);
     origin.die();
     client.write("GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
     let answer = client.read_answer();
@@ -59,7 +62,9 @@ fn nobody_at_home_is_503_with_a_time_to_come_back() {
     assert!(answer.content.contains(&format!("\"request_id\":\"{}\"", answer.field("x-request-id").unwrap())), "{}", answer.content);
     client.write(GET);
     assert!(client.read_answer().content.contains("does not accept connections"));
-    assert_eq!(edge.status().status_5xx, 2);
+    assert_eq!((edge.status().status_5xx, edge.status().routes[0].status_5xx), (2, 2));
+    let connects = pool.upstreams()[0].connects();
+    assert_eq!((connects.total, connects.failed, pool.retries().0), (2, 2, 0), "there is no second one to be asked");
 }
 
 /// An origin that takes a request and answers nothing until its connection is closed, counting both.
@@ -90,6 +95,7 @@ fn a_client_that_left_frees_its_upstream_at_once() {
         drop(client);
         wait_until("the origin is told", || counts.1.load(Ordering::SeqCst) == round + 1);
         wait_until("its place is free", || pool.in_flight() == 0);
+        wait_until("it is told", || edge.status().routes[0].clients_left == round as u64 + 1);
     }
     wait_until("nothing is left", || edge.connections() == 0);
 }

@@ -250,7 +250,10 @@ fn a_drain_cuts_what_does_not_end() {
 #[test]
 fn the_status_tells_what_happened() {
     let origin = Origin::saying("hello");
-    let (edge, mut client) = through(&origin);
+    let setup = setup(&[origin.address]);
+    let pool = setup.pools[0].pool.clone();
+    let edge = setup.start();
+    let mut client = Peer::connect(edge.addresses()[0]);
     for _ in 0..3 {
         client.write(GET);
         client.read_answer();
@@ -260,7 +263,11 @@ fn the_status_tells_what_happened() {
     let status = edge.status();
     assert_eq!((status.status_2xx, status.status_4xx, status.status_5xx), (3, 1, 0));
     assert_eq!((status.traffic.requests_total, status.traffic.in_flight), (4, 0));
-    assert_eq!(status.routes[0].traffic.requests_total, 3);
+    let route = &status.routes[0];
+    assert_eq!((route.traffic.requests_total, route.status_2xx, route.status_5xx, route.clients_left), (3, 3, 0, 0));
+    assert!(route.bytes_in >= 3 * GET.len() as u64 && route.bytes_out > 3 * 40, "{route:?}");
+    let connects = pool.upstreams()[0].connects();
+    assert_eq!((connects.total, connects.failed), (1, 0), "the connection was kept");
     assert!(status.bytes_in >= 3 * GET.len() as u64 && status.bytes_out > 3 * 40, "{status:?}");
     assert_eq!(status.listeners, [edge.addresses()[0].to_string()]);
 }

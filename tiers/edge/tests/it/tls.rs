@@ -109,6 +109,8 @@ fn the_name_asked_for_chooses_the_certificate() {
     }
     let mut stranger = connect(address, &config, "unknown.example");
     assert!(get(&mut stranger).unwrap_err().contains("certificate"), "the first one answers, and is not for that name");
+    drop(stranger);
+    wait_until("the one that ended its handshake is counted", || edge.status().handshakes.failed == 1);
 }
 
 #[test]
@@ -170,6 +172,8 @@ fn a_session_is_resumed_across_a_reload() {
     assert_eq!(ask(), Some(rustls::HandshakeKind::Resumed));
     edge.reload(&plan, pools).unwrap();
     assert_eq!(ask(), Some(rustls::HandshakeKind::Resumed));
+    let told = edge.status().handshakes;
+    assert_eq!((told.full, told.resumed, told.failed), (1, 2, 0));
 }
 
 #[test]
