@@ -84,8 +84,9 @@ pub fn run(options: &[&str]) -> Result<()> {
             continue;
         }
         let wanted = peers.iter().filter(|name| options.only.as_deref().is_none_or(|only| only == **name));
-        let contenders =
-            wanted.map(|name| Contender::start(name, path, directory.path(), origin_port, &certificate, &content)).collect::<Result<Vec<_>>>()?;
+        let contenders = wanted
+            .map(|name| Contender::start(name, path, directory.path(), origin_port, &certificate, &content))
+            .collect::<Result<Vec<_>>>()?;
         for contender in &contenders {
             Content::ALL.into_iter().try_for_each(|content| contender.check_answer(path, content))?;
         }
@@ -340,7 +341,8 @@ impl Options {
                 "--only" => parsed.only = Some((*value()?).to_owned()),
                 "--path" => {
                     let word = *value()?;
-                    parsed.path = Some(Path::ALL.into_iter().find(|path| path.word() == word).with_context(|| format!("there is no path {word}"))?);
+                    parsed.path =
+                        Some(Path::ALL.into_iter().find(|path| path.word() == word).with_context(|| format!("there is no path {word}"))?);
                 }
                 "--cases" => parsed.cases = value()?.parse()?,
                 "--rounds" => parsed.rounds = value()?.parse()?,

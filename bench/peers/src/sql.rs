@@ -100,7 +100,8 @@ pub fn run(words: &[&str]) -> Result<()> {
     sysbench("oltp_point_select", "disable", port, "prepare", 1, options.round)?;
     sysbench(ORDERS, "disable", port, "prepare", 1, options.round)?;
     let mut report = format!("# SQL through a proxy\n\n{}\n\n", machine::describe());
-    let versions = [machine::version_of("mariadbd", "--version"), machine::version_of("haproxy", "-v"), machine::version_of("sysbench", "--version")];
+    let versions =
+        [machine::version_of("mariadbd", "--version"), machine::version_of("haproxy", "-v"), machine::version_of("sysbench", "--version")];
     writeln!(report, "{}\n", versions.join("; "))?;
     writeln!(
         report,
@@ -108,7 +109,10 @@ pub fn run(words: &[&str]) -> Result<()> {
          server and sysbench on the other; CPU is user and system ticks over queries.\n",
         options.rounds, options.round
     )?;
-    writeln!(report, "| workload | proxy | its CPU per query | beside HAProxy | server's CPU per query | queries/s |\n|---|---|---|---|---|---|")?;
+    writeln!(
+        report,
+        "| workload | proxy | its CPU per query | beside HAProxy | server's CPU per query | queries/s |\n|---|---|---|---|---|---|"
+    )?;
     for (name, workload, ps) in WORKLOADS {
         eprintln!("{name}");
         workload_rows(name, workload, ps, &options, &contenders, &server, &mut report)?;

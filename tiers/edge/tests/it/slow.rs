@@ -2,7 +2,7 @@
 //!
 //! What it proves: with all of them connected and each still at it, every request of the other client is answered, and rightly; none of the slow ones
 //! is cut off for that, and when they leave nothing of them is left. It proves no latency: on a busy machine every wait may be long, so none of
-//! them has a limit that means anything ([`HANGS`]). What it took is printed; figures of an optimised build are in `docs/edge.md`.
+//! them has a limit that means anything ([`HANGS`]). What it took is printed.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
