@@ -75,6 +75,13 @@ fn text(told: &Explained, now_ms: u64) -> String {
         let reasons: Vec<String> = told.bypasses.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
         say(2, format!("not stored on the whole route: {}", reasons.join(", ")));
     }
+    for one in &told.invalidations {
+        let when = if one.at_unix_ms > 0 { format!(", last {}", ago(one.at_unix_ms, now_ms)) } else { String::new() };
+        say(2, format!("pages of the whole route made wrong by {}: {} times{when}", one.cause(), one.times));
+        if let Some(statement) = &one.statement {
+            say(4, statement.clone());
+        }
+    }
     lines.push(String::new());
     lines.join("\n")
 }

@@ -434,7 +434,7 @@ impl House {
     /// One picture of every tier. Waits for nothing but the reading of /proc.
     pub fn status(&self) -> Status {
         let own_process::Cost { cpu_ms, memory_bytes, descriptors, descriptors_max } = own_process::cost();
-        Status {
+        let mut status = Status {
             version: env!("CARGO_PKG_VERSION").into(),
             uptime_s: self.started.elapsed().as_secs(),
             cpu_ms,
@@ -446,7 +446,13 @@ impl House {
             pools: self.pools_status(),
             sql: self.databases.status(),
             events: self.diary.events(),
+        };
+        // Reading every catalogue is only worth it if there is something to be named.
+        if status.tables_mut().next().is_some() {
+            let names = self.databases.tables_by_number();
+            status.tables_mut().for_each(|table| table.names = names.get(&table.number).cloned().unwrap_or_default());
         }
+        status
     }
 
     /// Every effective value with where it was written, in the order of the reference.

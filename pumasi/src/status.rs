@@ -42,6 +42,10 @@ pub fn text(status: &Status, findings: &Findings) -> String {
                 "      {} -> {}  pages {}  {} hits, {} misses\n",
                 route.route, route.pool, route.pages, route.hits, route.misses
             ));
+            // The rest is in --json and on the console's page.
+            for one in route.invalidations.iter().take(3) {
+                out.push_str(&format!("        made wrong {} times by {}\n", one.times, one.cause()));
+            }
         }
     }
     for pool in &status.pools {

@@ -74,8 +74,19 @@ fn a_page_is_explained_before_it_is_kept_while_it_is_and_after_a_write() {
     let anew = explain(&service, &url);
     assert_eq!((&anew["dropped"]["why"], &anew["kept"][0]["state"]), (&"overtaken".into(), &"clean".into()), "{anew}");
     dropped_by_the_cheer(&anew["dropped"]["write"]);
+    let by = &anew["invalidations"][0];
+    assert_eq!((&by["table"]["names"][0], by["times"].as_u64() >= Some(1)), (&"askhy.cheer".into(), true), "{anew}");
+    let status = service.status();
+    let route = status["edge"]["routes"].as_array().unwrap().iter().find(|route| route["route"] == anew["route"]).unwrap();
+    assert_eq!(route["invalidations"][0]["table"]["names"][0], "askhy.cheer", "{status}");
     let words = in_words(&service, &url);
-    for told in ["would be used now", "askhy.cheer", "last dropped: a write changed what it was made of", "INSERT INTO cheer"] {
+    for told in [
+        "would be used now",
+        "askhy.cheer",
+        "last dropped: a write changed what it was made of",
+        "INSERT INTO cheer",
+        "made wrong by askhy.cheer",
+    ] {
         assert!(words.contains(told), "{told}: {words}");
     }
 

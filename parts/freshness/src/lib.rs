@@ -77,6 +77,7 @@
 mod deps;
 mod entry;
 mod fence;
+mod invalidations;
 #[doc(hidden)]
 pub mod memory;
 mod slots;
@@ -90,6 +91,7 @@ mod tests;
 pub use deps::{DEPS_MAX, Deps};
 pub use entry::{Entry, Standing};
 pub use fence::{CHANGED_ROWS_MAX, Changes, FENCE_TABLES_MAX, Fence, Tables};
+pub use invalidations::{INVALIDATIONS_MAX, InvalidatedBy, Invalidation, Invalidations};
 pub use slots::{Freshness, Stamp};
 pub use tags::{Table, Tag};
 pub use witness::{ACTIVE_MAX, Moment, Observed, Refusal, Statement, Trace, WINDOWS_MAX, Window, Witness};

@@ -1,6 +1,7 @@
 //! What the store and each route count.
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use pumasi_freshness::Invalidations;
 use pumasi_httpcache::Bypass;
 
 /// One per route; whoever serves the route counts.
@@ -11,6 +12,8 @@ pub struct RouteCounters {
     pub misses: AtomicU64,
     /// Served past its lifetime, by permission.
     pub stale: AtomicU64,
+    /// What made its kept pages wrong.
+    pub invalidations: Invalidations,
     bypasses: [AtomicU64; Bypass::ALL.len()],
 }
 

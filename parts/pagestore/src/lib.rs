@@ -231,8 +231,15 @@ impl Pages {
         Some(page)
     }
 
-    /// What to do with a request for `key`. `fields`: those of its head.
-    pub fn look_up<'a>(self: &Arc<Pages>, key: &Key, asked: &Asked<'a>, fields: impl FieldLines<'a> + Clone, now_ms: u64) -> Lookup {
+    /// What to do with a request for `key`. `fields`: those of its head. `route`: counts what made a page wrong that it finds.
+    pub fn look_up<'a>(
+        self: &Arc<Pages>,
+        key: &Key,
+        asked: &Asked<'a>,
+        fields: impl FieldLines<'a> + Clone,
+        now_ms: u64,
+        route: &RouteCounters,
+    ) -> Lookup {
         if let Some(reason) = asked.bypass() {
             return Lookup::Pass(reason);
         }
@@ -295,6 +302,9 @@ impl Pages {
         // Whoever fetches it anew remembers how it ended; the others would say the same.
         if let (Lookup::Miss { .. }, Some(page)) = (&lookup, over) {
             self.note_dropped(key, &page, self.purged(&page), now_ms);
+            if let (Some(freshness), Some(entry)) = (&self.freshness, page.entry()) {
+                route.invalidations.note(entry.standing(freshness), freshness);
+            }
         }
         match &lookup {
             Lookup::Hit { .. } => self.counters.hit(),

@@ -350,9 +350,9 @@ fn only_if_cached_and_other_methods_go_their_own_ways() {
     assert!(matches!(site.look_up("/", "Cache-Control: no-store"), Lookup::Pass(Bypass::RequestNoStore)));
     let head = Asked::of(b"HEAD", [].into_iter());
     let key = site.key("/");
-    assert!(matches!(site.pages.look_up(&key, &head, [].into_iter(), NOW), Lookup::Pass(Bypass::Method)));
+    assert!(matches!(site.pages.look_up(&key, &head, [].into_iter(), NOW, &RouteCounters::default()), Lookup::Pass(Bypass::Method)));
     site.fetch("/", "", "Cache-Control: max-age=60\r\n", b"body");
-    assert!(matches!(site.pages.look_up(&key, &head, [].into_iter(), NOW), Lookup::Hit { .. }));
+    assert!(matches!(site.pages.look_up(&key, &head, [].into_iter(), NOW, &RouteCounters::default()), Lookup::Hit { .. }));
 }
 
 // === purging ===
@@ -707,7 +707,7 @@ impl Site {
 
     pub fn look_up_at(&self, path: &str, request: &str, now_ms: u64) -> Lookup {
         let lines = head(request);
-        self.pages.look_up(&self.key(path), &Asked::of(b"GET", fields(&lines)), fields(&lines), now_ms)
+        self.pages.look_up(&self.key(path), &Asked::of(b"GET", fields(&lines)), fields(&lines), now_ms, &RouteCounters::default())
     }
 
     pub fn hit(&self, path: &str, request: &str) -> Arc<Page> {

@@ -23,6 +23,35 @@ pub struct Explained {
     pub trial: Option<Trial>,
     /// Why answers of the whole route were not looked for or not stored, with counts, most frequent first.
     pub bypasses: Vec<(String, u64)>,
+    /// What made kept pages of the whole route wrong, most often first.
+    #[serde(default)]
+    pub invalidations: Vec<Invalidation>,
+}
+
+/// What made kept answers of one route, or of one kind of statement, wrong; counted when somebody asked for them again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Invalidation {
+    /// `None`: everything kept was given up (a schema change, a failover, a lost outcome), or see `others`.
+    pub table: Option<TableTold>,
+    /// Tables beyond those that are told apart.
+    pub others: bool,
+    pub times: u64,
+    /// Of the last write of them; 0 if it was not remembered any more.
+    pub at_unix_ms: u64,
+    /// Of that write, without its values. `None`: it did not pass through Pumasi, or is not known.
+    pub statement: Option<String>,
+}
+
+impl Invalidation {
+    /// What it was, for people.
+    pub fn cause(&self) -> String {
+        match &self.table {
+            Some(TableTold { names, number }) if names.is_empty() => format!("a table that is not known any more (number {number})"),
+            Some(TableTold { names, .. }) => names.join(" or "),
+            None if self.others => "other tables".to_owned(),
+            None => "everything given up".to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -60,7 +89,7 @@ pub struct ReadTable {
 }
 
 /// A table is known by its hash; the names are those of the databases' catalogues at the moment of asking.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TableTold {
     pub number: u32,
     /// `database.table`. Empty: no table of that hash is known (any more). Several: they share it.
@@ -118,6 +147,7 @@ impl Explained {
             let read = page.made_of.iter_mut().flat_map(|made_of| made_of.tables.iter_mut().map(|read| &mut read.table));
             read.chain(page.write.iter_mut().flat_map(WriteTold::tables_mut))
         });
+        let kept = kept.chain(self.invalidations.iter_mut().filter_map(|one| one.table.as_mut()));
         kept.chain(self.dropped.iter_mut().flat_map(|dropped| dropped.write.iter_mut().flat_map(WriteTold::tables_mut)))
     }
 }

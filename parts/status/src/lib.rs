@@ -5,7 +5,7 @@
 
 mod explained;
 
-pub use explained::{DroppedPage, Explained, KeptPage, MadeOf, ReadTable, RefusedPage, TableTold, Trial, WriteTold};
+pub use explained::{DroppedPage, Explained, Invalidation, KeptPage, MadeOf, ReadTable, RefusedPage, TableTold, Trial, WriteTold};
 use serde::{Deserialize, Serialize};
 
 /// The whole picture at one instant.
@@ -57,6 +57,15 @@ pub struct Host {
     pub tcp_sockets: u64,
     pub tcp_time_wait: u64,
     pub ports: u64,
+}
+
+impl Status {
+    /// Every table that something was invalidated by, for whoever knows names.
+    pub fn tables_mut(&mut self) -> impl Iterator<Item = &mut TableTold> {
+        let routes = self.edge.routes.iter_mut().flat_map(|route| route.invalidations.iter_mut());
+        let digests = self.sql.iter_mut().flat_map(|sql| sql.digests.iter_mut()).flat_map(|digest| digest.invalidations.iter_mut());
+        routes.chain(digests).filter_map(|one| one.table.as_mut())
+    }
 }
 
 /// Requests as one place saw them. The default is a place that nobody asked anything: all of that succeeded.
@@ -182,6 +191,9 @@ pub struct Route {
     pub stale: u64,
     /// Why answers were not looked for or not stored, with counts, most frequent first.
     pub bypasses: Vec<(String, u64)>,
+    /// What made kept pages wrong, most often first.
+    #[serde(default)]
+    pub invalidations: Vec<Invalidation>,
 }
 
 /// Pages on disk, for when memory is too small and for after a restart.
@@ -366,7 +378,7 @@ pub struct Followed {
     pub mode: String,
     /// How far behind the binary log is; writes that do not pass through Pumasi are seen so late.
     pub lag_ms: Option<u64>,
-    /// Transactions that did not pass through Pumasi.
+    /// Transactions that did not pass through Pumasi, or whose answer was lost on the way to it.
     pub unseen_total: u64,
     /// Commits whose rows were known, and those whose rows came too late.
     pub exact_total: u64,
@@ -394,6 +406,9 @@ pub struct Digest {
     pub p99_us: u64,
     /// Why its results are not stored, if they are not.
     pub bypass: Option<String>,
+    /// What made kept results wrong, most often first.
+    #[serde(default)]
+    pub invalidations: Vec<Invalidation>,
 }
 
 /// What statements did to one table since the start, by the names in their texts.

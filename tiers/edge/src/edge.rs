@@ -291,6 +291,7 @@ impl Edge {
             one.route.clone_from(&route.name);
             one.pages = word_of(route.pages).to_owned();
             one.bypasses = route.pages_counters.bypasses();
+            one.invalidations = route.pages_counters.invalidations.status();
             if route.pages == PagesMode::Automatic {
                 let kind = pages::kind_of(&route.name, pumasi_httpcache::Method::Get, path.as_bytes());
                 one.trial = self.shared.habits.trial(&kind, now_ms);
@@ -535,6 +536,7 @@ fn route_status(route: &Route, samples: &Samples) -> pumasi_status::Route {
         misses: route.pages_counters.misses.load(Ordering::Relaxed),
         stale: route.pages_counters.stale.load(Ordering::Relaxed),
         bypasses: route.pages_counters.bypasses(),
+        invalidations: route.pages_counters.invalidations.status(),
     }
 }
 

@@ -122,7 +122,7 @@ impl Visit<'_> {
                 return self.pass(Bypass::Content, &key, down).await;
             }
             let personal = self.route.pages == PagesMode::Automatic && automatic::personal(head, self.snapshot);
-            let lookup = pages.look_up(&key, &asked, head.fields.iter(), now);
+            let lookup = pages.look_up(&key, &asked, head.fields.iter(), now, &self.route.pages_counters);
             if !asked_disk && absent(&lookup, &asked) {
                 asked_disk = true;
                 // Others wait for this request's lead meanwhile, and find the page in memory like this one.

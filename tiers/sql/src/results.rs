@@ -201,6 +201,9 @@ impl Results {
                 // Its place is somebody else's; the bytes are freed outside the lock.
                 shard.stored.remove(hash, |other| Arc::ptr_eq(other, &stored));
                 self.counters.invalidated.fetch_add(1, Relaxed);
+                if let Some(count) = &stored.count {
+                    count.invalidations.note(stored.entry.standing(&self.freshness), &self.freshness);
+                }
             }
             asking.key = stored.key.clone();
         }

@@ -363,3 +363,29 @@ fn a_statement_that_names_its_request_counts_for_no_other() {
     assert_eq!((tables(third), tables(fourth)), (Ok(3), Ok(2)));
     assert!(!witness.tells_apart());
 }
+
+#[test]
+fn what_invalidates_is_counted_by_table_and_bounded() {
+    let (freshness, counted) = (Arc::new(Freshness::new()), Invalidations::default());
+    let noted = |name: &str| {
+        let entry = entry(&freshness, whole(name));
+        counted.note(entry.standing(&freshness), &freshness);
+        freshness.fence(Tables::of([table(name)])).commit_noted(&Changes::new(), 7, Some("UPDATE x".into()));
+        counted.note(entry.standing(&freshness), &freshness);
+    };
+    noted("ask");
+    noted("cheer");
+    noted("ask");
+    let before = entry(&freshness, whole("ask"));
+    freshness.new_epoch();
+    counted.note(before.standing(&freshness), &freshness);
+    let list = counted.list();
+    let told: Vec<_> = list.iter().map(|one| (one.by, one.times, one.last.as_ref().and_then(|write| write.statement.clone()))).collect();
+    let wrote: Option<Arc<str>> = Some("UPDATE x".into());
+    assert_eq!(told[0], (InvalidatedBy::Table(table("ask")), 2, wrote.clone()));
+    assert!(told.contains(&(InvalidatedBy::Table(table("cheer")), 1, wrote)) && told.contains(&(InvalidatedBy::Everything, 1, None)));
+    (0..3 * INVALIDATIONS_MAX).for_each(|n| noted(&format!("table {n}")));
+    let list = counted.list();
+    assert_eq!(list.len(), INVALIDATIONS_MAX + 2, "everything, and all others in one");
+    assert_eq!(list.iter().map(|one| one.times).sum::<u64>(), 4 + 3 * INVALIDATIONS_MAX as u64);
+}

@@ -1,6 +1,6 @@
 //! Traffic by route, and why pages are not kept.
 use maud::{Markup, html};
-use pumasi_status::{Route, Status};
+use pumasi_status::{Invalidation, Route, Status};
 
 use super::{Part, bytes, count, events::utc, share_of, table, time, traffic_cells, traffic_heads};
 
@@ -36,6 +36,12 @@ pub fn parts(status: &Status) -> Vec<Part> {
         }
     };
     let answers = html! { @for route in &status.edge.routes { (answers_row(route)) } };
+    let invalidations = html! {
+        @for route in status.edge.routes.iter().filter(|route| !route.invalidations.is_empty()) {
+            h2 { "What makes kept pages wrong on " (route.route) }
+            ul.reasons { @for one in &route.invalidations { (invalidation(one)) } }
+        }
+    };
     let quiet = html! { @if status.edge.routes.is_empty() { p.quiet { "No route is configured." } } };
     vec![
         Part { id: "routes", content: html! { (table("Routes", head, body)) (quiet) } },
@@ -44,6 +50,7 @@ pub fn parts(status: &Status) -> Vec<Part> {
             content: html! { @if !status.edge.routes.is_empty() { h2 { "Answers" } (table("Answers by route", answers_head(), answers)) } },
         },
         Part { id: "bypasses", content: bypasses },
+        Part { id: "invalidations", content: invalidations },
         Part { id: "differences", content: differences(status) },
     ]
 }
@@ -72,6 +79,17 @@ fn answers_row(route: &Route) -> Markup {
             td { (lately(route.queue_us_p95)) }
             td { (lately(route.first_byte_us_p50)) }
             td { (lately(route.first_byte_us_p95)) }
+        }
+    }
+}
+
+/// One line of what made kept answers wrong, with the last write that did.
+pub(super) fn invalidation(one: &Invalidation) -> Markup {
+    html! {
+        li {
+            (one.cause()) ": " strong { (count(one.times)) } " times"
+            @if one.at_unix_ms > 0 { span.aside { "last " (utc(one.at_unix_ms)) " UTC" } }
+            @if let Some(statement) = &one.statement { span.below { code { (statement) } } }
         }
     }
 }

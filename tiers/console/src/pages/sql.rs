@@ -2,7 +2,7 @@
 use maud::{Markup, html};
 use pumasi_status::{Cluster, Digest, Sql, Status};
 
-use super::{Part, bytes, count, figure, share_of, state, table, time, traffic_cells, traffic_heads};
+use super::{Part, bytes, count, figure, routes::invalidation, share_of, state, table, time, traffic_cells, traffic_heads};
 
 pub fn parts(status: &Status) -> Vec<Part> {
     let head = html! {
@@ -138,6 +138,10 @@ fn card(digest: &Digest, all_us: u64) -> Markup {
             @if digest.hits > 0 { (figure("from kept results", count(digest.hits))) }
             @if digest.errors > 0 { (figure("errors", count(digest.errors))) }
             @if let Some(reason) = &digest.bypass { (figure("results not kept", reason)) }
+        }
+        @if !digest.invalidations.is_empty() {
+            p.quiet { "Kept results were made wrong by" }
+            ul.reasons { @for one in &digest.invalidations { (invalidation(one)) } }
         }
     }
 }

@@ -12,7 +12,8 @@ use pumasi_console::{
     load::{Comparison, Difference, LoadTests, Progress, Run, Second, Wanted},
 };
 use pumasi_status::{
-    Connects, Digest, Edge, Event, Handshakes, Host, PageDifference, Pool, Route, Sql, Status, Store, Traffic, Upstream, Worker,
+    Connects, Digest, Edge, Event, Handshakes, Host, Invalidation, PageDifference, Pool, Route, Sql, Status, Store, TableTold, Traffic,
+    Upstream, Worker,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -145,6 +146,17 @@ impl Service for Prepared {
                     misses: if automatic { requests * 2 / 10 } else { 0 },
                     stale: 0,
                     bypasses: if automatic { vec![("the method is POST".into(), requests / 100)] } else { Vec::new() },
+                    invalidations: if automatic {
+                        vec![Invalidation {
+                            table: Some(TableTold { number: 7, names: vec!["askhy.cheer".into()] }),
+                            times: requests / 90,
+                            at_unix_ms: 1_800_000_000_000,
+                            statement: Some("INSERT INTO cheer ( ask_id , message , ip_address ) VALUES ( ... )".into()),
+                            ..Invalidation::default()
+                        }]
+                    } else {
+                        Vec::new()
+                    },
                     status_2xx: requests - requests / 50,
                     status_3xx: requests / 100,
                     status_4xx: requests / 100,

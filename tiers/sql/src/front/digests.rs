@@ -13,6 +13,7 @@ use std::{
     time::SystemTime,
 };
 
+use pumasi_freshness::Invalidations;
 use pumasi_sqltext::{hash_shape, shape};
 use pumasi_trace::Calling;
 
@@ -62,6 +63,8 @@ pub struct Count {
     /// Of the rows of its answers, as they were sent.
     row_bytes: AtomicU64,
     row_bytes_max: AtomicU64,
+    /// What made its kept results wrong.
+    pub invalidations: Invalidations,
     /// Whether `refused` says something, so that nobody need look.
     bypassed: AtomicBool,
     refused: RwLock<Option<&'static str>>,
@@ -290,6 +293,7 @@ impl Count {
             p50_us,
             p95_us,
             p99_us,
+            invalidations: self.invalidations.status(),
             bypass: self.refused.read().unwrap_or_else(PoisonError::into_inner).map(str::to_owned),
         }
     }

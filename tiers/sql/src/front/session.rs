@@ -274,7 +274,10 @@ impl<E: Engine> Work<'_, E> {
                 self.answer_stored(&stored, stamp, self.said(sql), measured, out);
                 return Ok(sql.len());
             }
-            Some(Asked::Miss(miss)) => Some(miss),
+            Some(Asked::Miss(mut miss)) => {
+                miss.counted_by(measured.count.clone());
+                Some(miss)
+            }
             None => None,
         };
         self.renew_snapshot();
@@ -369,7 +372,10 @@ impl<E: Engine> Work<'_, E> {
                 self.answer_stored(&stored, stamp, None, measured, out);
                 return Ok(Flow::Next);
             }
-            Some(Asked::Miss(miss)) => Some(miss),
+            Some(Asked::Miss(mut miss)) => {
+                miss.counted_by(measured.count.clone());
+                Some(miss)
+            }
             None => None,
         };
         self.renew_snapshot();

@@ -130,6 +130,13 @@ fn an_answer_is_kept_until_its_table_is_written(house: &House<'_>) {
         let after = one(&mut reader, "SELECT SUM(n) FROM t");
         assert_eq!(before == after, write == "DO 1", "{write}: {before} {after}");
     }
+    // What made them wrong is told for each statement.
+    let digests = house.proxy.status().digests;
+    let told = digests.iter().find(|digest| digest.text == "SELECT SUM(n) FROM t").map(|digest| &digest.invalidations[..]);
+    let Some([one, truncated]) = told else { panic!("{digests:?}") };
+    assert_eq!((&truncated.table, truncated.times), (&None, 1), "TRUNCATE gives everything up");
+    assert_eq!(one.table.as_ref().map(|table| table.number), Some(pumasi_freshness::Table::named("shop", "t").number()));
+    assert!(one.times >= 3 && one.statement.is_some(), "{one:?}");
 }
 
 fn prepared_answers_are_kept_by_their_values(house: &House<'_>) {

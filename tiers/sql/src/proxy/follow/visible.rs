@@ -8,7 +8,7 @@ use std::{cell::Cell, time::Duration};
 
 use tokio::{
     sync::Mutex,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout_at},
 };
 
 use super::control;
@@ -100,15 +100,16 @@ impl Looker {
             if self.reached.get() >= place {
                 return true;
             }
-            let mut connection = self.connection.lock().await;
+            let Ok(mut connection) = timeout_at(until, self.connection.lock()).await else { return false };
             if self.reached.get() >= place {
                 // Somebody else has asked meanwhile.
                 return true;
             }
-            match self.ask(&mut connection).await {
-                Ok(Some(reached)) => self.reached.set(self.reached.get().max(reached)),
-                Ok(None) => return false,
-                Err(_) => {
+            // A server that is stopped answers nothing, and ends no connection either.
+            match timeout_at(until, self.ask(&mut connection)).await {
+                Ok(Ok(Some(reached))) => self.reached.set(self.reached.get().max(reached)),
+                Ok(Ok(None)) => return false,
+                Ok(Err(_)) | Err(_) => {
                     *connection = None;
                     return false;
                 }
