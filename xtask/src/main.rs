@@ -41,6 +41,12 @@ enum Verb {
         /// A Pumasi that has been built already.
         #[arg(long)]
         program: Option<std::path::PathBuf>,
+        /// Go on from what `target/mtr/ledger` has: run what it has not, and what failed through another build.
+        #[arg(long)]
+        resume: bool,
+        /// Servers at the same time, each with a Pumasi of its own.
+        #[arg(long, default_value_t = 2)]
+        lanes: u16,
         /// Such as main.select; none: the whole main suite, which takes an hour and writes its table under bench/runs.
         tests: Vec<String>,
     },
@@ -59,7 +65,7 @@ fn main() -> Result<()> {
         Verb::Test { runner } => run::test(&runner),
         Verb::Bench { what } => run::bench(&what),
         Verb::Soak { minutes, only } => run::soak(minutes, only),
-        Verb::Mtr { program, tests } => mtr::mtr(&tests, program),
+        Verb::Mtr { program, resume, lanes, tests } => mtr::mtr(mtr::Wish { tests, program, resume, lanes }),
         Verb::MtrClient { arguments } => mtr::client(&arguments),
         Verb::Install => install::for_tests(),
     }

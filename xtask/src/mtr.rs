@@ -5,9 +5,15 @@
 //! differs only by what stands between. A test that differs is a bug of ours or has its reason in `mtr/differs.md`, which is read here:
 //! one that differs and is not listed fails the run.
 //!
-//! One thing of the suite is changed: tests that wait for the number of connections at the server to fall do not wait, since Pumasi keeps
-//! connections open for whoever comes next.
+//! Two things of the suite are changed: tests that wait for the number of connections at the server to fall wait a moment instead, since Pumasi
+//! keeps connections open for whoever comes next; and tests that wait for a server to end or to be back know Pumasi's errors for one that is not there.
+//! Of the users that tests make Pumasi is told nothing: it asks the server (`users_learned_max`).
+//!
+//! The tests run in batches, on several [`lane`]s at once. What each batch came to is on disk when it ends ([`ledger`]), so a run that was
+//! stopped goes on where it was, and tests that failed are run again alone after a fix (`--resume`).
 mod differs;
+mod lane;
+mod ledger;
 mod list;
 mod socket;
 
@@ -15,31 +21,29 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
-    os::unix::{fs::symlink, process::CommandExt},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Instant,
+    process::Command,
+    sync::Mutex,
+    thread,
 };
 
 use anyhow::{Context, Result, ensure};
 
+use self::{
+    lane::Lane,
+    ledger::{Build, Ledger, Way},
+};
 use crate::{
     install,
-    run::{cargo, root, run, step},
+    run::{cargo, root, step},
 };
 
 /// Where Debian's package lies, and what its programs expect beside it.
 const SUITE: &str = "/usr/share/mysql/mysql-test";
 
-/// The suite's server listens on `10000 + 30 * BUILD_THREAD`: below the ports that the system hands out, and not the suite's own default.
-const BUILD_THREAD: u16 = 470;
-const SERVER_PORT: u16 = 10_000 + 30 * BUILD_THREAD;
-
-/// Pumasi has the server's port at another address of the loopback: tests compare the port they know with the server's.
-const PUMASI: &str = "127.0.0.2";
-
-/// A test that takes longer counts as failed; the suite's own bound is 15 minutes.
-const TEST_MINUTES: u32 = 4;
+/// Tests that one start of the suite runs. It takes some seconds to begin; what it came to is kept when it ends.
+const BATCH: usize = 64;
 
 /// For the client that stands in for the suite's: where the suite's files are, and Pumasi's socket.
 const VAR: &str = "PUMASI_MTR_VAR";
@@ -53,10 +57,36 @@ pub enum Verdict {
     Skipped,
 }
 
-/// `tests`: names such as `main.select`; none: all of the main suite. `program`: a Pumasi that has been built already.
-pub fn mtr(tests: &[String], program: Option<PathBuf>) -> Result<()> {
+impl Verdict {
+    const ALL: [(Verdict, &str); 3] = [(Verdict::Pass, "pass"), (Verdict::Fail, "fail"), (Verdict::Skipped, "skipped")];
+
+    fn named(name: &str) -> Option<Verdict> {
+        Verdict::ALL.into_iter().find(|(_, known)| *known == name).map(|(verdict, _)| verdict)
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(Verdict::ALL.iter().find(|(verdict, _)| verdict == self).expect("all are listed").1)
+    }
+}
+
+/// How to run it.
+pub struct Wish {
+    /// Names such as `main.select`; none: all of the main suite.
+    pub tests: Vec<String>,
+    /// A Pumasi that has been built already.
+    pub program: Option<PathBuf>,
+    /// Keep what earlier runs came to, and run what they have not run or what differed.
+    pub resume: bool,
+    /// How many servers, each with a Pumasi of its own, at the same time.
+    pub lanes: u16,
+}
+
+/// Errors: a test differs that has no reason in `mtr/differs.md`.
+pub fn mtr(wish: Wish) -> Result<()> {
     install::for_mtr()?;
-    let program = match program {
+    let program = match wish.program {
         Some(program) => program.canonicalize().with_context(|| format!("looking for {}", program.display()))?,
         None => {
             step("the binary", cargo().args(["build", "--quiet", "--release", "--package", "pumasi"]))?;
@@ -64,28 +94,32 @@ pub fn mtr(tests: &[String], program: Option<PathBuf>) -> Result<()> {
         }
     };
     let all = list::all(Path::new(SUITE))?;
-    let wanted: Vec<String> = if tests.is_empty() { all.keys().cloned().collect() } else { tests.to_vec() };
+    let whole = wish.tests.is_empty();
+    let wanted: Vec<String> = if whole { all.keys().cloned().collect() } else { wish.tests };
     let differs = differs::read(&fs::read_to_string(root().join("xtask/mtr/differs.md")).context("reading the reasons")?);
     let (without, asked): (Vec<String>, Vec<String>) = wanted.into_iter().partition(|name| all.get(name).is_some_and(Option::is_some));
     let home = root().join("target/mtr");
-    let _ = fs::remove_dir_all(&home);
     fs::create_dir_all(&home)?;
-    let house = House { suite: copy_suite(&home)?, home };
-    let started = Instant::now();
+    let ledger = Ledger::open(&home.join("ledger"), Build::of(&program)?, wish.resume)?;
+    let house = House { home, lanes: wish.lanes.max(1), program, ledger: Mutex::new(ledger) };
     eprintln!("xtask: {} tests through Pumasi; {} need another server or client than Debian's", asked.len(), without.len());
-    let through = house.through(&program, &asked)?;
-    let failed: Vec<String> = through.iter().filter(|(_, verdict)| **verdict == Verdict::Fail).map(|(name, _)| name.clone()).collect();
+    house.run(Way::Through, house.left(Way::Through, &asked))?;
+    let failed: Vec<String> =
+        house.verdicts(Way::Through, &asked).into_iter().filter(|(_, v)| *v == Verdict::Fail).map(|(name, _)| name).collect();
     eprintln!("xtask: {} tests that failed, directly", failed.len());
-    let direct = if failed.is_empty() { BTreeMap::new() } else { house.run(&failed, "direct", None)? };
-    let told = Told { through, direct, without: without.len(), differs };
-    let report = told.report(started.elapsed().as_secs() / 60);
+    house.run(Way::Direct, house.left(Way::Direct, &failed))?;
+    let builds = house.ledger().builds(&asked);
+    let (through, direct) = (house.verdicts(Way::Through, &asked), house.verdicts(Way::Direct, &failed));
+    let told = Told { through, direct, asked: asked.len(), without: without.len(), differs, builds };
+    let report = told.report();
     print!("{report}");
-    if tests.is_empty() {
+    if whole {
         let file = run_directory()?.join("mtr.md");
         fs::write(&file, &report)?;
         println!("written to {}", file.display());
     }
-    let unlisted = told.unlisted();
+    let (unlisted, unseen) = (told.unlisted(), told.unseen());
+    ensure!(unseen == 0, "{unseen} tests were not run to their end: `cargo xtask mtr --resume` goes on with them");
     ensure!(unlisted.is_empty(), "{} differ without a reason in xtask/mtr/differs.md: {}", unlisted.len(), unlisted.join(" "));
     Ok(())
 }
@@ -109,51 +143,53 @@ pub fn client(arguments: &[String]) -> Result<()> {
 
 struct House {
     home: PathBuf,
-    suite: PathBuf,
+    lanes: u16,
+    program: PathBuf,
+    ledger: Mutex<Ledger>,
 }
 
 impl House {
-    fn through(&self, program: &Path, tests: &[String]) -> Result<BTreeMap<String, Verdict>> {
-        let configuration = self.home.join("pumasi.toml");
-        fs::write(&configuration, list::configuration(Path::new(SUITE), PUMASI, SERVER_PORT, &self.home)?)?;
-        let log = fs::File::create(self.home.join("pumasi.log"))?;
-        let mut command = Command::new(program);
-        command.args(["run", "--config"]).arg(&configuration).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let _pumasi = Running(command.spawn().context("starting Pumasi")?);
-        let socket = self.home.join("s");
-        socket::carry(&socket, (PUMASI, SERVER_PORT))?;
-        self.run(tests, "through", Some(&socket))
+    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        self.ledger.lock().expect("no lane panics while it writes")
     }
 
-    /// Runs the suite with its own server. `socket`: where its clients are sent instead of the server's.
-    fn run(&self, tests: &[String], name: &str, socket: Option<&Path>) -> Result<BTreeMap<String, Verdict>> {
-        let var = self.home.join("var");
-        let log = self.home.join(format!("{name}.log"));
-        let out = fs::File::create(&log)?;
-        let mut command = Command::new("perl");
-        command
-            .arg("mariadb-test-run.pl")
-            .arg(format!("--vardir={}", var.display()))
-            .args(["--force", "--max-test-fail=0", "--retry=0", "--nocheck-testcases", "--nowarnings", "--suite-timeout=1000"])
-            .arg(format!("--testcase-timeout={TEST_MINUTES}"))
-            .args(tests)
-            .current_dir(&self.suite)
-            .env("MTR_BUILD_THREAD", BUILD_THREAD.to_string())
-            .stdin(Stdio::null())
-            .stdout(out.try_clone()?)
-            .stderr(out);
-        if let Some(socket) = socket {
-            let client = self.home.join("mysqltest");
-            let this = std::env::current_exe()?;
-            fs::write(&client, format!("#!/bin/sh\nexec '{}' mtr-client -- \"$@\"\n", this.display()))?;
-            fs::set_permissions(&client, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-            command.env("MYSQL_TEST", &client).env(VAR, &var).env(SOCKET, socket);
-        }
-        // It ends with an error when a test failed; what counts is what it wrote.
-        command.status().context("starting the suite (perl)")?;
-        let verdicts = verdicts(&String::from_utf8_lossy(&fs::read(&log)?));
-        ensure!(!verdicts.is_empty(), "the suite ran nothing: see {}", log.display());
-        Ok(verdicts)
+    /// Those of `tests` that have to be run.
+    fn left(&self, way: Way, tests: &[String]) -> Vec<String> {
+        let ledger = self.ledger();
+        tests.iter().filter(|name| ledger.find(way, name).is_none()).cloned().collect()
+    }
+
+    fn verdicts(&self, way: Way, tests: &[String]) -> BTreeMap<String, Verdict> {
+        let ledger = self.ledger();
+        tests.iter().filter_map(|name| Some((name.clone(), ledger.find(way, name)?))).collect()
+    }
+
+    /// On all lanes, each of which takes the next batch when it has ended one.
+    fn run(&self, way: Way, tests: Vec<String>) -> Result<()> {
+        let batch = tests.len().div_ceil(usize::from(self.lanes)).clamp(1, BATCH);
+        let batches = Mutex::new(tests.chunks(batch));
+        thread::scope(|scope| {
+            let work = |number| {
+                let (batches, house) = (&batches, &*self);
+                move || -> Result<()> {
+                    let mut lane: Option<Lane> = None;
+                    loop {
+                        let next = batches.lock().expect("taking a batch does not panic").next();
+                        let Some(batch) = next else { return Ok(()) };
+                        let lane = match &mut lane {
+                            Some(lane) => lane,
+                            none => none.insert(Lane::open(&house.home, number, (way == Way::Through).then_some(&house.program))?),
+                        };
+                        let verdicts = verdicts(&lane.run(batch)?);
+                        ensure!(!verdicts.is_empty(), "the suite ran nothing: see {}", lane.log().display());
+                        let ended = house.ledger().write(way, &verdicts)?;
+                        eprintln!("xtask: {way}: {ended} done");
+                    }
+                }
+            };
+            let lanes: Vec<_> = (0..self.lanes).map(|number| scope.spawn(work(number))).collect();
+            lanes.into_iter().try_for_each(|lane| lane.join().expect("a lane returns its errors"))
+        })
     }
 }
 
@@ -182,12 +218,20 @@ struct Told {
     through: BTreeMap<String, Verdict>,
     /// Of those that failed through Pumasi.
     direct: BTreeMap<String, Verdict>,
+    asked: usize,
     /// Tests that cannot run with what Debian has.
     without: usize,
     differs: BTreeMap<String, Vec<String>>,
+    /// How many tests which build of Pumasi answered for.
+    builds: BTreeMap<String, usize>,
 }
 
 impl Told {
+    /// Asked for, and without a verdict: the suite was stopped.
+    fn unseen(&self) -> usize {
+        self.asked - self.through.len()
+    }
+
     /// Fail through Pumasi, and not directly.
     fn different(&self) -> BTreeSet<String> {
         let failed = self.through.iter().filter(|(_, verdict)| **verdict == Verdict::Fail).map(|(name, _)| name);
@@ -202,18 +246,19 @@ impl Told {
         self.different().into_iter().filter(|name| !self.reasoned(name)).collect()
     }
 
-    fn report(&self, minutes: u64) -> String {
+    fn report(&self) -> String {
         let count = |wanted: Verdict| self.through.values().filter(|verdict| **verdict == wanted).count();
         let different = self.different();
         let failed_both = count(Verdict::Fail) - different.len();
         let mut out = format!(
             "# MariaDB's own tests through Pumasi\n\n\
              `cargo xtask mtr`: Debian's mariadb-test, suite main, its server started by the suite itself with each test's own options, its client sent to\n\
-             Pumasi instead. {minutes} minutes.\n\n\
+             Pumasi instead. Builds of Pumasi (the first bytes of their SHA-1), with the tests each answered for: {}.\n\n\
              | tests | |\n|---|---|\n\
              | pass through Pumasi | {} |\n| skipped by the suite itself | {} |\n| fail directly as well | {failed_both} |\n\
              | differ, each for a reason in `xtask/mtr/differs.md` | {} |\n| differ without one | {} |\n\
              | not run: they need a debug build, Windows or hours | {} |\n",
+            self.builds.iter().map(|(build, count)| format!("{build} {count}")).collect::<Vec<_>>().join(", "),
             count(Verdict::Pass),
             count(Verdict::Skipped),
             different.len() - self.unlisted().len(),
@@ -233,16 +278,6 @@ impl Told {
     }
 }
 
-/// Ends with its value.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 // === helpers ===
 
 /// A client's view of the server's file: the groups that clients read name another socket.
@@ -256,27 +291,6 @@ fn elsewhere(file: &str, socket: &str) -> String {
         if named && !server { format!("socket={socket}\n") } else { format!("{line}\n") }
     });
     lines.collect()
-}
-
-/// The suite as links to Debian's files, but for the one that is changed; laid out as the suite expects it beside the programs.
-fn copy_suite(home: &Path) -> Result<PathBuf> {
-    let share = home.join("usr/share/mysql");
-    fs::create_dir_all(&share)?;
-    for folder in ["bin", "sbin", "lib"] {
-        symlink(Path::new("/usr").join(folder), home.join("usr").join(folder))?;
-    }
-    for entry in fs::read_dir("/usr/share/mysql")? {
-        let entry = entry?;
-        if entry.file_name() != "mysql-test" {
-            symlink(entry.path(), share.join(entry.file_name()))?;
-        }
-    }
-    run(Command::new("cp").args(["--recursive", "--symbolic-link", SUITE]).arg(&share))?;
-    let suite = share.join("mysql-test");
-    let waits = suite.join("include/wait_until_count_sessions.inc");
-    fs::remove_file(&waits)?;
-    fs::write(&waits, "# Pumasi keeps connections open: their number says nothing of the clients'.\nlet $wait_timeout= 0;\n")?;
-    Ok(suite)
 }
 
 fn run_directory() -> Result<PathBuf> {
