@@ -45,9 +45,33 @@ impl Position {
         Position(self.0.iter().copied().filter(|gtid| gtid.domain != domain).collect())
     }
 
-    /// A domain in which this is further than `earlier`.
-    pub fn beyond(&self, earlier: &Position) -> Option<u32> {
-        self.0.iter().find(|gtid| gtid.sequence > earlier.sequence(gtid.domain)).map(|gtid| gtid.domain)
+    /// The domains in which this is further than `earlier`.
+    pub fn beyond(&self, earlier: &Position) -> Position {
+        Position(self.0.iter().copied().filter(|gtid| gtid.sequence > earlier.sequence(gtid.domain)).collect())
+    }
+
+    /// Has every transaction of `other`.
+    pub fn covers(&self, other: &Position) -> bool {
+        other.0.iter().all(|gtid| self.sequence(gtid.domain) >= gtid.sequence)
+    }
+
+    /// The domains of `other` as they stand here; one that is not here at all is left out.
+    pub fn of_domains(&self, other: &Position) -> Position {
+        Position(other.0.iter().filter_map(|gtid| self.last(gtid.domain)).collect())
+    }
+
+    /// Reaches as far as `gtid`. False if it did already.
+    pub fn reach(&mut self, gtid: Gtid) -> bool {
+        let further = gtid.sequence > self.sequence(gtid.domain);
+        if further {
+            self.0.retain(|known| known.domain != gtid.domain);
+            self.0.push(gtid);
+        }
+        further
+    }
+
+    pub fn transactions(&self) -> &[Gtid] {
+        &self.0
     }
 
     /// 0 if there is none.
@@ -67,7 +91,14 @@ mod tests {
         assert_eq!((position.sequence(5), position.sequence(9)), (7, 0));
         assert_eq!(Position::parse("").unwrap().sequence(0), 0);
         assert_eq!(position.without(0), Position::parse("5-2-7").unwrap());
-        assert_eq!((position.beyond(&position), position.beyond(&position.without(5))), (None, Some(5)));
+        assert_eq!(position.beyond(&position), Position::default());
+        assert_eq!(position.beyond(&position.without(5)), Position::parse("5-2-7").unwrap());
+        assert!(position.covers(&position.without(0)) && !position.without(0).covers(&position));
+        assert_eq!(position.of_domains(&Position::parse("5-1-9,6-1-1").unwrap()), position.without(0));
+        let mut reached = position.without(0);
+        let seven = Gtid { domain: 5, server: 2, sequence: 7 };
+        assert!(!reached.reach(seven) && reached.reach(Gtid { sequence: 8, ..seven }));
+        assert_eq!(reached, Position::parse("5-2-8").unwrap());
         for bad in ["0-1", "0-1-2-3", "a-1-2", "0-1-2;0-1-3"] {
             assert_eq!(Position::parse(bad), None, "{bad}");
         }

@@ -28,6 +28,8 @@ pub struct Member {
     domain: AtomicU32,
     /// The last transaction it has applied of the present primary's; 0 while it does not follow it.
     applied: AtomicU64,
+    /// The state of other GTID domains that it has been seen to cover (`Positions::elsewhere`).
+    covers: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -70,12 +72,17 @@ impl Member {
             suspected: AtomicBool::new(false),
             domain: AtomicU32::new(0),
             applied: AtomicU64::new(0),
+            covers: AtomicU64::new(0),
             state: Mutex::default(),
         }
     }
 
     pub fn applied(&self) -> u64 {
         self.applied.load(SeqCst)
+    }
+
+    pub fn covers(&self) -> u64 {
+        self.covers.load(SeqCst)
     }
 
     pub fn state(&self) -> State {
@@ -119,6 +126,14 @@ impl Member {
         }
     }
 
+    /// And this state of other domains.
+    pub fn has_covered(&self, version: u64, epoch: u64) {
+        let state = self.lock();
+        if state.joined == epoch && epoch != 0 {
+            self.covers.fetch_max(version, SeqCst);
+        }
+    }
+
     /// It follows the primary of `epoch`.
     pub fn join(&self, epoch: u64) {
         self.change(|state| state.joined = epoch);
@@ -130,6 +145,7 @@ impl Member {
             state.joined = 0;
             state.receiving = false;
             self.applied.store(0, SeqCst);
+            self.covers.store(0, SeqCst);
         });
     }
 

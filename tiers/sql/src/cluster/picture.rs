@@ -25,9 +25,16 @@ impl Cluster {
             primary_reasons,
             members: self.members.iter().map(|member| self.picture_of(member, topology)).collect(),
             last_failover: self.record().last_failover.clone(),
-            notice: self.positions.foreign().then(|| {
-                "no replica answers reads: transactions of several GTID domains are written, and one number does not order them".to_owned()
-            }),
+            notice: match () {
+                () if self.positions.lost_count() => {
+                    Some("no replica answers reads until another server is the primary: too many writes are of unknown outcome".to_owned())
+                }
+                () if self.positions.elsewhere() > 0 => Some(
+                    "transactions of several GTID domains are written: a replica answers reads once it has all of them, whatever tables they are for"
+                        .to_owned(),
+                ),
+                () => None,
+            },
         }
     }
 

@@ -10,6 +10,9 @@
 //! While a write is under way no replica answers for its tables: with semi-synchronous replication a replica may show a row before the primary
 //! does, and two reads in a row must not go backwards.
 //!
+//! One number orders the transactions of one GTID domain. A transaction of another domain (`SET gtid_domain_id`, a second writer) stands beside them:
+//! from then on a replica answers only if it has that transaction as well, whatever the tables ([`Positions::elsewhere`]).
+//!
 //! A table is a slot that its name hashes to: tables that share one wait for each other needlessly, and nothing worse.
 
 use std::{
@@ -28,6 +31,13 @@ use super::gtid::{Gtid, Position};
 
 /// Slots; 12 bytes each. A site with a thousand tables has one collision in sixteen.
 const SLOTS: usize = 1 << 14;
+
+/// Writes of unknown outcome that are kept to be asked about: a server has no more threads than some thousands. Should there be more, no replica
+/// answers until another server is the primary.
+const UNSETTLED_MAX: usize = 10_000;
+
+/// Other domains that are watched; a transaction of a further one switches replicas off until another server is the primary.
+const DOMAINS_MAX: usize = 64;
 
 /// Samples of what was acknowledged when, for bounded reads. Beyond them the oldest count as older than they are.
 const SAMPLES_MAX: usize = 4096;
@@ -61,18 +71,28 @@ pub struct Positions {
     /// Writes under way to tables that are not known, and to any.
     under_way_unknown: AtomicU32,
     under_way_any: AtomicU32,
-    /// Transactions of another domain than the primary's were seen: one number does not order them.
-    foreign: AtomicBool,
-    /// Which one, until somebody has asked.
-    foreign_news: Mutex<Option<u32>>,
     domain: AtomicU32,
-    /// What the primary's log holds of other domains: there before Pumasi came, it disturbs nobody; when it grows it does.
-    others: Mutex<Option<Position>>,
+    elsewhere: Mutex<Elsewhere>,
+    /// Grows with what replicas need of other domains; 0: nothing.
+    elsewhere_version: AtomicU64,
     samples: Mutex<Samples>,
     unsettled: Mutex<Vec<Unsettled>>,
+    /// More than a bound allows was seen: nothing can be said of replicas until there is another primary.
+    beyond: AtomicBool,
     /// Told when there is something to ask the primary for, and when there is something for replicas to apply.
     pub ask: Notify,
     pub advanced: Notify,
+}
+
+/// Transactions of other domains than the primary's.
+#[derive(Debug, Default)]
+struct Elsewhere {
+    /// What the primary's log holds of them: there before Pumasi came, it disturbs nobody; when it grows it does. `None`: not asked yet.
+    seen: Option<Position>,
+    /// What replicas need of them.
+    needed: Position,
+    /// A domain that was seen to be written to, until somebody has asked.
+    news: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -157,12 +177,12 @@ impl Default for Positions {
             acknowledged: AtomicU64::new(0),
             under_way_unknown: AtomicU32::new(0),
             under_way_any: AtomicU32::new(0),
-            foreign: AtomicBool::new(false),
-            foreign_news: Mutex::default(),
             domain: AtomicU32::new(0),
-            others: Mutex::default(),
+            elsewhere: Mutex::default(),
+            elsewhere_version: AtomicU64::new(0),
             samples: Mutex::default(),
             unsettled: Mutex::default(),
+            beyond: AtomicBool::new(false),
             ask: Notify::new(),
             advanced: Notify::new(),
         }
@@ -176,7 +196,8 @@ impl Positions {
         UnderWay { positions: self.clone(), tables: Some(tables), executor }
     }
 
-    /// What a replica must have applied to answer a read of `tables` that begins now. `None`: no replica may.
+    /// What a replica must have applied to answer a read of `tables` that begins now, besides what [`Positions::elsewhere`] asks. `None`: no
+    /// replica may.
     pub fn required(&self, tables: &Tables) -> Option<u64> {
         // In this order: who finds nothing under way finds what went before acknowledged.
         let free = self.under_way_unknown.load(SeqCst) == 0
@@ -192,12 +213,12 @@ impl Positions {
             Tables::Any => floor.max(self.acknowledged.load(SeqCst)),
             Tables::These(slots) => slots.iter().map(|slot| self.last[usize::from(slot.0)].load(SeqCst)).fold(floor, u64::max),
         };
-        (required != NOWHERE && !self.foreign.load(SeqCst)).then_some(required)
+        (required != NOWHERE && !self.beyond.load(SeqCst)).then_some(required)
     }
 
     /// The same for a read that may be as old as `bound`. Writes past Pumasi count when it has seen them.
     pub fn required_within(&self, bound: Duration, now: Instant) -> Option<u64> {
-        if self.foreign.load(SeqCst) || self.floor.load(SeqCst) == NOWHERE {
+        if self.beyond.load(SeqCst) || self.floor.load(SeqCst) == NOWHERE {
             return None;
         }
         let mut samples = self.samples();
@@ -220,8 +241,21 @@ impl Positions {
         self.acknowledged().max(if floor == NOWHERE { 0 } else { floor })
     }
 
-    pub fn foreign(&self) -> bool {
-        self.foreign.load(SeqCst)
+    /// Which state of other domains a replica must have been seen to cover ([`Positions::covered_by`]) to answer anything that begins now; asked for
+    /// after [`Positions::required`]. 0: there is nothing to cover.
+    pub fn elsewhere(&self) -> u64 {
+        self.elsewhere_version.load(SeqCst)
+    }
+
+    /// The state of other domains that a server covers which has applied `applied`; `None`: not the present one.
+    pub fn covered_by(&self, applied: &Position) -> Option<u64> {
+        let elsewhere = self.others();
+        applied.covers(&elsewhere.needed).then(|| self.elsewhere_version.load(SeqCst))
+    }
+
+    /// A bound was passed; see [`UNSETTLED_MAX`] and [`DOMAINS_MAX`].
+    pub fn lost_count(&self) -> bool {
+        self.beyond.load(SeqCst)
     }
 
     pub fn domain(&self) -> u32 {
@@ -266,8 +300,9 @@ impl Positions {
 
     /// Another primary, whose position has not been asked for yet: no replica answers until it has.
     pub fn forget_primary(&self) {
-        *self.others() = None;
+        self.others().seen = None;
         self.floor.store(NOWHERE, SeqCst);
+        self.beyond.store(false, SeqCst);
     }
 
     /// Acknowledged writes were given up with the old primary: nothing after `sequence` is waited for any more.
@@ -284,7 +319,7 @@ impl Positions {
     /// A position that the server reported, whatever it was for.
     pub fn saw(&self, gtid: Gtid) {
         if gtid.domain != self.domain.load(SeqCst) {
-            self.is_foreign(gtid.domain);
+            self.is_elsewhere(gtid);
             return;
         }
         if self.acknowledged.fetch_max(gtid.sequence, SeqCst) < gtid.sequence {
@@ -326,30 +361,57 @@ impl Positions {
 
     /// The other domain that was seen to be written to; told once.
     pub fn foreign_news(&self) -> Option<u32> {
-        self.foreign_news.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.others().news.take()
     }
 
     fn look_at_others(&self, domain: u32, position: &Position) {
         let now = position.without(domain);
-        let before = self.others().replace(now.clone());
-        if let Some(other) = before.and_then(|before| now.beyond(&before)) {
-            self.is_foreign(other);
+        let mut elsewhere = self.others();
+        match elsewhere.seen.replace(now.clone()) {
+            // Another primary: what it does not have of them is lost, and what it has replicas need.
+            None => {
+                let needed = now.of_domains(&elsewhere.needed);
+                if needed != elsewhere.needed {
+                    elsewhere.needed = needed;
+                    self.elsewhere_version.fetch_add(1, SeqCst);
+                }
+            }
+            Some(before) => now.beyond(&before).transactions().iter().for_each(|gtid| self.need(&mut elsewhere, *gtid)),
+        }
+    }
+
+    fn is_elsewhere(&self, gtid: Gtid) {
+        self.need(&mut self.others(), gtid);
+        self.advanced.notify_waiters();
+    }
+
+    fn need(&self, elsewhere: &mut Elsewhere, gtid: Gtid) {
+        let new = elsewhere.needed.last(gtid.domain).is_none();
+        if new && elsewhere.needed.transactions().len() >= DOMAINS_MAX {
+            self.beyond.store(true, SeqCst);
+        } else if elsewhere.needed.reach(gtid) {
+            self.elsewhere_version.fetch_add(1, SeqCst);
+        }
+        if new {
+            elsewhere.news = Some(gtid.domain);
         }
     }
 
     fn ask_about(&self, write: Unsettled) {
-        self.unsettled().push(write);
+        let mut unsettled = self.unsettled();
+        if unsettled.len() >= UNSETTLED_MAX {
+            // Its tables count as being written from here on, with all others.
+            self.beyond.store(true, SeqCst);
+            drop(unsettled);
+            self.count(&write.tables, -1);
+        } else {
+            unsettled.push(write);
+        }
         self.ask.notify_one();
     }
 
-    fn is_foreign(&self, domain: u32) {
-        if !self.foreign.swap(true, SeqCst) {
-            *self.foreign_news.lock().unwrap_or_else(PoisonError::into_inner) = Some(domain);
-        }
-    }
-
-    fn others(&self) -> MutexGuard<'_, Option<Position>> {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    fn others(&self) -> MutexGuard<'_, Elsewhere> {
+        self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn samples(&self) -> MutexGuard<'_, Samples> {
@@ -367,7 +429,7 @@ impl UnderWay {
         let Some(tables) = self.tables.take() else { return };
         let positions = &self.positions;
         positions.saw(gtid);
-        if !positions.foreign() {
+        if gtid.domain == positions.domain.load(SeqCst) {
             match &tables {
                 Tables::Any => {
                     // A floor that is not known yet stays unknown.
@@ -479,23 +541,61 @@ mod tests {
         assert_eq!(positions.required(&table("t")), Some(12));
     }
 
+    fn position(text: &str) -> Position {
+        Position::parse(text).unwrap()
+    }
+
     #[test]
-    fn several_domains_are_not_ordered_by_one_number() {
+    fn what_is_written_in_another_domain_has_to_be_there_as_well() {
         let positions = positions();
+        assert_eq!((positions.elsewhere(), positions.covered_by(&position("0-1-10"))), (0, Some(0)));
         write(&positions, table("t")).settled(Gtid { domain: 7, server: 1, sequence: 1 });
-        assert_eq!(positions.required(&table("u")), None);
+        assert_eq!(positions.required(&table("t")), Some(10), "its number means nothing in the primary's own domain");
+        assert_eq!((positions.covered_by(&position("0-1-10")), positions.elsewhere()), (None, 1), "and is needed all the same");
+        assert_eq!(positions.covered_by(&position("0-1-10,7-1-1")), Some(1));
+        positions.saw(Gtid { domain: 7, server: 1, sequence: 1 });
+        assert_eq!(positions.elsewhere(), 1, "who has it has it");
+        positions.saw(Gtid { domain: 7, server: 1, sequence: 2 });
+        assert_eq!((positions.elsewhere(), positions.covered_by(&position("0-1-10,7-1-1"))), (2, None));
     }
 
     #[test]
     fn another_domain_disturbs_when_it_is_written_to() {
         let positions = Arc::new(Positions::default());
-        let stands = |position: &str| positions.stands(0, &Position::parse(position).unwrap(), &[]);
+        let stands = |text: &str| positions.stands(0, &position(text), &[]);
         stands("0-1-10,7-1-5");
         stands("0-1-11,7-1-5");
-        assert_eq!(positions.required(&table("u")), Some(11), "it has been there for long");
+        assert_eq!((positions.required(&table("u")), positions.elsewhere()), (Some(11), 0), "it has been there for long");
         stands("0-1-11,7-1-6");
-        assert_eq!(positions.required(&table("u")), None);
+        assert_eq!((positions.covered_by(&position("0-1-11,7-1-5")), positions.covered_by(&position("0-1-11,7-1-6"))), (None, Some(1)));
         assert_eq!((positions.foreign_news(), positions.foreign_news()), (Some(7), None), "said once");
+    }
+
+    #[test]
+    fn of_other_domains_another_primary_has_what_it_has() {
+        let positions = positions();
+        positions.saw(Gtid { domain: 7, server: 1, sequence: 9 });
+        positions.forget_primary();
+        assert_eq!(positions.covered_by(&position("0-1-20,7-1-8")), None);
+        stands(&positions, 20, &[]);
+        assert_eq!(positions.covered_by(&position("0-1-20")), Some(2), "it was lost with the old primary");
+        positions.saw(Gtid { domain: 7, server: 1, sequence: 9 });
+        positions.forget_primary();
+        positions.stands(0, &position("0-1-20,7-1-12"), &[]);
+        assert_eq!((positions.covered_by(&position("0-1-20,7-1-9")), positions.covered_by(&position("0-1-20,7-1-12"))), (None, Some(4)));
+    }
+
+    #[test]
+    fn what_cannot_be_kept_count_of_switches_replicas_off_until_there_is_another_primary() {
+        let positions = positions();
+        (0..=UNSETTLED_MAX).for_each(|_| drop(write(&positions, table("t"))));
+        let unsettled = positions.take_unsettled();
+        assert_eq!(unsettled.len(), UNSETTLED_MAX);
+        stands(&positions, 15, &unsettled);
+        assert_eq!((positions.required(&table("u")), positions.lost_count()), (None, true));
+        positions.forget_primary();
+        stands(&positions, 16, &[]);
+        assert_eq!((positions.required(&table("t")), positions.lost_count()), (Some(16), false));
     }
 
     #[test]

@@ -237,12 +237,13 @@ impl Route for Cluster {
 impl Cluster {
     fn replica_for(&self, servers: &Servers, errand: &Errand<'_>) -> Result<Arc<Server>, Why> {
         let required = self.required(errand)?;
+        let elsewhere = self.positions.elsewhere();
         if !self.members.iter().any(|member| member.usable()) {
             return Err(Why::NoReplica);
         }
         let current = |number: usize| {
             let member = &self.members[number];
-            servers.replicas[number].is_some() && member.usable() && member.applied() >= required
+            servers.replicas[number].is_some() && member.usable() && member.applied() >= required && member.covers() >= elsewhere
         };
         let excluded: Vec<_> = self.members.iter().filter(|member| !current(member.number)).map(|member| member.upstream.id()).collect();
         if excluded.len() == self.members.len() {

@@ -187,7 +187,7 @@ impl Cluster {
             if let Some(other) = self.positions.foreign_news() {
                 warn!(
                     database = %self.name, member = %member.name, domain, other,
-                    "transactions of another GTID domain are written: one number does not order them, so no replica answers reads from now on"
+                    "transactions of another GTID domain are written: a replica answers reads once it has all of them, whatever tables it is asked for"
                 );
             }
         } else {
@@ -233,8 +233,13 @@ impl Cluster {
             member.part();
         }
         let domain = self.positions.domain();
-        let applied = Position::parse(position).unwrap_or_default().sequence(domain);
+        let position = Position::parse(position).unwrap_or_default();
+        let applied = position.sequence(domain);
         member.has_applied(applied, topology.epoch);
+        let covered = self.positions.covered_by(&position);
+        if let Some(version) = covered {
+            member.has_covered(version, topology.epoch);
+        }
         // Whoever is told while we look is not missed.
         let advanced = self.positions.advanced.notified();
         tokio::pin!(advanced);
@@ -249,9 +254,11 @@ impl Cluster {
             return Ok(());
         }
         let mut changes = self.changes();
+        // It may be about to apply what it lacks of another domain; there is nothing to wait at for that.
+        let again = if covered.is_some() { REPLICA_EVERY } else { SETTLE_EVERY };
         tokio::select! {
             () = advanced => {}
-            () = sleep(REPLICA_EVERY) => {}
+            () = sleep(again) => {}
             _ = changes.wait_for(|now| *now != topology) => {}
         }
         Ok(())
@@ -260,7 +267,8 @@ impl Cluster {
     /// Under steady writes the replica's state need not be asked for every time: only where it stands.
     async fn catch_up(&self, member: &Arc<Member>, control: &mut Control, topology: Topology) -> Result<(), Failed> {
         let (domain, until) = (self.positions.domain(), Instant::now() + REPLICA_EVERY);
-        while Instant::now() < until && self.topology() == topology && !*self.stopping.borrow() {
+        let elsewhere = self.positions.elsewhere();
+        while Instant::now() < until && self.topology() == topology && !*self.stopping.borrow() && self.positions.elsewhere() == elsewhere {
             let advanced = self.positions.advanced.notified();
             tokio::pin!(advanced);
             advanced.as_mut().enable();
