@@ -141,6 +141,13 @@ pub enum SqlVerb {
         #[command(flatten)]
         running: RunningArguments,
     },
+    /// Show the statements that took most time: how often, how long (median, 95th and 99th percentile, longest), how many rows
+    Statements {
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        running: RunningArguments,
+    },
     /// Make a replica the primary; the primary, if it is there, hands over and follows
     Promote {
         /// Its name as `pumasi sql status` shows it [default: the one that has received most]

@@ -323,6 +323,7 @@ fn clustered(
             user_statements_max: plan.user_statements_max,
             digest_statements_max: plan.digest_statements_max,
         },
+        users_learned_max: plan.users_learned_max.unwrap_or(0),
     };
     let proxy = match surroundings.results(plan) {
         Some(results) => {

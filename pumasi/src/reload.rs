@@ -46,12 +46,14 @@ fn of_database<'p>(now: &'p SqlPlan, then: &'p SqlPlan) -> impl Iterator<Item = 
         digest_statements_max,
         tls,
         tls_required,
+        users_learned_max,
         users,
         cluster,
     } = now;
     [
         ("engine", *engine != then.engine),
         ("users", *users != then.users),
+        ("users_learned_max", *users_learned_max != then.users_learned_max),
         ("connections_max", *connections_max != then.connections_max),
         ("results", *results != then.results || *results_bytes != then.results_bytes),
         ("server_connections_max", *server_connections_max != then.server_connections_max),

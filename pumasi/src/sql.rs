@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use pumasi_status::Cluster;
+use pumasi_status::{Cluster, Digest};
 
 use crate::{
     arguments::{SqlOrderArguments, SqlVerb},
@@ -14,7 +14,11 @@ use crate::{
     client::Console,
     failure::Failure,
     show::print,
+    status::microseconds,
 };
+
+/// Columns of a statement's text that are shown; the rest is in `--json`.
+const TEXT_COLUMNS: usize = 60;
 
 pub fn sql(verb: &SqlVerb) -> Result<(), Failure> {
     let on = |yes: bool| yes.then_some("1");
@@ -34,6 +38,15 @@ pub fn sql(verb: &SqlVerb) -> Result<(), Failure> {
                 return print("No database here has servers: the embedded engine is one.\n");
             }
             print(&clusters.iter().map(|(name, cluster)| format!("sql {name}\n{}", servers(cluster))).collect::<String>())
+        }
+        SqlVerb::Statements { json, running } => {
+            let status = current(&Console::of_running(&places(running, Mistakes::Overlook)?)?)?;
+            if *json {
+                let named: std::collections::BTreeMap<&str, &[Digest]> =
+                    status.sql.iter().map(|sql| (&*sql.name, sql.digests.as_slice())).collect();
+                return print(&format!("{}\n", serde_json::to_string(&named).context("cannot write the statements as JSON")?));
+            }
+            print(&status.sql.iter().map(|sql| format!("sql {}\n{}", sql.name, statements(&sql.digests))).collect::<String>())
         }
         SqlVerb::Promote { member, accept_loss, order } => {
             change("promote", &[("member", member.as_deref()), ("accept_loss", on(*accept_loss))], order)
@@ -59,6 +72,22 @@ fn change(what: &str, fields: &[(&str, Option<&str>)], order: &SqlOrderArguments
         }
         _ => Err(anyhow!("{}", message(&answer.body)).into()),
     }
+}
+
+/// Lines of at most about 120 columns, the statement that took most time first.
+fn statements(digests: &[Digest]) -> String {
+    if digests.is_empty() {
+        return "      no statement yet\n".to_owned();
+    }
+    let mut out =
+        format!("      {:>9} {:>7} {:>8} {:>8} {:>8} {:>8} {:>9}  statement\n", "count", "errors", "p50", "p95", "p99", "max", "rows");
+    for digest in digests {
+        let [p50, p95, p99, max] = [digest.p50_us, digest.p95_us, digest.p99_us, digest.max_us].map(microseconds);
+        let text: String = digest.text.chars().take(TEXT_COLUMNS).collect();
+        let (count, errors, rows) = (digest.count, digest.errors, digest.rows);
+        let _ = writeln!(out, "      {count:>9} {errors:>7} {p50:>8} {p95:>8} {p99:>8} {max:>8} {rows:>9}  {text}");
+    }
+    out
 }
 
 /// Lines of at most about 100 columns, indented as in `pumasi status`.
@@ -101,4 +130,31 @@ pub fn servers(cluster: &Cluster) -> String {
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_shown_with_their_percentiles() {
+        let digest = Digest {
+            text: format!("SELECT {}", "x".repeat(100)),
+            count: 1200,
+            errors: 3,
+            max_us: 2_500_000,
+            rows: 7,
+            p50_us: 140,
+            p95_us: 2_300,
+            p99_us: 45_000,
+            ..Digest::default()
+        };
+        let shown = statements(std::slice::from_ref(&digest));
+        let words: Vec<&str> = shown.lines().nth(1).expect("a line below the heads").split_whitespace().collect();
+        let times = [digest.p50_us, digest.p95_us, digest.p99_us, digest.max_us].map(microseconds);
+        let expected = ["1200", "3", times[0].as_str(), times[1].as_str(), times[2].as_str(), times[3].as_str(), "7", "SELECT"];
+        assert_eq!(words[..8], expected, "{shown}");
+        assert!(shown.lines().all(|line| line.len() <= 130), "{shown}");
+        assert_eq!(statements(&[]), "      no statement yet\n");
+    }
 }

@@ -148,7 +148,7 @@ fn traffic(traffic: &Traffic) -> String {
     )
 }
 
-fn microseconds(us: u64) -> String {
+pub fn microseconds(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} us"),
         1_000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),

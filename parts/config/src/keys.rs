@@ -449,6 +449,9 @@ section! {
         user_statements_max: Option<Count<1, 10_000>> = Unset { means: "no limit", example: "20" },
         /// The same for statements of one kind: those that differ only in their values. Only in front of servers. From 1 to 10,000.
         digest_statements_max: Option<Count<1, 10_000>> = Unset { means: "no limit", example: "5" },
+        /// Users that are not among `users` log in as far as the server lets them in, and this many are remembered for a minute. Accounts with
+        /// `mysql_native_password` from anywhere; all others only over TLS (`tls_chain`). Only with `primary`. From 1 to 100,000.
+        users_learned_max: Option<Count<1, 100_000>> = Unset { means: "nobody else logs in", example: "1000" },
         /// Who may log in: `{ name = "app", password = "..." }`. Without any: root with an empty password, from this machine only.
         users: List<User> = Unset { means: "root, from this machine only", example: "[{ name = \"app\", password = \"secret\" }]" },
     }
@@ -460,9 +463,14 @@ section! {
         /// The login name.
         name: String = Required { example: "\"app\"" },
         /// The password, or its hash as `SELECT PASSWORD('...')` prints it: `*` and 40 hexadecimal digits. With a hash the user logs in with
-        /// `mysql_native_password` only, here and at the server. A password that itself begins with `*` is written as its hash.
+        /// `mysql_native_password` only, here and at the server. A password that itself begins with `*` is written as its hash. Or the public key
+        /// of MariaDB's ed25519 behind `ed25519:`, as `SELECT ed25519_password('...')` prints it: then the user logs in with that plugin only, and
+        /// `server_password` says how Pumasi logs in at the server.
         /// Better set by an environment variable than written here: `PUMASI__SQL__MAIN__USERS__0__PASSWORD`.
         password: SqlPassword = Required { example: "\"secret\"" },
+        /// With a public key for `password` and servers behind: the password by which Pumasi logs in there for this user. Give the server's account
+        /// a second way in for it: `IDENTIFIED VIA ed25519 USING '...' OR mysql_native_password USING PASSWORD('...')`.
+        server_password: Option<Secret> = Unset { means: "none", example: "\"another secret\"" },
     }
 }
 

@@ -441,6 +441,8 @@ pub struct SqlPlan {
     pub tls: Option<CertificatePlan>,
     /// Others are refused.
     pub tls_required: bool,
+    /// Users beside `users` that the server lets in, remembered at the same time.
+    pub users_learned_max: Option<usize>,
     /// Who may log in. Empty: root with an empty password, and only from loopback.
     pub users: Vec<SqlUser>,
     /// Of no meaning to the embedded engine, which is one.
@@ -486,6 +488,11 @@ pub enum SqlPassword {
     Plain(String),
     /// `mysql_native_password`'s: `SHA1(SHA1(password))`.
     NativeHash([u8; 20]),
+    /// `client_ed25519`'s public key. It lets its user in here and nowhere else: at a server Pumasi logs in as that user with `at_server`.
+    Ed25519Key {
+        key: [u8; 32],
+        at_server: Option<String>,
+    },
 }
 
 impl From<&str> for SqlPassword {

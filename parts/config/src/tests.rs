@@ -304,10 +304,33 @@ fn a_password_may_be_written_as_its_hash() {
     );
     let loaded = load(&source(&text), &surroundings()).unwrap_or_else(|problems| panic!("{problems}"));
     let users = &loaded.plan.sql["main"].users;
-    let SqlPassword::NativeHash(bytes) = users[0].password else { panic!("not read as a hash") };
+    let SqlPassword::NativeHash(bytes) = users[0].password.clone() else { panic!("not read as a hash") };
     assert_eq!((bytes[0], bytes[1], bytes[19]), (0x14, 0xe6, 0xe7));
     assert_eq!(users[1].password, SqlPassword::from(hash), "without * it is a password");
     assert!(!format!("{:?} {users:?}", loaded.settings).contains(hash), "{:?}", loaded.settings);
+}
+
+#[test]
+fn a_password_may_be_written_as_its_public_key() {
+    let key = "ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY";
+    let with = |place: &str, user: &str| format!("[sql.main]\n{place}\nusers = [{{ name = \"a\", {user} }}]\n");
+    let (server, embedded) = ("primary = \"mysql://10.0.0.9/shop\"", "engine = \"embedded:a.db\"");
+    let loaded = |text: &str| load(&source(text), &surroundings()).unwrap_or_else(|problems| panic!("{problems}"));
+    let known = loaded(&with(server, &format!("password = \"ed25519:{key}\", server_password = \"hunter2\"")));
+    let SqlPassword::Ed25519Key { key: bytes, at_server } = known.plan.sql["main"].users[0].password.clone() else { panic!("not a key") };
+    assert_eq!((bytes[0], bytes[1], bytes[31], at_server.as_deref()), (0x64, 0x88, 0x96, Some("hunter2")));
+    assert!(!format!("{:?} {:?}", known.settings, known.plan.sql["main"].users).contains("hunter2"));
+    loaded(&with(embedded, &format!("password = \"ed25519:{key}\"")));
+    for (place, user, told) in [
+        (server, format!("password = \"ed25519:{key}\""), "lets the user in here, and Pumasi nowhere"),
+        (server, "password = \"ed25519:secret\"".to_owned(), "43 characters of base64"),
+        (server, "password = \"a\", server_password = \"b\"".to_owned(), "whose password is a public key"),
+        (embedded, format!("password = \"ed25519:{key}\", server_password = \"b\""), "whose password is a public key"),
+    ] {
+        let Err(problems) = load(&source(&with(place, &user)), &surroundings()) else { panic!("{user} is taken") };
+        let problems = problems.to_string();
+        assert!(problems.contains(told), "{problems}");
+    }
 }
 
 #[test]

@@ -11,6 +11,9 @@ pub const CACHING_SHA2: &str = "caching_sha2_password";
 /// What MariaDB's server plugin `ed25519` calls its other side.
 pub const ED25519: &str = "client_ed25519";
 
+/// The length of a proof for `mysql_native_password`.
+pub const NATIVE_PROOF_BYTES: usize = 20;
+
 /// Follows `caching_sha2_password`'s 0x01: the server knew the password's hash, an OK comes next.
 pub const SHA2_FAST_OK: u8 = 3;
 /// The server does not know the hash: send the password, over TLS in clear, else encrypted with the server's key.
@@ -83,6 +86,17 @@ pub fn ed25519_proof(password: &[u8], nonce: &[u8; 32]) -> [u8; 64] {
 pub fn ed25519_proves(proof: &[u8], password: &[u8], nonce: &[u8; 32]) -> bool {
     let Ok(signature) = Signature::from_slice(proof) else { return false };
     VerifyingKey::from(&ed25519_key(password)).verify_strict(nonce, &signature).is_ok()
+}
+
+/// As [`ed25519_proves`], by the public key itself: what MariaDB's `mysql.global_priv` keeps of such a password.
+pub fn ed25519_proves_by(proof: &[u8], public_key: &[u8; 32], nonce: &[u8; 32]) -> bool {
+    let (Ok(signature), Ok(key)) = (Signature::from_slice(proof), VerifyingKey::from_bytes(public_key)) else { return false };
+    key.verify_strict(nonce, &signature).is_ok()
+}
+
+/// The public key that follows from a password: what `SELECT ed25519_password('...')` prints, decoded.
+pub fn ed25519_public_key(password: &[u8]) -> [u8; 32] {
+    VerifyingKey::from(&ed25519_key(password)).to_bytes()
 }
 
 fn ed25519_key(password: &[u8]) -> hazmat::ExpandedSecretKey {

@@ -2,6 +2,10 @@
 
 use crate::{WireError, cursor::Cursor};
 
+const REFRESH: u8 = 0x07;
+const SHUTDOWN: u8 = 0x08;
+const DEBUG: u8 = 0x0d;
+
 /// One command, its text and bytes borrowed from the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
@@ -36,7 +40,9 @@ pub enum Command<'a> {
         rows: u32,
     },
     SetMultiStatements(bool),
-    /// A command by its number: one that only administrators or replicas of a real server use, or none at all.
+    /// COM_REFRESH, COM_SHUTDOWN, COM_DEBUG: what administrators ask of a real server. The whole payload.
+    Administer(&'a [u8]),
+    /// A command by its number: one that only replicas of a real server use, or none at all.
     Other(u8),
 }
 
@@ -48,6 +54,7 @@ impl<'a> Command<'a> {
             0x02 => Command::InitDb(cursor.to_end()),
             0x03 => Command::Query(cursor.to_end()),
             0x04 => Command::FieldList { table: cursor.zero_ended("table name")?, wildcard: cursor.to_end() },
+            REFRESH | SHUTDOWN | DEBUG => Command::Administer(payload),
             0x09 => Command::Statistics,
             0x0c => Command::ProcessKill(cursor.u32("connection id")?),
             0x0e => Command::Ping,
@@ -91,6 +98,7 @@ impl<'a> Command<'a> {
             Command::SetMultiStatements(on) => put(out, 0x1b, &[&u16::from(!on).to_le_bytes()]),
             Command::Fetch { statement, rows } => put(out, 0x1c, &[&statement.to_le_bytes(), &rows.to_le_bytes()]),
             Command::ResetConnection => out.push(0x1f),
+            Command::Administer(payload) => out.extend_from_slice(payload),
             Command::Other(number) => out.push(number),
         }
     }

@@ -70,7 +70,10 @@ impl Secret {
             (SqlPassword::NativeHash(hash), Challenge::Salt(salt)) if plugin == NATIVE => {
                 NativeKey::proven(proof, hash, salt).map(Secret::NativeKey)
             }
-            (SqlPassword::NativeHash(_), _) => None,
+            (SqlPassword::Ed25519Key { key, at_server }, Challenge::Nonce(nonce)) => {
+                auth::ed25519_proves_by(proof, key, nonce).then(|| Secret::Password(at_server.clone().unwrap_or_default()))
+            }
+            (SqlPassword::NativeHash(_) | SqlPassword::Ed25519Key { .. }, _) => None,
         }
     }
 
@@ -88,15 +91,18 @@ impl Identity {
     pub fn written(user: &SqlUser) -> Option<Identity> {
         match &user.password {
             SqlPassword::Plain(password) => Some(Identity::new(&user.name, password)),
-            SqlPassword::NativeHash(_) => None,
+            SqlPassword::Ed25519Key { at_server: Some(password), .. } => Some(Identity::new(&user.name, password)),
+            SqlPassword::Ed25519Key { at_server: None, .. } | SqlPassword::NativeHash(_) => None,
         }
     }
 }
 
-/// What a client is asked to prove its password by, `wanted` being what it would rather use. A native hash checks native proofs only.
+/// What a client is asked to prove its password by, `wanted` being what it would rather use. A native hash checks native proofs only,
+/// a public key only what was signed for it.
 pub fn plugin_for(wanted: &str, password: Option<&SqlPassword>) -> &'static str {
     match password {
         Some(SqlPassword::NativeHash(_)) => NATIVE,
+        Some(SqlPassword::Ed25519Key { .. }) => ED25519,
         _ if wanted == CACHING_SHA2 => CACHING_SHA2,
         _ if wanted == ED25519 => ED25519,
         _ => NATIVE,

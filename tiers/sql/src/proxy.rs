@@ -7,6 +7,7 @@ pub(crate) mod backend;
 mod client;
 mod crowd;
 pub mod follow;
+mod learned;
 pub(crate) mod link;
 pub mod nature;
 mod pool;
@@ -39,6 +40,7 @@ use self::{
     backend::{Facts, Key},
     client::Signals,
     follow::Follow,
+    learned::Learned,
     pool::{Lease, NoLease, Pools},
     route::{Choice, Errand, OnlyOne, Route, Server},
     rules::Keeper,
@@ -71,13 +73,25 @@ pub struct Options {
     /// Clients without it are refused.
     pub tls_required: bool,
     pub rules: Rules,
+    /// Users that the settings do not name and the server lets in, remembered at the same time; 0: nobody else logs in.
+    pub users_learned_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { connections_max: 50, connections_wait: Duration::from_secs(10), tls: None, tls_required: false, rules: Rules::default() }
+        Options {
+            connections_max: 50,
+            connections_wait: Duration::from_secs(10),
+            tls: None,
+            tls_required: false,
+            rules: Rules::default(),
+            users_learned_max: 0,
+        }
     }
 }
+
+/// ER_ACCESS_DENIED_ERROR.
+const ACCESS_DENIED: u16 = 1045;
 
 /// How long a statement waits for a server to be chosen: for a new primary, when the old one is gone.
 const CHOICE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -98,6 +112,8 @@ struct Shared {
     /// Nobody needs a password: then nobody from elsewhere may come in.
     loopback_only: bool,
     registry: Arc<Registry>,
+    /// Users that the settings do not name.
+    learned: Learned,
     stopping: AtomicBool,
     addresses: Mutex<Vec<SocketAddr>>,
     /// Empty once the proxy has stopped: then the cores end, and with them the idle connections.
@@ -116,6 +132,10 @@ struct Shared {
     /// Changes of globals and accounts: see [`backend::Key`].
     era: AtomicU64,
 }
+
+/// The number of the first client. Servers count theirs from 1: so a number says whether it is one of ours or, out of SHOW PROCESSLIST or
+/// CONNECTION_ID(), one of theirs.
+pub(crate) const FIRST_CLIENT: u32 = 1 << 30;
 
 /// A client on its way to its core.
 struct Arrival {
@@ -165,9 +185,10 @@ impl Proxy {
         let asking = settings.users.iter().find_map(Identity::written).unwrap_or_else(|| target.login());
         let digests = Digests::default();
         let shared = Arc::new(Shared {
-            registry: Arc::new(Registry::new(settings.connections_max)),
+            registry: Arc::new(Registry::numbered_from(FIRST_CLIENT, settings.connections_max)),
             settings,
             asking,
+            learned: Learned::new(options.users_learned_max),
             options: options.clone(),
             route,
             follow,
@@ -303,6 +324,7 @@ impl Shared {
         self.era.fetch_add(1, Ordering::SeqCst);
         // Among them may be what a new session begins with: who logs in next asks again.
         *self.known_facts() = None;
+        self.learned.forget_all();
     }
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr, witness: Option<Arc<Witness>>) {
@@ -375,7 +397,13 @@ impl Shared {
                     self.route.unreachable(&server);
                     failed = Some((server.number, error));
                 }
-                Err(refused) => return Err(refused.error()),
+                Err(refused) => {
+                    let error = refused.error();
+                    if error.code == ACCESS_DENIED {
+                        self.learned.forget(&user.name);
+                    }
+                    return Err(error);
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use std::{path::Path as StdPath, path::PathBuf, time::Duration};
 
 use crate::{
     declare::{Reader, Set},
-    keys::{File, Sql},
+    keys::{File, Sql, User},
     plan::*,
     value::EngineName,
 };
@@ -55,6 +55,17 @@ pub(super) fn resolve(name: &str, sql: &Set<Sql>, directory: &StdPath, reader: &
         if users[..i].iter().any(|other| other.value.name.value == name.value) {
             reader.problem(&name.origin, &name.path, format!("{:?} is listed twice", name.value), "Remove one of them.");
         }
+        let (password, at_server) = (&user.value.password, &user.value.server_password);
+        let key = matches!(password.value, SqlPassword::Ed25519Key { .. });
+        let servers = !matches!(engine, EnginePlan::Embedded { .. });
+        if key && servers && at_server.value.is_none() {
+            let remedy = "Add server_password, by which the server lets Pumasi in as this user, or write the password instead of the key.";
+            reader.problem(&password.origin, &password.path, "lets the user in here, and Pumasi nowhere", remedy);
+        }
+        if at_server.value.is_some() && !(key && servers) {
+            let remedy = "Remove it, or write password = \"ed25519:...\".";
+            reader.problem(&at_server.origin, &at_server.path, "is for users of servers whose password is a public key", remedy);
+        }
     }
     let listen = keys.listen.value.0;
     if users.is_empty() && !listen.ip().is_loopback() && !matches!(engine, EnginePlan::Servers { .. }) {
@@ -84,16 +95,22 @@ pub(super) fn resolve(name: &str, sql: &Set<Sql>, directory: &StdPath, reader: &
         digest_statements_max: keys.digest_statements_max.value.map(|count| count.0 as usize),
         tls: resolve_sql_tls(keys, directory, reader),
         tls_required: keys.tls_required.value,
-        users: users
-            .iter()
-            .map(|user| SqlUser { name: user.value.name.value.clone(), password: user.value.password.value.clone() })
-            .collect(),
+        users_learned_max: keys.users_learned_max.value.map(|count| count.0 as usize),
+        users: users.iter().map(|user| sql_user(&user.value)).collect(),
         cluster: ClusterPlan {
             reads: keys.reads.value.unwrap_or(ReadsMode::Fresh),
             failover: keys.failover.value.unwrap_or(FailoverMode::Automatic),
             failover_after: keys.failover_after.value.as_ref().map_or(FAILOVER_AFTER, |span| span.0),
         },
     })
+}
+
+fn sql_user(user: &User) -> SqlUser {
+    let mut password = user.password.value.clone();
+    if let (SqlPassword::Ed25519Key { at_server, .. }, Some(secret)) = (&mut password, &user.server_password.value) {
+        *at_server = Some(secret.0.clone());
+    }
+    SqlUser { name: user.name.value.clone(), password }
 }
 
 /// What means nothing to the embedded engine is refused rather than ignored.
@@ -108,6 +125,7 @@ fn check_only_for_servers(keys: &Sql, reader: &mut Reader) {
         keys.deny.written().then_some((&keys.deny.origin, &keys.deny.path)),
         keys.user_statements_max.written().then_some((&keys.user_statements_max.origin, &keys.user_statements_max.path)),
         keys.digest_statements_max.written().then_some((&keys.digest_statements_max.origin, &keys.digest_statements_max.path)),
+        keys.users_learned_max.written().then_some((&keys.users_learned_max.origin, &keys.users_learned_max.path)),
         keys.tls_chain.written().then_some((&keys.tls_chain.origin, &keys.tls_chain.path)),
         keys.tls_key.written().then_some((&keys.tls_key.origin, &keys.tls_key.path)),
         keys.tls_required.written().then_some((&keys.tls_required.origin, &keys.tls_required.path)),

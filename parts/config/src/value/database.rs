@@ -76,6 +76,14 @@ impl Text for SqlPassword {
     const KIND: &'static str = "a string";
     const SECRET: bool = true;
     fn parse(text: &str) -> Result<SqlPassword, Wrong> {
+        if let Some(digits) = text.strip_prefix("ed25519:") {
+            return base64_key(digits).map(|key| SqlPassword::Ed25519Key { key, at_server: None }).ok_or_else(|| {
+                Wrong::new(
+                    "begins with ed25519:, as a public key does, but is not that and 43 characters of base64",
+                    "Write what SELECT ed25519_password('...') prints behind it.",
+                )
+            });
+        }
         let Some(digits) = text.strip_prefix('*') else { return Ok(SqlPassword::Plain(text.to_owned())) };
         native_hash(digits).map(SqlPassword::NativeHash).ok_or_else(|| {
             Wrong::new(
@@ -96,6 +104,28 @@ fn native_hash(digits: &str) -> Option<[u8; 20]> {
         *byte = u8::from_str_radix(&digits[2 * pair..2 * pair + 2], 16).ok()?;
     }
     Some(hash)
+}
+
+/// The bytes of 43 digits of base64 without padding (RFC 4648, section 4), which MariaDB writes ed25519 keys in.
+fn base64_key(digits: &str) -> Option<[u8; 32]> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if digits.len() != 43 {
+        return None;
+    }
+    let (mut key, mut filled) = ([0; 32], 0);
+    let (mut bits, mut count) = (0_u32, 0);
+    for digit in digits.bytes() {
+        bits = bits << 6 | DIGITS.iter().position(|known| *known == digit)? as u32;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            key[filled] = (bits >> count) as u8;
+            filled += 1;
+            bits &= (1 << count) - 1;
+        }
+    }
+    // Two bits are left over, and are nothing.
+    (bits == 0).then_some(key)
 }
 
 written_as_string!(EngineName, ServerUrl, SqlPassword);

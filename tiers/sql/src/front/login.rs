@@ -188,10 +188,10 @@ pub fn prove<E: Engine>(
 ) -> Result<(), NoLogin> {
     let password = shared.password_of(&login.user);
     let plugins = login.capabilities.contains(Capabilities::PLUGIN_AUTH);
-    let native = login.plugin.is_empty() || login.plugin == NATIVE;
+    let native = (login.plugin.is_empty() || login.plugin == NATIVE || !plugins) && plugin_for(NATIVE, password) == NATIVE;
     let (plugin, challenge, proof) = match first {
-        FirstProof::For(salt) if native || !plugins => (NATIVE, Challenge::Salt(salt), login.auth_response.clone()),
-        FirstProof::Stale if !plugins => return Err(SqlError::new(1251, "08004", "Client does not support authentication plugins").into()),
+        FirstProof::For(salt) if native => (NATIVE, Challenge::Salt(salt), login.auth_response.clone()),
+        _ if !plugins => return Err(SqlError::new(1251, "08004", "Client does not support authentication plugins").into()),
         _ => {
             let plugin = plugin_for(&login.plugin, password);
             let challenge = Challenge::of(plugin)?;

@@ -18,6 +18,8 @@ const SHOWN_SQL_MAX: usize = 1024;
 /// All connections of a server.
 pub struct Registry {
     max: usize,
+    /// The least number.
+    first_id: u32,
     next_id: AtomicU32,
     connections: Mutex<BTreeMap<u32, Arc<Entry>>>,
     one_left: Condvar,
@@ -30,6 +32,8 @@ pub struct Entry {
     hang_up: HangUp,
     /// Set by KILL and by a shutdown: no further command is read.
     ending: AtomicBool,
+    /// The primary's number for the connection that this session keeps; 0: none.
+    kept: AtomicU32,
     activity: Mutex<Activity>,
 }
 
@@ -67,7 +71,12 @@ pub enum Kill {
 
 impl Registry {
     pub fn new(max: usize) -> Registry {
-        Registry { max, next_id: AtomicU32::new(1), connections: Mutex::default(), one_left: Condvar::new() }
+        Registry::numbered_from(1, max)
+    }
+
+    /// Connections get numbers from `first_id` on.
+    pub fn numbered_from(first_id: u32, max: usize) -> Registry {
+        Registry { max, first_id, next_id: AtomicU32::new(first_id), connections: Mutex::default(), one_left: Condvar::new() }
     }
 
     pub fn connections(&self) -> usize {
@@ -83,7 +92,9 @@ impl Registry {
         // Numbers come round after four billion connections; one still in use is passed over.
         let id = loop {
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-            if id != 0 && !connections.contains_key(&id) {
+            if id < self.first_id {
+                self.next_id.store(self.first_id, Ordering::Relaxed);
+            } else if !connections.contains_key(&id) {
                 break id;
             }
         };
@@ -95,7 +106,8 @@ impl Registry {
             sql: String::new(),
             interrupter: None,
         };
-        let entry = Arc::new(Entry { id, peer, hang_up, ending: AtomicBool::new(false), activity: Mutex::new(activity) });
+        let entry =
+            Arc::new(Entry { id, peer, hang_up, ending: AtomicBool::new(false), kept: AtomicU32::new(0), activity: Mutex::new(activity) });
         connections.insert(id, entry.clone());
         Some(Place { registry: self.clone(), entry })
     }
@@ -113,6 +125,11 @@ impl Registry {
         }
         entry.interrupt();
         true
+    }
+
+    /// The connection whose session keeps the primary's connection `server_id`.
+    pub fn keeper_of(&self, server_id: u32) -> Option<u32> {
+        self.lock().values().find(|entry| entry.kept.load(Ordering::Relaxed) == server_id).map(|entry| entry.id)
     }
 
     /// Lets every connection end after the statement it runs.
@@ -165,6 +182,11 @@ impl Entry {
         activity.interrupter = Some(interrupter);
         activity.command = "Sleep";
         activity.since = Instant::now();
+    }
+
+    /// The session keeps the primary's connection `server_id`; 0: none.
+    pub fn keeps(&self, server_id: u32) {
+        self.kept.store(server_id, Ordering::Relaxed);
     }
 
     /// A command begins; `sql` is empty if it has none.

@@ -197,7 +197,9 @@ impl<E: Engine> Work<'_, E> {
             }
             Command::FieldList { table, wildcard } => self.field_list(table, wildcard, out),
             Command::ProcessKill(id) => self.kill(id, Kill::Connection, out),
-            Command::Quit | Command::ChangeUser(_) | Command::Other(_) => Err(SqlError::new(1047, "08S01", "Unknown command")),
+            Command::Quit | Command::ChangeUser(_) | Command::Administer(_) | Command::Other(_) => {
+                Err(SqlError::new(1047, "08S01", "Unknown command"))
+            }
         };
         self.entry.ends(self.engine.database(), Instant::now());
         answered.unwrap_or_else(|error| {

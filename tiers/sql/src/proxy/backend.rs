@@ -22,7 +22,7 @@ use tokio::net::TcpStream;
 
 use super::{
     link::{Link, in_time},
-    state::SessionState,
+    state::{SQL_MODE, SessionState},
     target::Target,
 };
 use crate::{
@@ -41,6 +41,9 @@ const STATEMENTS_PER_BACKEND: usize = 256;
 
 /// utf8mb4_general_ci, which every server knows.
 const PLAIN_COLLATION: u8 = 45;
+
+/// What decides, beside the sql_mode, what a text means while it is prepared.
+const CHARSET: [&[u8]; 3] = [b"character_set_client", b"character_set_connection", b"collation_connection"];
 
 /// Tells the server to report what changes in a session, so that nobody has to guess.
 const TRACK: &[u8] = b"SET SESSION session_track_schema=ON, session_track_state_change=ON, session_track_system_variables='*', \
@@ -139,6 +142,22 @@ impl Backend {
     /// Connects and logs in as `user`, with the flags and character set of `key`.
     pub async fn connect(target: &Target, key: &Arc<Key>, user: &Identity) -> Result<Backend, NoBackend> {
         let unreachable = |error| NoBackend::Unreachable { address: target.address(), error };
+        let (mut backend, greeting, login) = Backend::greeted(target, key).await?;
+        let compressed = login.capabilities.contains(Capabilities::COMPRESS);
+        let login = Login { user: user.name.clone(), ..login };
+        let login = in_time(CONNECT_TIMEOUT, backend.log_in(&greeting, login, user)).await.map_err(unreachable)?;
+        login.map_err(NoBackend::Refused)?;
+        if compressed {
+            backend.link.compress();
+        }
+        backend.track().await.map_err(unreachable)?.map_err(NoBackend::Refused)?;
+        backend.learn_sql_mode().await.map_err(unreachable)?.map_err(NoBackend::Refused)?;
+        Ok(backend)
+    }
+
+    /// A connection that the server has greeted, encrypted if that is wanted; with the login that is to be sent, which lacks who it is.
+    pub(super) async fn greeted(target: &Target, key: &Arc<Key>) -> Result<(Backend, Greeting, Login), NoBackend> {
+        let unreachable = |error| NoBackend::Unreachable { address: target.address(), error };
         let connecting = async {
             let stream = TcpStream::connect((target.host.as_str(), target.port)).await.map_err(Lost::Io)?;
             stream.set_nodelay(true).map_err(Lost::Io)?;
@@ -162,18 +181,13 @@ impl Backend {
             collation: greeting.collation,
             sql_mode: Vec::new(),
         };
-        let mut login = Login {
-            capabilities: key.capabilities,
-            max_packet: PACKET_MAX as u32,
-            collation: key.collation,
-            user: user.name.clone(),
-            ..Login::default()
-        };
+        let mut login =
+            Login { capabilities: key.capabilities, max_packet: PACKET_MAX as u32, collation: key.collation, ..Login::default() };
         if target.transport.compression {
             login.capabilities = login.capabilities | (greeting.capabilities & Capabilities::COMPRESS);
         }
         let link = in_time(CONNECT_TIMEOUT, encrypted(link, target, &greeting, &mut login)).await.map_err(unreachable)?;
-        let mut backend = Backend {
+        let backend = Backend {
             link,
             number: next_number(),
             server_id: greeting.connection_id,
@@ -187,15 +201,7 @@ impl Backend {
             statements: HashMap::new(),
             clock: 0,
         };
-        let compressed = login.capabilities.contains(Capabilities::COMPRESS);
-        let login = in_time(CONNECT_TIMEOUT, backend.log_in(&greeting, login, user)).await.map_err(unreachable)?;
-        login.map_err(NoBackend::Refused)?;
-        if compressed {
-            backend.link.compress();
-        }
-        backend.track().await.map_err(unreachable)?.map_err(NoBackend::Refused)?;
-        backend.learn_sql_mode().await.map_err(unreachable)?.map_err(NoBackend::Refused)?;
-        Ok(backend)
+        Ok((backend, greeting, login))
     }
 
     /// What is not reported, because nobody has set it: how texts are read in a new session.
@@ -448,6 +454,82 @@ impl Backend {
             (Err(error), _) => Ok(Err(error)),
             (Ok(()), None) => Err(Lost::Wire(pumasi_mysqlwire::WireError::Malformed("prepared statement"))),
         }
+    }
+
+    /// As [`Backend::statement`], for one whose text is to mean what it meant in `key.state`. The session is as it was afterwards, in the middle of a
+    /// transaction too. Errors of the server may leave it in between, so the connection is not to be used again.
+    pub async fn statement_of_another_time(&mut self, key: &StatementKey) -> Result<Result<u32, SqlError>, Lost> {
+        let differs = |name: &[u8]| self.state.variables.get(name) != key.state.variables.get(name);
+        // A collation goes with its character set, whose own it is if none was set.
+        let charset = CHARSET.into_iter().any(differs);
+        let names: Vec<&'static [u8]> = if charset { [&CHARSET[..], &[SQL_MODE]].concat() } else { vec![SQL_MODE] };
+        let begins = match if charset { self.charset_of_login().await? } else { Ok(Vec::new()) } {
+            Ok(begins) => begins,
+            Err(error) => return Ok(Err(error)),
+        };
+        let now = self.state.clone();
+        let (towards, back) = (self.meaning_of(&key.state, &names, &begins), self.meaning_of(&now, &names, &begins));
+        // Without a database every name was written with its own, and means the same in any.
+        let database = key.state.database.as_ref().filter(|then| now.database.as_ref() != Some(then));
+        if let Some(database) = database
+            && let Err(error) = self.run(Command::InitDb(database), Expect::One).await?
+        {
+            return Ok(Err(error));
+        }
+        let mut prepared = Ok(0);
+        for step in [Some(&towards), None, Some(&back)] {
+            let done = match step {
+                Some(sql) if sql.is_empty() => Ok(()),
+                Some(sql) => self.run(Command::Query(sql), Expect::Results).await?,
+                None => {
+                    prepared = self.statement(key).await?;
+                    // Whether or not it could be prepared, the session goes back to where it was.
+                    Ok(())
+                }
+            };
+            if let Err(error) = done {
+                return Ok(Err(error));
+            }
+        }
+        if let (Some(_), Some(database)) = (database, &now.database)
+            && let Err(error) = self.run(Command::InitDb(database), Expect::One).await?
+        {
+            return Ok(Err(error));
+        }
+        self.state = now;
+        Ok(prepared)
+    }
+
+    /// The statement that gives the variables `names` the values of `state`, or those that a new session begins with.
+    fn meaning_of(&self, state: &SessionState, names: &[&'static [u8]], begins: &[(&'static [u8], Vec<u8>)]) -> Vec<u8> {
+        let begins = |name: &[u8]| begins.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
+        let value = |name: &'static [u8]| match state.variables.get(name) {
+            Some(value) => Some(value),
+            None if name == SQL_MODE => Some(&self.facts.sql_mode),
+            // Of a character set that was set: its own.
+            None if name == CHARSET[2] && state.variables.contains_key(CHARSET[1]) => None,
+            None => begins(name),
+        };
+        let wanted = names.iter().filter_map(|name| Some((name.to_vec(), value(name)?.clone()))).collect();
+        let wanted = SessionState { variables: wanted, ..SessionState::default() };
+        SessionState::default().statement_towards(&wanted).unwrap_or_default()
+    }
+
+    /// The character set that a session of this connection began with, by the collation that its login named.
+    async fn charset_of_login(&mut self) -> Result<Result<Vec<(&'static [u8], Vec<u8>)>, SqlError>, Lost> {
+        let sql = format!("SELECT CHARACTER_SET_NAME, COLLATION_NAME FROM information_schema.COLLATIONS WHERE ID = {}", self.key.collation);
+        let rows = match self.rows(&sql, 1).await? {
+            Ok(rows) => rows,
+            Err(error) => return Ok(Err(error)),
+        };
+        let [Some(charset), Some(collation)] = rows.into_iter().next().unwrap_or_default().try_into().unwrap_or([None, None]) else {
+            return Ok(Ok(Vec::new()));
+        };
+        Ok(Ok(vec![
+            (b"character_set_client", charset.clone().into_bytes()),
+            (b"character_set_connection", charset.into_bytes()),
+            (b"collation_connection", collation.into_bytes()),
+        ]))
     }
 
     /// Notes a statement that a client has just prepared here. The server is told to forget the one it replaces.

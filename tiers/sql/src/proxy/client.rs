@@ -128,6 +128,8 @@ struct Client {
     changes_refused: u8,
     /// The session's, until it sets another.
     sql_mode: Vec<u8>,
+    /// It has just turned out to be another than texts were read by.
+    modes_changed: bool,
     user: Identity,
     key: Arc<Key>,
     /// What the session was at its login, and is again after COM_RESET_CONNECTION.
@@ -213,6 +215,7 @@ impl Client {
             server: opened.server,
             changes_refused: 0,
             sql_mode: opened.sql_mode,
+            modes_changed: false,
             user: opened.user,
             key,
             state,
@@ -376,7 +379,7 @@ impl Client {
             Command::Query(sql) => return self.query(sql).await,
             Command::Execute(payload) => self.execute(payload).await?,
             Command::Ping => self.put_ok(),
-            Command::ProcessKill(id) => return self.kill(id, Kill::Connection),
+            Command::ProcessKill(id) if self.kills_here(id) => return self.kill(id, Kill::Connection),
             rare => return Box::pin(self.answer_rare(rare)).await,
         }
         Ok(Flow::Next)
@@ -392,7 +395,12 @@ impl Client {
             Command::Fetch { statement, rows } => self.fetch(statement, rows).await?,
             Command::InitDb(_) => self.forward(command, Expect::One).await?,
             Command::FieldList { .. } => self.forward(command, Expect::Rows).await?,
-            Command::Statistics => self.forward(command, Expect::One).await?,
+            Command::Statistics | Command::ProcessKill(_) => self.forward(command, Expect::One).await?,
+            Command::Administer(_) => {
+                self.forward(command, Expect::One).await?;
+                // Among what is refreshed may be rights.
+                self.shared.outdated();
+            }
             Command::SetMultiStatements(on) => self.set_multi_statements(on).await?,
             Command::ResetConnection => self.reset_connection().await?,
             Command::ChangeUser(payload) => return self.change_user(payload).await,

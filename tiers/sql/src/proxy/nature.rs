@@ -87,6 +87,8 @@ impl Nature {
         match word {
             Word::Temporary => self.pin("temporary table"),
             Word::GetLock => self.pin("GET_LOCK"),
+            // Whoever asks for it means to find the session by it.
+            Word::ConnectionId => self.pin("CONNECTION_ID()"),
             Word::CalcFoundRows => self.pin("SQL_CALC_FOUND_ROWS"),
             Word::SessionTrack => self.pin("session tracking"),
             // Collations are not among what the server reports, so they cannot be carried over.
@@ -221,6 +223,7 @@ enum Word {
     UserVariable,
     Temporary,
     GetLock,
+    ConnectionId,
     CalcFoundRows,
     SessionTrack,
     Collate,
@@ -253,7 +256,7 @@ impl Word {
         if text.first() == Some(&b'@') {
             return Word::UserVariable;
         }
-        const WORDS: [(&str, Word); 52] = [
+        const WORDS: [(&str, Word); 53] = [
             ("select", Word::Select),
             ("with", Word::With),
             ("table", Word::Table),
@@ -277,6 +280,7 @@ impl Word {
             ("xa", Word::Xa),
             ("temporary", Word::Temporary),
             ("get_lock", Word::GetLock),
+            ("connection_id", Word::ConnectionId),
             ("sql_calc_found_rows", Word::CalcFoundRows),
             ("collate", Word::Collate),
             ("character", Word::Character),

@@ -104,6 +104,14 @@ impl Client {
         client
     }
 
+    /// Says who it is and waits to be asked for a proof.
+    pub fn begin_login(&mut self, user: &str, plugin: &str) {
+        let login = Login { capabilities: PLAIN, collation: 45, user: user.into(), plugin: plugin.into(), ..Login::default() };
+        self.send_payload(|out| login.encode(out));
+        let asked = self.receive().expect("a challenge");
+        assert!(matches!(AuthStep::decode(&asked), Ok(AuthStep::Switch { .. })), "{asked:?}");
+    }
+
     fn connect(listener: &Listener) -> Client {
         let stream = TcpStream::connect(listener.address()).expect("somebody listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");

@@ -55,10 +55,13 @@ impl Client {
         }
         let begins_with = &lease.backend.facts.sql_mode;
         if *begins_with != self.sql_mode && !self.state.variables.contains_key(SQL_MODE) {
-            let alike = Modes::default().with_sql_mode(begins_with) == Modes::default().with_sql_mode(&self.sql_mode);
-            if self.last.place.is_none() && (alike || sql.is_empty()) {
-                // The server's default has changed since it was last asked, and nothing has been read by the old one yet.
+            let latest = self.shared.known_facts().as_ref().is_none_or(|facts| facts.sql_mode == *begins_with);
+            if self.last.place.is_none() && latest {
+                // The server's default has changed since it was last asked, and no statement has run by the old one yet. A text that has been
+                // read by it is read again ([`Client::modes_changed`]).
+                let alike = Modes::default().with_sql_mode(begins_with) == Modes::default().with_sql_mode(&self.sql_mode);
                 self.sql_mode.clone_from(begins_with);
+                self.modes_changed |= !alike;
             } else {
                 // It has changed since this session began, which keeps what it began with.
                 self.state.variables.insert(SQL_MODE.to_vec(), self.sql_mode.clone());
@@ -77,6 +80,11 @@ impl Client {
             Ok(Err(error)) => Err(error.into()),
             Err(lost) => Err(Trouble::Backend(lost)),
         }
+    }
+
+    /// Whether the latest [`Client::acquire`] found that the session begins with settings by which texts are read otherwise. Told once.
+    pub(super) fn modes_changed(&mut self) -> bool {
+        std::mem::take(&mut self.modes_changed)
     }
 
     /// What a session holds a replica's connection for is a look at the warnings of the read before, or at its numbers; nothing else runs there.
@@ -108,7 +116,10 @@ impl Client {
 
     /// Gives the connection back, unless something of this session's is there.
     pub(super) fn settle(&mut self, relayed: &Relayed) {
-        let Some(lease) = &self.lease else { return };
+        let Some(lease) = &self.lease else {
+            self.place.entry.keeps(0);
+            return;
+        };
         if lease.server().role == Role::Replica && relayed.pins.is_some() {
             // A read has left something behind after all. It is closed with it: no session is kept at a replica.
             self.lease = None;
@@ -125,6 +136,8 @@ impl Client {
             || relayed.cursor
             || in_transaction(&lease.backend)
             || lease.backend.transaction_holds;
+        let kept = if held && lease.server().role == Role::Primary { lease.backend.server_id } else { 0 };
+        self.place.entry.keeps(kept);
         if !held && let Some(lease) = self.lease.take() {
             lease.release();
         }

@@ -1,4 +1,5 @@
 //! From the greeting to the first OK, and COM_CHANGE_USER: who the client is.
+mod stranger;
 
 use pumasi_mysqlwire::{
     AuthStep, Capabilities, ErrorPhase, FirstPacket, Greeting, Login, ServerStatus, SqlError,
@@ -99,11 +100,14 @@ async fn prove(
     entry: &Entry,
 ) -> Result<Result<Identity, SqlError>, Lost> {
     let password = shared.settings.password_of(&login.user);
+    if password.is_none() && shared.learned.on() {
+        return Box::pin(stranger::prove(shared, link, login, first, entry)).await;
+    }
     let plugins = login.capabilities.contains(Capabilities::PLUGIN_AUTH);
-    let native = login.plugin.is_empty() || login.plugin == NATIVE || !plugins;
+    let native = (login.plugin.is_empty() || login.plugin == NATIVE || !plugins) && plugin_for(NATIVE, password) == NATIVE;
     let (plugin, challenge, proof) = match first {
         Some(salt) if native => (NATIVE, Challenge::Salt(salt), login.auth_response.clone()),
-        None if !plugins => return Ok(Err(SqlError::new(1251, "08004", "Client does not support authentication plugins"))),
+        _ if !plugins => return Ok(Err(SqlError::new(1251, "08004", "Client does not support authentication plugins"))),
         _ => {
             let plugin = plugin_for(&login.plugin, password);
             let challenge = Challenge::of(plugin).map_err(Lost::Io)?;
@@ -113,15 +117,19 @@ async fn prove(
         }
     };
     let Some(secret) = password.and_then(|password| Secret::proven(password, plugin, &proof, &challenge)) else {
-        let with = if proof.is_empty() || proof == [0] { "NO" } else { "YES" };
-        let host = entry.peer.ip().to_canonical();
-        let message = format!("Access denied for user '{}'@'{host}' (using password: {with})", login.user);
-        return Ok(Err(SqlError::new(1045, "28000", message)));
+        return Ok(Err(denied(&login.user, entry, &proof)));
     };
     if plugin == CACHING_SHA2 && !secret.is_empty() {
         link.packet(|out| AuthStep::More(&[auth::SHA2_FAST_OK]).encode(out));
     }
     Ok(Ok(Identity { name: login.user.clone(), secret }))
+}
+
+/// `proof`: what the client sent for its password.
+fn denied(user: &str, entry: &Entry, proof: &[u8]) -> SqlError {
+    let with = if proof.is_empty() || proof == [0] { "NO" } else { "YES" };
+    let host = entry.peer.ip().to_canonical();
+    SqlError::new(1045, "28000", format!("Access denied for user '{user}'@'{host}' (using password: {with})"))
 }
 
 impl Client {

@@ -86,7 +86,15 @@ impl Client {
         let before = self.prepared_before(sql, nature);
         let parameters = match before.as_ref().and_then(PreparedBefore::packets) {
             Some(packets) => Some(self.put_prepared(&packets, id)),
-            None => self.prepare_at_server(sql, &read, nature, id, before).await?,
+            None => {
+                self.acquire(&read, nature).await?;
+                if self.modes_changed() && self.modes().read(sql) != read {
+                    // The session begins with another default than was known when its text was read.
+                    self.settle(&Relayed::default());
+                    return Box::pin(self.prepare(sql)).await;
+                }
+                self.prepare_at_server(sql, &read, nature, id, before).await?
+            }
         };
         if let Some(parameters) = parameters {
             let read = matches!(read, Cow::Owned(_)).then(|| Arc::from(&*read));
@@ -246,22 +254,11 @@ impl Client {
         if let Some(known) = backend.known_statement(&key) {
             return Ok(known);
         }
+        if key.state.reads_alike(&self.state) {
+            return Ok(Box::pin(backend.statement(&key)).await.map_err(Trouble::Backend)??);
+        }
         // Prepared in the state in which the client prepared it, and run in the one of today.
-        let elsewhere = !key.state.reads_alike(&self.state);
-        if elsewhere {
-            if backend.distance(&key.state) != Some(1) && (self.had_something() || self.hold.warnings) {
-                let message = "A prepared statement is not known on the connection of this transaction, which has other settings than the \
-                    statement was prepared with. Prepare it again";
-                return Err(SqlError::new(1615, "HY000", message).into());
-            }
-            Box::pin(self.lease_mut().backend.align(&key.state)).await.map_err(Trouble::Backend)??;
-        }
-        let prepared = Box::pin(self.lease_mut().backend.statement(&key)).await.map_err(Trouble::Backend)??;
-        if elsewhere {
-            let Client { lease, state, .. } = self;
-            Box::pin(lease.as_mut().expect("acquired by the caller").backend.align(state)).await.map_err(Trouble::Backend)??;
-        }
-        Ok(prepared)
+        Ok(Box::pin(backend.statement_of_another_time(&key)).await.map_err(Trouble::Backend)??)
     }
 
     /// The session's state for [`StatementKey`]: the same allocation as long as nothing changes.

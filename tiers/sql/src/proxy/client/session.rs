@@ -2,7 +2,7 @@
 
 use pumasi_mysqlwire::{Capabilities, Command, Expect, SqlError};
 
-use super::{Client, Flow, Hold, InsertId, Last, Trouble, key_of};
+use super::{super::FIRST_CLIENT, Client, Flow, Hold, InsertId, Last, Trouble, key_of};
 use crate::{cluster::Writes, front::registry::Kill};
 
 impl Client {
@@ -44,7 +44,15 @@ impl Client {
         Ok(())
     }
 
+    /// Whether KILL of this number ends one of our clients: by the number it was greeted with, or by the primary's number for the connection it
+    /// keeps, which is what CONNECTION_ID() and SHOW PROCESSLIST tell. Any other is for the server itself.
+    pub(super) fn kills_here(&self, id: u32) -> bool {
+        id >= FIRST_CLIENT || self.shared.registry.keeper_of(id).is_some()
+    }
+
+    /// What [`Client::kills_here`].
     pub(super) fn kill(&mut self, id: u32, what: Kill) -> Result<Flow, Trouble> {
+        let id = if id >= FIRST_CLIENT { id } else { self.shared.registry.keeper_of(id).unwrap_or(id) };
         if id == self.place.entry.id {
             let error = SqlError::new(1317, "70100", "Query execution was interrupted");
             if what == Kill::Query {

@@ -34,7 +34,9 @@ impl Client {
     pub(super) async fn query(&mut self, written: &[u8]) -> Result<Flow, Trouble> {
         let read = self.modes().read(written);
         let sql = &*read;
-        if let Some(Own { what: What::Kill(id, what), behind: [] }) = Own::of(sql) {
+        if let Some(Own { what: What::Kill(id, what), behind: [] }) = Own::of(sql)
+            && self.kills_here(id)
+        {
             return self.kill(id, what);
         }
         let (count, mut nature) = self.pools.known(sql)?;
@@ -56,6 +58,11 @@ impl Client {
         let mut tries = 1;
         loop {
             self.acquire(sql, nature).await?;
+            if self.modes_changed() && self.modes().read(written) != read {
+                // The session begins with another default than was known when its text was read.
+                self.settle(&Relayed::default());
+                return Box::pin(self.query(written)).await;
+            }
             match self.measured(nature, count.clone(), sql, Command::Query(written), question).await {
                 Err(Trouble::Backend(lost)) if tries < READ_TRIES && self.may_repeat(sql, nature) => self.give_up(&lost),
                 other => return other.map(|_| Flow::Next),
