@@ -117,7 +117,9 @@ fn a_change_that_the_old_process_still_confirms_is_known_to_the_new_one_and_to_i
     assert_eq!(code, 0, "{said}\n{}", service.0.said());
     let new = service.in_charge();
     assert_ne!(new, old);
-    service.0.wait_until("the new process answers from the disk", |service| {
+    // Before that it answers from memory, and a change would cost all of the disk.
+    service.0.wait_until("the new process has the disk", |service| service.said().matches("pages on disk are read").count() == 2);
+    service.0.wait_until("the new process answers from its store", |service| {
         let answer = service.try_get("/1", &[HOST]).expect("an answer");
         check(&answer.body, 1, 1, 0);
         answer.header("cache-status").contains("hit")

@@ -79,6 +79,8 @@ pub(crate) struct Shelf {
 struct State {
     /// Its files may be used: from [`Pages::attach_shelf`] to [`Pages::close_shelf`].
     open: bool,
+    /// Another process has its files, and this one will: [`Pages::await_shelf`]. What is purged meanwhile is in no journal.
+    awaited: bool,
     /// By the key's hash.
     index: HashTable<Place>,
     /// Oldest first. The last one is written to, if `writing`.
@@ -207,14 +209,15 @@ impl Shelf {
         let mut state = lock(&self.state);
         let there = state.forget_all(key.hash);
         let coming = !state.tickets.all_done();
-        (state.open && (there || coming)).then(|| self.push_purge(&mut state, Purged::Target(key.bytes.clone()), Some(key.hash)))
+        (state.awaited || state.open && (there || coming))
+            .then(|| self.push_purge(&mut state, Purged::Target(key.bytes.clone()), Some(key.hash)))
     }
 
     /// A purge that the index cannot tell whom it concerns; look-ups find out by the marks.
     pub fn purge(&self, purged: Purged) -> Option<u64> {
         let mut state = lock(&self.state);
         let nothing = state.index.is_empty() && state.tickets.all_done();
-        (state.open && !nothing).then(|| self.push_purge(&mut state, purged, None))
+        (state.awaited || state.open && !nothing).then(|| self.push_purge(&mut state, purged, None))
     }
 
     fn push_purge(&self, state: &mut State, purged: Purged, hash: Option<u64>) -> u64 {
@@ -244,6 +247,7 @@ impl State {
     fn new(entries_max: usize) -> State {
         State {
             open: false,
+            awaited: false,
             index: HashTable::with_capacity(entries_max),
             segments: VecDeque::new(),
             last_number: 0,
@@ -320,6 +324,36 @@ impl Pages {
             lock(&shelf.state).open = false;
             shelf.bell.notify_all();
         }
+    }
+
+    /// Another process still has the files: until [`Pages::attach_shelf`], what is purged here waits for [`Pages::give_up_purged`].
+    pub fn await_shelf(&self) {
+        if let Some(shelf) = &self.shelf {
+            lock(&shelf.state).awaited = true;
+        }
+    }
+
+    /// If anything was purged while the files are another process's: has `witness` disown them, so that they are believed by nobody, and lets whoever
+    /// waits go on. Blocks on the disk: for the thread that waits for the files.
+    pub fn give_up_purged(&self, witness: &dyn Witness) {
+        let Some(shelf) = &self.shelf else { return };
+        let jobs = lock(&shelf.state).queue.drain(..).count() as u64;
+        if jobs == 0 {
+            return;
+        }
+        if let Err(error) = witness.disown() {
+            tracing::warn!(%error, "the pages on disk could not be disowned: one from before a confirmed change may come back");
+        }
+        lock(&shelf.state).tickets.finish(jobs);
+        shelf.bell.notify_all();
+    }
+
+    /// Nobody waits for the files any more.
+    pub fn abandon_shelf(&self, witness: &dyn Witness) {
+        if let Some(shelf) = &self.shelf {
+            lock(&shelf.state).awaited = false;
+        }
+        self.give_up_purged(witness);
     }
 
     /// What the disk tier holds; `None` if there is none.

@@ -65,6 +65,8 @@ impl Shelf {
             state = lock(&self.state);
         }
         let pages = found.index.len();
+        // Who waits goes on waiting, for the journal.
+        (found.queue, found.tickets) = (std::mem::take(&mut state.queue), std::mem::take(&mut state.tickets));
         *state = found;
         Ok(pages)
     }

@@ -188,6 +188,34 @@ fn what_was_confirmed_without_the_disk_is_not_undone_by_a_crash() {
     assert_eq!(disk.notary.says(), Vouched::Closed);
 }
 
+/// During an upgrade the new process answers before it has the files: a change that it confirmed was in no journal, and the page from before came back
+/// when it was killed then.
+#[test]
+fn what_is_confirmed_while_another_process_has_the_disk_is_not_undone_by_a_crash() {
+    let disk = Memory::default();
+    let old = Kept::on(&disk);
+    old.fetch("/a", "", "Cache-Control: max-age=60\r\n", b"old");
+    old.pages.close_shelf();
+    old.pages.keep_shelf(&disk);
+    let new = Site { pages: Pages::new(crate::Settings { disk_bytes: DISK, ..settings() }, None) };
+    new.pages.await_shelf();
+    let ticket = new.pages.invalidate(&new.key("/a"), NOW).expect("it may be on disk");
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(new.pages.poll_durable(ticket, &mut context).is_pending() && !new.pages.may_confirm(ticket));
+    new.pages.give_up_purged(&*disk.notary);
+    assert!(new.pages.poll_durable(ticket, &mut context).is_ready());
+    let crashed = Memory { notary: Arc::new(Notary(Mutex::new(disk.notary.says()))), ..disk.clone() };
+    assert_eq!(Kept::on(&crashed).body("/a", ""), None, "killed now");
+    // One that comes between the last look and the files goes to the journal.
+    let ticket = new.pages.invalidate(&new.key("/b"), NOW).expect("it may be on disk");
+    new.pages.attach_shelf(&disk, disk.notary.clone()).expect("readable");
+    let new = Kept { site: new, disk: &disk };
+    assert!(new.pages.poll_durable(ticket, &mut context).is_pending());
+    new.settle();
+    assert!(new.pages.poll_durable(ticket, &mut context).is_ready());
+    assert_eq!(new.restart().body("/a", ""), None);
+}
+
 /// Kill -9, and worse: each file is cut off at any of its bytes.
 #[test]
 fn whatever_is_torn_off_costs_no_more_than_pages() {

@@ -35,7 +35,7 @@ impl Shelf {
     /// The purge with this ticket is to be confirmed although it may not be written yet. `false`: it must not be.
     pub fn confirm_before(&self, number: u64) -> bool {
         let mut state = lock(&self.state);
-        state.tickets.done(number) || self.withdraw(&mut state, number)
+        state.tickets.done(number) || !state.awaited && self.withdraw(&mut state, number)
     }
 
     /// Nobody vouches for what lies there until the jobs up to `until` are done.

@@ -143,6 +143,7 @@ pub(super) fn meaning(reason: &str) -> Option<&'static str> {
         "probation" => "pages of a new kind are compared before others get them: this ends by itself",
         "demoted" => "two answers differed although nothing had changed that they were made of",
         "overtaken" => "what it was made of was written to meanwhile",
+        "handed-over" => "a new process has taken over (an upgrade), and only that one uses a store",
         _ => return None,
     })
 }

@@ -36,7 +36,7 @@ const READS_MAX: usize = 256;
 pub(super) const READ_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How often it is tried to get a directory that another process still has.
-const LOCK_RETRY: Duration = Duration::from_millis(250);
+const LOCK_RETRY: Duration = Duration::from_millis(100);
 
 /// The threads of the disk tier. Dropping it ends them, after what is queued is written.
 pub(crate) struct DiskTier {
@@ -80,6 +80,9 @@ impl DiskTier {
         let wanted = Arc::new(Mutex::new(wanted));
         let mut threads = Vec::new();
         let attached = directory.take().map(|lock| (attach(pages, &directory), lock));
+        if attached.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            pages.await_shelf(); // before the first request
+        }
         {
             let (pages, directory, stopping) = (pages.clone(), directory.clone(), stopping.clone());
             threads.push(thread("edge-disk".into(), move || {
@@ -148,12 +151,20 @@ fn wait_for_lock(directory: &Directory, pages: &Pages, stopping: &AtomicBool, er
         return None;
     }
     info!(directory = %directory.path.display(), "another process has the pages on disk; waiting until it lets go");
+    let notary = Notary::of(&directory.path);
     while !stopping.load(Ordering::Relaxed) {
         std::thread::sleep(LOCK_RETRY); // a thread of its own with nothing else to do
+        // A change that is confirmed now is in no journal, and must not be undone by a crash.
+        pages.give_up_purged(&notary);
         if let Ok(lock) = directory.take() {
-            return attach(pages, directory).then_some(lock);
+            let attached = attach(pages, directory);
+            if !attached {
+                pages.abandon_shelf(&notary);
+            }
+            return attached.then_some(lock);
         }
     }
+    pages.abandon_shelf(&notary);
     None
 }
 
