@@ -183,6 +183,9 @@ impl Proxy {
             settings.users = vec![SqlUser { name: target.user.clone(), password: target.password.as_str().into() }];
         }
         let asking = settings.users.iter().find_map(Identity::written).unwrap_or_else(|| target.login());
+        if let Some(follow) = &follow {
+            follow.answered_by(&route);
+        }
         let digests = Digests::default();
         let shared = Arc::new(Shared {
             registry: Arc::new(Registry::numbered_from(FIRST_CLIENT, settings.connections_max)),

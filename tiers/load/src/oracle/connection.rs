@@ -40,7 +40,13 @@ pub enum Reply<'r> {
 
 impl Connection {
     pub fn open(address: &Address) -> io::Result<Connection> {
-        let stream = TcpStream::connect((address.host.as_str(), address.port))?;
+        // The signal that ends a check may come in the middle: it is not the server's failure.
+        let stream = loop {
+            match TcpStream::connect((address.host.as_str(), address.port)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                outcome => break outcome?,
+            }
+        };
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;

@@ -328,6 +328,16 @@ impl Positions {
         }
     }
 
+    /// Somebody else wrote, and the primary shows it: whatever is read from now on is read from there, or from a replica that has it. The watch would learn it
+    /// too, up to half a second later.
+    pub fn written_past(&self, gtid: Gtid) {
+        self.saw(gtid);
+        if gtid.domain == self.domain.load(SeqCst) {
+            // A floor that is not known yet stays unknown.
+            self.floor.fetch_max(gtid.sequence, SeqCst);
+        }
+    }
+
     fn count(&self, tables: &Tables, by: i32) {
         let add = |counter: &AtomicU32| {
             if by > 0 {
@@ -557,6 +567,23 @@ mod tests {
         assert_eq!(positions.elsewhere(), 1, "who has it has it");
         positions.saw(Gtid { domain: 7, server: 1, sequence: 2 });
         assert_eq!((positions.elsewhere(), positions.covered_by(&position("0-1-10,7-1-1"))), (2, None));
+    }
+
+    #[test]
+    fn a_write_past_pumasi_is_required_of_every_replica() {
+        let positions = positions();
+        let known = positions.required(&table("u")).expect("known");
+        let gtid = |domain, sequence| Gtid { domain, server: 1, sequence };
+        positions.written_past(gtid(0, known + 5));
+        assert_eq!(positions.required(&table("u")), Some(known + 5));
+        positions.written_past(gtid(0, known + 3));
+        assert_eq!(positions.required(&table("u")), Some(known + 5), "it never falls");
+        positions.written_past(gtid(7, 1));
+        assert_eq!(
+            (positions.required(&table("u")), positions.elsewhere()),
+            (Some(known + 5), 1),
+            "of another domain it is needed as well"
+        );
     }
 
     #[test]

@@ -212,6 +212,11 @@ impl Route for Cluster {
         }
     }
 
+    fn written_past(&self, gtid: pumasi_binlog::Gtid) {
+        let pumasi_binlog::Gtid { domain, server, sequence } = gtid;
+        self.positions.written_past(Gtid { domain, server, sequence });
+    }
+
     fn replicas_are_current(&self) -> bool {
         self.plan.reads == ReadsMode::Fresh
     }

@@ -20,7 +20,7 @@ use std::{
     collections::HashMap,
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{
             AtomicU64,
             Ordering::{Relaxed, SeqCst},
@@ -29,6 +29,7 @@ use std::{
     thread,
 };
 
+use pumasi_binlog::Gtid;
 use pumasi_freshness::{Changes, Fence, Freshness, Tables};
 use pumasi_sqltext::{Digest, Reason};
 use tokio::sync::{mpsc, oneshot};
@@ -39,7 +40,10 @@ use self::{
     catalogue::Catalogue,
     plan::{Plan, Reads},
 };
-use super::{route::Server, target::Target};
+use super::{
+    route::{Route, Server},
+    target::Target,
+};
 use crate::results::{Key, Results};
 
 pub use self::session::{Ended, Running, Sent, Session, Standing, Thread};
@@ -63,6 +67,8 @@ pub struct Follow {
     /// The number of the server that writes go to; zero as long as there is only one.
     primary: AtomicU64,
     told: Told,
+    /// Who chooses among servers: it has to know of writes past the proxy before they are bumped.
+    route: OnceLock<Weak<dyn Route>>,
     counters: Counters,
 }
 
@@ -107,6 +113,7 @@ impl Follow {
             orders,
             primary: AtomicU64::new(0),
             told: Told::default(),
+            route: OnceLock::new(),
             counters: Counters::default(),
         });
         let weak = Arc::downgrade(&follow);
@@ -114,6 +121,19 @@ impl Follow {
         let serve = move || tokio::task::LocalSet::new().block_on(&runtime, control::run(weak, target, inbox));
         thread::Builder::new().name("sql-follow".into()).spawn(serve)?;
         Ok(follow)
+    }
+
+    /// `route` chooses who answers; once, before anything is asked.
+    pub fn answered_by(&self, route: &Arc<dyn Route>) {
+        let _ = self.route.set(Arc::downgrade(route));
+    }
+
+    /// The transaction at `gtid` did not pass through the proxy. Call before its tables are bumped: an answer that is stamped afterwards must not come
+    /// from a replica that has not applied it.
+    fn written_past(&self, gtid: Option<Gtid>) {
+        if let (Some(gtid), Some(route)) = (gtid, self.route.get().and_then(Weak::upgrade)) {
+            route.written_past(gtid);
+        }
     }
 
     pub fn freshness(&self) -> &Arc<Freshness> {

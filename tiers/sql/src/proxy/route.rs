@@ -96,6 +96,10 @@ pub trait Route: Send + Sync + 'static {
         false
     }
 
+    /// A transaction that did not pass through the proxy stands at this place of the log: from when this returns no replica is chosen that has not
+    /// applied it.
+    fn written_past(&self, _gtid: pumasi_binlog::Gtid) {}
+
     /// Servers and roles, if there is more than one server to speak of.
     fn status(&self) -> Option<pumasi_status::Cluster> {
         None

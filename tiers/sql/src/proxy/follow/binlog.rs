@@ -505,6 +505,7 @@ async fn unseen(
     if !visible || group.anything {
         sleep(VISIBLE_AFTER.saturating_sub(began.elapsed())).await;
     }
+    follow.written_past(group.gtid);
     if group.anything {
         // A statement may have changed the schema.
         let (done, read) = oneshot::channel();

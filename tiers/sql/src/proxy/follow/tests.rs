@@ -605,6 +605,8 @@ fn stories_of_rows() {
 struct Listens {
     one: OnlyOne,
     fenced: Mutex<Vec<bool>>,
+    /// Written past the proxy.
+    past: Mutex<Vec<pumasi_binlog::Gtid>>,
 }
 
 impl Route for Listens {
@@ -614,6 +616,32 @@ impl Route for Listens {
         }
         self.one.choose(errand)
     }
+
+    fn written_past(&self, gtid: pumasi_binlog::Gtid) {
+        self.past.lock().unwrap().push(gtid);
+    }
+}
+
+/// A replica that has not applied it yet would give the answer from before it, and that would be kept: stamped after the write was bumped, dropped by nothing. The
+/// watch of the primary's position alone is up to half a second late.
+#[test]
+fn whoever_chooses_servers_hears_of_writes_past_the_proxy() {
+    let database = MariaDb::with(&["--log-bin=binlog", "--binlog-format=ROW", "--server-id=1", "--binlog-row-image=FULL"]);
+    database.run(
+        "CREATE DATABASE shop CHARACTER SET utf8mb4; CREATE USER app@'%' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO app@'%'; USE shop;
+         CREATE TABLE t (id INT PRIMARY KEY, n INT)",
+    );
+    let target = Target::parse(&format!("mysql://app:secret@127.0.0.1:{}", database.port)).unwrap();
+    let route = Arc::new(Listens { one: OnlyOne(Server::new(target.clone())), fenced: Mutex::default(), past: Mutex::default() });
+    let house = House::with(&database, route.clone(), target);
+    wait_for("the log", || house.follow().mode() == "row-exact");
+    house.client().query("INSERT INTO t VALUES (1, 10)").ok();
+    let seq = house.freshness.seq();
+    house.unseen("INSERT INTO t VALUES (2, 20)");
+    wait_for("the write to be bumped", || house.follow().told.counts().0 == 1 && house.freshness.seq() > seq);
+    let position = database.run("SELECT @@gtid_binlog_pos");
+    assert_eq!(route.past.lock().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>(), [position.trim()]);
+    house.proxy.stop(Duration::from_secs(5));
 }
 
 /// A write of unknown outcome has no position that a replica could be asked for: only its fence says that reads of its tables are the primary's. It was not
@@ -626,7 +654,7 @@ fn whoever_chooses_servers_hears_of_fences() {
          CREATE TABLE t (id INT PRIMARY KEY, n INT); CREATE TABLE other (id INT PRIMARY KEY, n INT); CREATE VIEW v AS SELECT n FROM t",
     );
     let target = Target::parse(&format!("mysql://app:secret@127.0.0.1:{}", database.port)).unwrap();
-    let route = Arc::new(Listens { one: OnlyOne(Server::new(target.clone())), fenced: Mutex::default() });
+    let route = Arc::new(Listens { one: OnlyOne(Server::new(target.clone())), fenced: Mutex::default(), past: Mutex::default() });
     let house = House::with(&database, route.clone(), target);
     let mut reader = house.client();
     let mut fenced = |sql: &str| {
