@@ -72,13 +72,22 @@ fn a_write_whose_answer_was_lost_counts_until_the_server_has_ended_it() {
             assert!(Instant::now() < until, "no replica takes part again: {}", cluster(&service));
             assert_eq!(read(&mut client).await, 2);
         }
-        // One number does not order what is written in several domains: said, and no replica answers.
+        // One number does not order what is written in several domains: said, and a replica answers once it has both.
         assert!(cluster(&service)["notice"].is_null());
         holder.query_drop("SET SESSION gtid_domain_id = 7").await.expect("set");
         holder.query_drop("INSERT INTO t VALUES (2, 2)").await.expect("inserted");
     });
     service.wait_until("several domains are noticed", |service| cluster(service)["notice"].is_string());
     assert!(service.said().contains("transactions of another GTID domain are written"), "{}", service.said());
+    let before = replica_reads(&service);
+    blocking(async {
+        let mut client = connect(address).await;
+        let until = Instant::now() + PATIENCE;
+        while replica_reads(&service) == before {
+            assert!(Instant::now() < until, "the replica has both domains and answers nothing: {}", cluster(&service));
+            assert_eq!(client.query_first::<i64, _>("SELECT n FROM t WHERE id = 2").await.expect("a row"), Some(2));
+        }
+    });
 }
 
 /// A primary that waits for nobody dies with commits that no replica has. That this could happen is said before, and how much it was afterwards.

@@ -22,7 +22,8 @@ fn commands_are_laid_out_as_documented() {
         (Command::SetMultiStatements(false), b"\x1b\x01\0"),
         (Command::Fetch { statement: 1, rows: 5 }, b"\x1c\x01\0\0\0\x05\0\0\0"),
         (Command::ResetConnection, b"\x1f"),
-        (Command::Other(0x0d), b"\x0d"),
+        (Command::Administer(b"\x0d"), b"\x0d"),
+        (Command::Other(0x0f), b"\x0f"),
     ] {
         assert_eq!(Command::decode(bytes), Ok(command));
         let mut out = Vec::new();
