@@ -103,6 +103,14 @@ impl Inner {
         }
         self.claimed.insert(gtid, ());
     }
+
+    /// See [`Told::handed_over`].
+    fn hand_over(&mut self, gtid: Gtid, group: &Arc<Group>) -> bool {
+        let Some(waiting) = self.waiting.remove(&gtid) else { return self.claimed.remove(&gtid).is_some() };
+        // Refused if its statement has given up waiting this very moment; then unknown rows have changed, and it is no less its own.
+        let _ = waiting.send(group.clone());
+        true
+    }
 }
 
 /// A statement that may write is under way, until this is dropped: before that it has claimed its transaction.
@@ -197,11 +205,7 @@ impl Told {
 
     /// True if somebody has asked for the group: it is theirs.
     fn handed_over(&self, gtid: Gtid, group: &Arc<Group>) -> bool {
-        let mut inner = self.inner();
-        let Some(waiting) = inner.waiting.remove(&gtid) else { return inner.claimed.remove(&gtid).is_some() };
-        // Refused if its statement has given up waiting this very moment; then unknown rows have changed, and it is no less its own.
-        let _ = waiting.send(group.clone());
-        true
+        self.inner().hand_over(gtid, group)
     }
 
     /// Transactions that nobody has claimed yet, and statements under way that may write.
@@ -211,15 +215,20 @@ impl Told {
         (inner.ready.len(), inner.sent.len())
     }
 
-    /// Keeps the group until somebody asks for it. Returns the number of the next statement that is sent: it cannot have made this.
-    fn keep(&self, gtid: Gtid, group: &Arc<Group>, fence: Fence) -> u64 {
+    /// Keeps the group until somebody asks for it. Returns the number of the next statement that is sent: it cannot have made this. `None` if somebody has asked
+    /// since [`Told::handed_over`]: the fence was not made in no time.
+    fn keep(&self, gtid: Gtid, group: &Arc<Group>, fence: Fence) -> Option<u64> {
         let mut inner = self.inner();
+        if inner.hand_over(gtid, group) {
+            fence.release();
+            return None;
+        }
         if inner.ready.len() >= CLAIMS_MAX {
             // Fences whose outcome nobody will know: everything is forgotten.
             inner.ready.clear();
         }
         inner.ready.insert(gtid, (group.clone(), fence));
-        inner.next
+        Some(inner.next)
     }
 
     /// Nobody has claimed it: its fence.
@@ -453,7 +462,7 @@ fn told(follow: &Arc<Follow>, group: Group, place: Option<Place>, looker: &Rc<Lo
     // Perhaps ours, and the answer is on its way; perhaps somebody else's, and visible already.
     let generation = follow.generation();
     let closure = written(&generation, &group);
-    let next = follow.told.keep(gtid, &group, follow.freshness().fence(closure.clone()));
+    let Some(next) = follow.told.keep(gtid, &group, follow.freshness().fence(closure.clone())) else { return };
     let (follow, generation) = (follow.clone(), Arc::downgrade(&generation));
     tokio::task::spawn_local(async move {
         follow.told.answered(next, &closure).await;
