@@ -30,6 +30,9 @@ const THREADS: usize = 16;
 const PROXY_CORE: usize = 0;
 const OTHER_CORE: usize = 1;
 
+/// Rounds of the storm, whatever the others: how many connections a server manages varies more than anything else here.
+const STORM_ROUNDS: usize = 5;
+
 /// Clients of the storm that stay connected, and how many come and go.
 const STAYING: usize = 10_000;
 const PASSING: usize = 1_000;
@@ -51,7 +54,7 @@ const WORKLOADS: [(&str, &str, &str); 6] = [
 struct Options {
     rounds: usize,
     round: Duration,
-    /// How long the clients of the storm ask.
+    /// How long the clients of the storm ask in one round.
     storm: Duration,
     /// Instead of the release build.
     binary: PathBuf,
@@ -70,7 +73,7 @@ impl Options {
     /// `--rounds N --seconds N --storm SECONDS --binary PATH --dry`.
     fn of(words: &[&str]) -> Result<Options> {
         let binary = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/release/pumasi");
-        let mut options = Options { rounds: 3, round: Duration::from_secs(4), storm: Duration::from_secs(10), binary, dry: false };
+        let mut options = Options { rounds: 3, round: Duration::from_secs(4), storm: Duration::from_secs(4), binary, dry: false };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().with_context(|| format!("{word} needs a value"));
@@ -244,7 +247,7 @@ fn sysbench(workload: &str, ps: &str, port: u16, verb: &str, threads: usize, tim
     queries.with_context(|| format!("no number of queries in {said}"))
 }
 
-/// Ten thousand clients that stay, and a thousand that come and go.
+/// Ten thousand clients that stay, and a thousand that come and go: in rounds, each way first in turn, so that what else the machine does falls on both.
 fn storms(contenders: &[Contender; 3], server: &Running, time: Duration, report: &mut String) -> Result<()> {
     let rows = storm::rows(contenders[0].port, ROWS)?;
     // A proxy with a core of its own would be compared with a server that has only half the machine.
@@ -253,38 +256,69 @@ fn storms(contenders: &[Contender; 3], server: &Running, time: Duration, report:
         let moved = Command::new("taskset").args(["-a", "-p", "-c", &cores, &pid.to_string()]).stdout(Stdio::null()).status()?;
         ensure!(moved.success(), "process {pid} cannot be given both cores");
     }
+    let ways = [&contenders[0], &contenders[2]];
+    let mut seen = [Weathered::default(), Weathered::default()];
+    for round in 0..STORM_ROUNDS {
+        eprintln!("storm {} of {STORM_ROUNDS}", round + 1);
+        for way in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
+            seen[way].weather(ways[way], &rows, time)?;
+        }
+    }
     writeln!(
         report,
         "\n{STAYING} clients that have logged in and ask for one row again and again, and {PASSING} that connect, log in, ask for one row \
-         and leave, again and again; {time:?} each, both cores for everybody, every answer compared with its row:\n"
+         and leave, again and again; {STORM_ROUNDS} rounds of {time:?} each in turn, median (spread), both cores for everybody, every answer compared with its row:\n"
     )?;
     writeln!(
         report,
         "| way | {STAYING} logged in within | staying: queries/s | passing: queries/s | failures | memory of the proxy per idle client |\n\
          |---|---|---|---|---|---|"
     )?;
-    let mut rates = Vec::new();
-    for contender in contenders.iter().filter(|contender| contender.name != "HAProxy (tcp)") {
-        eprintln!("storm, {}", contender.name);
+    let shown = |values: &[f64]| format!("{:.0} ({:.0} %)", median(values), spread_percent(values));
+    for (way, seen) in ways.iter().zip(&seen) {
+        let each = seen.idle_kib.first().map_or("-".to_owned(), |each| format!("{each:.1} KiB"));
+        let (connected, staying, passing) = (median(&seen.connected), shown(&seen.staying), shown(&seen.passing));
+        writeln!(report, "| {} | {connected:.1} s | {staying} | {passing} | {} | {each} |", way.name, seen.failures)?;
+    }
+    let [direct, through] = &seen;
+    writeln!(
+        report,
+        "\nThrough Pumasi beside directly: {:.2}x staying, {:.2}x passing. The {STAYING} connections through Pumasi beside a direct storm of connections \
+         (staying through Pumasi, passing directly): {:.2}x.",
+        median(&through.staying) / median(&direct.staying),
+        median(&through.passing) / median(&direct.passing),
+        median(&through.staying) / median(&direct.passing),
+    )?;
+    Ok(())
+}
+
+/// What the storms of one way came to, a value per round.
+#[derive(Default)]
+struct Weathered {
+    /// Seconds until all had logged in.
+    connected: Vec<f64>,
+    staying: Vec<f64>,
+    passing: Vec<f64>,
+    /// Of the proxy, per client. The first is of a proxy that has not had that many before.
+    idle_kib: Vec<f64>,
+    failures: u64,
+}
+
+impl Weathered {
+    fn weather(&mut self, contender: &Contender, rows: &storm::Rows, time: Duration) -> Result<()> {
         let memory = || contender.proxy.as_ref().map(|proxy| machine::resident_kib(proxy.pid())).transpose();
         let before = memory()?;
-        let mut crowd = Crowd::new(contender.port, &rows)?;
-        let connected = crowd.connect(STAYING)?;
-        let each = match (before, memory()?) {
-            (Some(before), Some(idle)) => format!("{:.1} KiB", idle.saturating_sub(before) as f64 / STAYING as f64),
-            _ => "-".into(),
-        };
-        let staying = crowd.ask_for(time)?;
-        let mut failures = crowd.failures;
+        let mut crowd = Crowd::new(contender.port, rows)?;
+        self.connected.push(crowd.connect(STAYING)?.as_secs_f64());
+        if let (Some(before), Some(idle)) = (before, memory()?) {
+            self.idle_kib.push(idle.saturating_sub(before) as f64 / STAYING as f64);
+        }
+        self.staying.push(crowd.ask_for(time)?);
+        self.failures += crowd.failures;
         drop(crowd);
-        let mut crowd = Crowd::new(contender.port, &rows)?;
-        let passing = crowd.pass_for(PASSING, time)?;
-        failures += crowd.failures;
-        writeln!(report, "| {} | {connected:.1?} | {staying:.0} | {passing:.0} | {failures} | {each} |", contender.name)?;
-        rates.push((staying, passing));
+        let mut crowd = Crowd::new(contender.port, rows)?;
+        self.passing.push(crowd.pass_for(PASSING, time)?);
+        self.failures += crowd.failures;
+        Ok(())
     }
-    if let [direct, through] = rates[..] {
-        writeln!(report, "\nThrough Pumasi beside directly: {:.2}x staying, {:.2}x passing.", through.0 / direct.0, through.1 / direct.1)?;
-    }
-    Ok(())
 }
